@@ -1,0 +1,287 @@
+#include "cli/commands.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+
+#include "cli/project.h"
+#include "io/error.h"
+#include "io/interrupt.h"
+#include "run/json.h"
+#include "run/observe.h"
+
+namespace imagewright {
+
+namespace {
+
+constexpr int kSomethingFailed = 1;
+constexpr int kInterruptedBase = 128;
+
+void print(const std::string& text) {
+  fmt::print(stdout, "{}", text);
+}
+void print(const Json& json) {
+  print(dump(json, true) + "\n");
+}
+Json text_or_null(const std::string& text) {
+  return text.empty() ? Json(nullptr) : Json(text);
+}
+
+bool is_terminal(std::FILE* stream) {
+  return isatty(fileno(stream)) == 1;
+}
+
+bool use_color(const Options& options) {
+  if (options.color != ColorStyle::Auto) return options.color == ColorStyle::Always;
+  const char* no_color = std::getenv("NO_COLOR");
+  return (no_color == nullptr || *no_color == '\0') && is_terminal(stdout);
+}
+
+std::unique_ptr<Progress> make_progress(const Options& options) {
+  if (options.json) return make_json_progress(stdout);
+  if (options.verbose > 0) return make_log_progress(stderr, options.verbose > 1);
+  if (options.quiet) return make_plain_progress(stdout, stderr, true, false);
+  const char* terminal = std::getenv("TERM");
+  const bool dumb = terminal == nullptr || std::string_view(terminal) == "dumb";
+  const bool live = options.progress == ProgressStyle::Tty ||
+                    (options.progress == ProgressStyle::Auto && is_terminal(stdout) && !dumb);
+  if (live) return make_live_progress(stdout, use_color(options));
+  return make_plain_progress(stdout, stderr, false, is_terminal(stdout));
+}
+
+// For the commands that build nothing: their answer is on stdout, so what they tell meanwhile is on
+// stderr.
+std::unique_ptr<Progress> make_reader_progress(const Options& options) {
+  if (options.verbose > 0) return make_log_progress(stderr, options.verbose > 1);
+  return make_plain_progress(stderr, stderr, options.quiet, false);
+}
+
+int build(const Options& options) {
+  const Project project = load_project(options);
+  const auto progress = make_progress(options);
+  const RunSummary summary = build_images(project, options.run, *progress);
+  if (summary.signal != 0) return kInterruptedBase + summary.signal;
+  return summary.count(ImageState::Failed) > 0 ? kSomethingFailed : 0;
+}
+
+Json status_json(const ImageStatus& image) {
+  return {{"name", image.name},
+          {"state", word(image.standing)},
+          {"reasons", to_json(image.reasons)},
+          {"message", text_or_null(image.message)},
+          {"source", text_or_null(image.source)},
+          {"image_id", text_or_null(image.image_id)}};
+}
+
+std::string status_line(const ImageStatus& image, std::size_t width, bool color) {
+  const char* paint = image.standing == Standing::UpToDate ? "32"
+                      : image.standing == Standing::Stale  ? "33"
+                                                           : "31";
+  std::string state = fmt::format("{:<10}", word(image.standing));
+  if (color) state = fmt::format("\x1b[{}m{}\x1b[0m", paint, state);
+  std::string why = describe(image.reasons);
+  if (!image.message.empty()) why += (why.empty() ? "" : "; ") + image.message;
+  std::string line = fmt::format("{:<{}}  {}  {}", image.name, width, state, why);
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line + "\n";
+}
+
+int status(const Options& options) {
+  const Project project = load_project(options);
+  const auto progress = make_reader_progress(options);
+  const auto images = image_status(project, options.run, *progress);
+  if (interrupted() != 0) return kInterruptedBase + interrupted();
+  if (options.json) {
+    Json list = Json::array();
+    for (const ImageStatus& image : images) list.push_back(status_json(image));
+    print(list);
+  } else {
+    std::size_t width = 0;
+    for (const ImageStatus& image : images) width = std::max(width, image.name.size());
+    for (const ImageStatus& image : images) {
+      if (options.quiet && image.standing == Standing::UpToDate) continue;
+      print(status_line(image, width, use_color(options)));
+    }
+  }
+  const auto any = [&](auto&& holds) { return std::any_of(images.begin(), images.end(), holds); };
+  const bool unknown =
+      any([](const ImageStatus& image) { return image.standing == Standing::Unknown; });
+  const bool stale =
+      any([](const ImageStatus& image) { return image.standing != Standing::UpToDate; });
+  return unknown || (options.exit_code && stale) ? kSomethingFailed : 0;
+}
+
+Json entry_json(const Entry& entry) {
+  const bool file = entry.type == EntryType::File;
+  return {{"path", entry.path},
+          {"type", word(entry.type)},
+          {"mode", fmt::format("{:04o}", entry.mode)},
+          {"size", entry.size},
+          {"digest", file ? Json("sha256:" + hex(entry.content)) : Json(nullptr)},
+          {"target", entry.type == EntryType::Symlink ? Json(entry.target) : Json(nullptr)}};
+}
+
+std::string entry_line(const Entry& entry) {
+  std::string line = fmt::format(
+      "{:<7} {:04o} {:>10} {} {}", word(entry.type), entry.mode, entry.size,
+      entry.type == EntryType::File ? hex(entry.content).substr(0, 12) : std::string(12, '-'),
+      without_controls(entry.path));
+  if (entry.type == EntryType::Symlink) line += " -> " + without_controls(entry.target);
+  return line + "\n";
+}
+
+int context(const Options& options) {
+  const Project project = load_project(options);
+  const ImageConfig& image = find_image(project, options.image);
+  Observer observer({image}, project.base, project.places.cache);
+  Observation observation = observer.observe(image);
+  const ContextFiles& files = observer.files(image, observation);
+  for (const std::string& warning : files.request.rules.warnings()) {
+    fmt::print(stderr, "imagewright: warning: {}\n", warning);
+  }
+  if (options.json) {
+    Json list = Json::array();
+    for (const Entry& entry : files.snapshot.entries) list.push_back(entry_json(entry));
+    print(list);
+  } else {
+    for (const Entry& entry : files.snapshot.entries) print(entry_line(entry));
+  }
+  return 0;
+}
+
+Json source_json(const ImageConfig& image, const Project& project) {
+  if (const auto* directory = std::get_if<DirectorySource>(&image.source)) {
+    return {{"dir", (project.base / directory->path).lexically_normal().string()}};
+  }
+  const auto& git = std::get<GitSource>(image.source);
+  const std::string remote =
+      git.local ? (project.base / git.remote).lexically_normal().string() : redacted(git.remote);
+  return {{"git", remote},
+          {"ref", text_or_null(git.ref)},
+          {"subdir", text_or_null(git.subdir)},
+          {"checksum", text_or_null(git.checksum)}};
+}
+
+// YAML of a JSON value; what is null or empty is left out.
+void emit(YAML::Emitter& yaml, const Json& json) {
+  const auto left_out = [](const Json& value) {
+    return value.is_null() || (value.is_object() && value.empty());
+  };
+  if (json.is_object()) {
+    yaml << YAML::BeginMap;
+    for (const auto& [key, value] : json.items()) {
+      if (left_out(value)) continue;
+      yaml << YAML::Key << key << YAML::Value;
+      emit(yaml, value);
+    }
+    yaml << YAML::EndMap;
+  } else if (json.is_array()) {
+    yaml << YAML::BeginSeq;
+    for (const Json& value : json) emit(yaml, value);
+    yaml << YAML::EndSeq;
+  } else {
+    yaml << json.get<std::string>();
+  }
+}
+
+int config(const Options& options) {
+  const Project project = load_project(options);
+  Json images = Json::array();
+  for (const ImageConfig& image : project.config.images) {
+    images.push_back({{"name", image.name},
+                      {"from", source_json(image, project)},
+                      {"dockerfile", text_or_null(image.dockerfile)},
+                      {"target", text_or_null(image.target)},
+                      {"args", image.args},
+                      {"labels", image.labels}});
+  }
+  Json builder = {{"engine", text_or_null(project.config.engine)}, {"images", images}};
+  if (options.json) {
+    print(Json{{"config", project.config_path.string()},
+               {"state_directory", project.state_directory.lexically_normal().string()},
+               {"builder", builder}});
+    return 0;
+  }
+  YAML::Emitter yaml;
+  emit(yaml, Json{{"builder", builder}});
+  print(std::string(yaml.c_str()) + "\n");
+  return 0;
+}
+
+const char* word(BuildResult result) {
+  switch (result) {
+    case BuildResult::Success:
+      return "success";
+    case BuildResult::Failed:
+      return "failed";
+    case BuildResult::Interrupted:
+      return "interrupted";
+  }
+  return "";
+}
+
+std::string time_text(std::int64_t ms) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
+                     fmt::gmtime(static_cast<std::time_t>(ms / 1000)), ms % 1000);
+}
+
+int log(const Options& options) {
+  const Project project = load_project(options);
+  const ImageConfig& image = find_image(project, options.image);
+  Store store = Store::open_read_only(project.state_directory);
+  const auto last = store.last_build(image.name);
+  if (!last) {
+    fmt::print(stderr, "imagewright: no build of {} is known in {}\n", image.name,
+               project.state_directory.string());
+    return kSomethingFailed;
+  }
+  std::ifstream file(last->log, std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  if (options.json) {
+    print(Json{{"name", image.name},
+               {"result", word(last->result)},
+               {"started", time_text(last->started_ms)},
+               {"seconds", static_cast<double>(last->duration_ms) / 1000},
+               {"engine", last->engine},
+               {"exit_status", last->exit_status},
+               {"reasons", last->reasons},
+               {"message", text_or_null(last->message)},
+               {"image_id", text_or_null(last->image_id)},
+               {"log", text_or_null(last->log)},
+               {"text", file ? Json(text) : Json(nullptr)}});
+    return 0;
+  }
+  if (!file) {
+    fmt::print(stderr, "imagewright: the log of the last build of {} is gone ({})\n", image.name,
+               last->log);
+    return kSomethingFailed;
+  }
+  print(text);
+  return 0;
+}
+
+}  // namespace
+
+int run_command_line(const Options& options) {
+  switch (options.command) {
+    case CommandName::Build:
+      return build(options);
+    case CommandName::Status:
+      return status(options);
+    case CommandName::Context:
+      return context(options);
+    case CommandName::Config:
+      return config(options);
+    case CommandName::Log:
+      return log(options);
+  }
+  return 0;
+}
+
+}  // namespace imagewright

@@ -1,0 +1,231 @@
+#include "cli/options.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+
+#include "core/suggest.h"
+
+namespace imagewright {
+
+namespace {
+
+// Every option that takes a value: the word behind it is no command and no file.
+const std::vector<std::string> kWithValue = {"-s",     "--state-dir", "-i",         "--image", "-j",
+                                             "--jobs", "--engine",    "--progress", "--color"};
+const std::vector<std::string> kCommands = {"build", "status", "context", "config", "log"};
+// In the design, not in this version.
+const std::vector<std::string> kLater = {"why",    "graph", "history", "prune",
+                                         "import", "watch", "serve",   "worker"};
+
+bool among(const std::vector<std::string>& words, const std::string& word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+// The first argument that is neither an option nor an option's value; size() if there is none.
+std::size_t first_word(const std::vector<std::string>& arguments) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--") return i + 1 < arguments.size() ? i + 1 : arguments.size();
+    if (among(kWithValue, arguments[i])) {
+      ++i;
+    } else if (arguments[i].empty() || arguments[i][0] != '-') {
+      return i;
+    }
+  }
+  return arguments.size();
+}
+
+class CommandLine {
+ public:
+  CommandLine()
+      : app_("Builds container images from one YAML file, only when their inputs changed.",
+             "imagewright") {
+    app_.set_version_flag("--version", "imagewright " IMAGEWRIGHT_VERSION);
+    app_.require_subcommand(1);
+    app_.footer(
+        "`imagewright FILE` is `imagewright build FILE` with relative paths in the working "
+        "directory.\n"
+        "`imagewright COMMAND --help` tells more.");
+    add_build();
+    add_status();
+    add_context();
+    add_config();
+    add_log();
+  }
+
+  std::variant<Options, EarlyEnd> parse(std::vector<std::string> arguments) {
+    const std::size_t word = first_word(arguments);
+    if (word < arguments.size()) {
+      const std::string name = arguments[word];
+      if (among(kLater, name)) {
+        return EarlyEnd{
+            2, "imagewright: '" + name + "' is not available in this version of imagewright\n"};
+      }
+      if (among(kCommands, name)) {
+        std::rotate(arguments.begin(), arguments.begin() + static_cast<std::ptrdiff_t>(word),
+                    arguments.begin() + static_cast<std::ptrdiff_t>(word) + 1);
+      } else {
+        options_.original_form = true;
+        arguments.insert(arguments.begin(), "build");
+      }
+    } else if (arguments.empty()) {
+      return EarlyEnd{2, app_.help()};
+    }
+    try {
+      std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes a vector
+      app_.parse(arguments);
+    } catch (const CLI::CallForHelp&) {
+      return EarlyEnd{0, help()};
+    } catch (const CLI::CallForVersion&) {
+      return EarlyEnd{0, "imagewright " IMAGEWRIGHT_VERSION "\n"};
+    } catch (const CLI::ParseError& error) {
+      return EarlyEnd{2, "imagewright: " + explain(error) + "\n"};
+    }
+    return options_;
+  }
+
+ private:
+  CLI::App* add_command(CommandName command, const std::string& name,
+                        const std::string& description) {
+    CLI::App* sub = app_.add_subcommand(name, description);
+    sub->callback([this, command] { options_.command = command; });
+    return sub;
+  }
+
+  void add_build() {
+    CLI::App* sub = add_command(CommandName::Build, "build", "build what changed");
+    add_config_file(sub);
+    add_state(sub);
+    sub->add_flag("-c,--clean", options_.run.clean, "forget all state first: everything is built");
+    add_selection(sub);
+    sub->add_option("-j,--jobs", options_.jobs,
+                    "how many builds at once (accepted; so far one at a time)")
+        ->check(CLI::Range(1, 1024));
+    sub->add_flag("-n,--dry-run", options_.run.dry_run,
+                  "show what would be built; build and write nothing");
+    sub->add_flag("--force", options_.run.force, "build whatever the verdict");
+    sub->add_flag("--fail-fast", options_.run.fail_fast, "start nothing more after a failure");
+    sub->add_flag_callback(
+        "--no-wait", [this] { options_.run.wait = false; },
+        "give up if another run holds the state, instead of waiting");
+    add_engine(sub);
+    add_json(sub, "one JSON event a line");
+    sub->add_option("--progress", options_.progress, "how to show it: auto, tty or plain")
+        ->transform(CLI::CheckedTransformer(
+            std::map<std::string, ProgressStyle>{{"auto", ProgressStyle::Auto},
+                                                 {"tty", ProgressStyle::Tty},
+                                                 {"plain", ProgressStyle::Plain}}))
+        ->option_text("STYLE");
+    add_talk(sub);
+  }
+
+  void add_status() {
+    CLI::App* sub =
+        add_command(CommandName::Status, "status", "what would be built, and why; builds nothing");
+    add_config_file(sub);
+    add_state(sub);
+    add_selection(sub);
+    sub->add_flag("--force", options_.run.force, "as if everything were to be built");
+    add_engine(sub);
+    sub->add_flag("--exit-code", options_.exit_code, "exit 1 if anything is stale");
+    add_json(sub, "one JSON document");
+    add_talk(sub);
+  }
+
+  void add_context() {
+    CLI::App* sub =
+        add_command(CommandName::Context, "context", "the files that a build of IMAGE would send");
+    add_image(sub);
+    add_json(sub, "one JSON document");
+    add_talk(sub);
+  }
+
+  void add_config() {
+    CLI::App* sub = add_command(CommandName::Config, "config", "the resolved configuration");
+    add_config_file(sub);
+    add_state(sub);
+    add_json(sub, "one JSON document");
+    add_talk(sub);
+  }
+
+  void add_log() {
+    CLI::App* sub = add_command(CommandName::Log, "log", "the output of the last build of IMAGE");
+    add_image(sub);
+    add_state(sub);
+    add_json(sub, "one JSON document");
+    add_talk(sub);
+  }
+
+  void add_config_file(CLI::App* sub) {
+    sub->add_option("CONFIG", options_.config, "the configuration (default: imagewright.yml)")
+        ->option_text(" ");
+  }
+  void add_image(CLI::App* sub) {
+    sub->add_option("IMAGE", options_.image, "an image's name")->required()->option_text(" ");
+    add_config_file(sub);
+  }
+  void add_state(CLI::App* sub) {
+    sub->add_option("-s,--state-dir", options_.state_directory,
+                    "where .builder.state.db is (default: the configuration's directory)")
+        ->option_text("DIR");
+  }
+  void add_selection(CLI::App* sub) {
+    sub->add_option("-i,--image", options_.run.images,
+                    "only images whose name matches; may be given again")
+        ->option_text("GLOB")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  }
+  void add_engine(CLI::App* sub) {
+    sub->add_option("--engine", options_.run.engine,
+                    "docker or buildah (default: the configuration's, else by itself)")
+        ->check(CLI::IsMember({"docker", "buildah", "podman"}))
+        ->option_text("NAME");
+  }
+  void add_json(CLI::App* sub, const std::string& what) {
+    sub->add_flag("--json", options_.json, what);
+  }
+  void add_talk(CLI::App* sub) {
+    sub->add_flag("-v,--verbose", options_.verbose, "tell each step; twice: digests and ids, too");
+    sub->add_flag("-q,--quiet", options_.quiet, "tell only what failed");
+    sub->add_option("--color", options_.color, "auto, always or never")
+        ->transform(CLI::CheckedTransformer(
+            std::map<std::string, ColorStyle>{{"auto", ColorStyle::Auto},
+                                              {"always", ColorStyle::Always},
+                                              {"never", ColorStyle::Never}}))
+        ->option_text("WHEN");
+  }
+
+  std::string help() const {
+    const auto chosen = app_.get_subcommands();
+    return chosen.empty() ? app_.help() : chosen.front()->help();
+  }
+
+  std::string explain(const CLI::ParseError& error) const {
+    const auto chosen = app_.get_subcommands();
+    const std::string command = chosen.empty() ? "" : chosen.front()->get_name() + " ";
+    const std::string more = "\nsee: imagewright " + command + "--help";
+    if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr || chosen.empty())
+      return error.what() + more;
+    std::vector<std::string> known;
+    for (const CLI::Option* option : chosen.front()->get_options()) {
+      for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+    }
+    const auto extras = chosen.front()->remaining();
+    const std::string extra = extras.empty() ? "" : extras.front();
+    if (extra.empty() || extra[0] != '-') return "'" + extra + "' is one argument too many" + more;
+    return "there is no option '" + extra + "'" +
+           did_you_mean(extra.substr(0, extra.find('=')), known) + more;
+  }
+
+  CLI::App app_;
+  Options options_;
+};
+
+}  // namespace
+
+std::variant<Options, EarlyEnd> parse_options(const std::vector<std::string>& arguments) {
+  return CommandLine().parse(arguments);
+}
+
+}  // namespace imagewright

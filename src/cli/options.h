@@ -1,0 +1,45 @@
+// The command line: argv in, Options out. Reads no file and decides nothing about images.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "run/run.h"
+
+namespace imagewright {
+
+enum class CommandName { Build, Status, Context, Config, Log };
+
+enum class ProgressStyle { Auto, Tty, Plain };
+enum class ColorStyle { Auto, Always, Never };
+
+struct Options {
+  CommandName command = CommandName::Build;
+  std::string image;  ///< of `context` and `log`
+  std::string config = "imagewright.yml";
+  /// The original's form, `imagewright FILE`: relative paths and the state are in the working
+  /// directory.
+  bool original_form = false;
+  std::string state_directory;  ///< "": the default
+  RunOptions run;
+  int jobs = 0;  ///< -j; 0: not given. Builds run one at a time so far
+  bool json = false;
+  bool exit_code = false;  ///< status: exit 1 if anything is stale
+  bool quiet = false;
+  int verbose = 0;
+  ProgressStyle progress = ProgressStyle::Auto;
+  ColorStyle color = ColorStyle::Auto;
+};
+
+/// What there is to say instead of running: help, the version, or what is wrong with the command
+/// line.
+struct EarlyEnd {
+  int status = 0;  ///< 0: `text` is for stdout; 2: for stderr
+  std::string text;
+};
+
+/// `arguments` without the program's name.
+std::variant<Options, EarlyEnd> parse_options(const std::vector<std::string>& arguments);
+
+}  // namespace imagewright

@@ -1,0 +1,17 @@
+// From Options to a Project: finds, reads and parses the configuration, and settles where its state
+// lies.
+#pragma once
+
+#include "cli/options.h"
+#include "run/run.h"
+
+namespace imagewright {
+
+/// Throws Error(Usage) with file, line and column if the configuration cannot be read or is wrong.
+Project load_project(const Options& options);
+
+/// The image of that name: as written in the configuration, or without its tag. Throws
+/// Error(Usage).
+const ImageConfig& find_image(const Project& project, const std::string& name);
+
+}  // namespace imagewright

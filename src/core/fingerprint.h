@@ -1,0 +1,47 @@
+// The manifest of one image: its named inputs, each with a digest, and one digest over all. The
+// list that explains and the digest that decides come from the same values. Knows nothing of where
+// inputs come from.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace imagewright {
+
+/// The version of the rules by which digests are made. A stored digest of another version says
+/// nothing.
+inline constexpr int kFingerprintFormat = 1;
+
+enum class InputKind { Context, Dockerfile, Target, Arg, Label };
+
+/// "context", "dockerfile", "target", "arg", "label": how a kind is stored.
+const char* word(InputKind kind);
+std::optional<InputKind> input_kind(std::string_view word);
+
+struct Input {
+  InputKind kind = InputKind::Context;
+  std::string name;    ///< an arg's or label's key; else ""
+  std::string digest;  ///< SHA-256, hexadecimal
+  bool operator==(const Input&) const = default;
+};
+
+struct Manifest {
+  std::vector<Input> inputs;  ///< by kind, then name
+  std::string digest;         ///< over all inputs; SHA-256, hexadecimal
+};
+
+/// All that decides what one image holds.
+struct Inputs {
+  std::string context_digest;     ///< of core/context, hexadecimal
+  std::string dockerfile_digest;  ///< SHA-256 of its bytes, hexadecimal
+  std::string target;
+  std::map<std::string, std::string> args;
+  std::map<std::string, std::string> labels;
+};
+
+Manifest make_manifest(const Inputs& inputs);
+
+}  // namespace imagewright

@@ -1,0 +1,122 @@
+#include "core/verdict.h"
+
+#include <map>
+
+namespace imagewright {
+
+namespace {
+
+using Key = std::pair<InputKind, std::string>;
+
+std::map<Key, std::string> by_key(const std::vector<Input>& inputs) {
+  std::map<Key, std::string> result;
+  for (const Input& input : inputs) result[{input.kind, input.name}] = input.digest;
+  return result;
+}
+
+void compare(const std::vector<Input>& before, const std::vector<Input>& now,
+             std::vector<Reason>& reasons) {
+  const auto old_inputs = by_key(before);
+  const auto new_inputs = by_key(now);
+  for (const auto& [key, digest] : new_inputs) {
+    const auto old = old_inputs.find(key);
+    if (old == old_inputs.end()) {
+      reasons.push_back({ReasonKind::InputAdded, key.first, key.second});
+    } else if (old->second != digest) {
+      reasons.push_back({ReasonKind::InputChanged, key.first, key.second});
+    }
+  }
+  for (const auto& [key, digest] : old_inputs) {
+    if (new_inputs.count(key) == 0)
+      reasons.push_back({ReasonKind::InputRemoved, key.first, key.second});
+  }
+}
+
+}  // namespace
+
+Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool engine_has_image,
+               const std::string& engine, bool force) {
+  Verdict verdict;
+  const auto because = [&](ReasonKind kind, const std::string& name = "") {
+    verdict.reasons.push_back({kind, InputKind::Context, name});
+  };
+  if (force) because(ReasonKind::Forced);
+  if (!last) {
+    because(ReasonKind::NeverBuilt);
+  } else if (last->format == 0) {
+    because(ReasonKind::FromOriginal);
+  } else if (last->format != kFingerprintFormat) {
+    because(ReasonKind::OtherFormat);
+  } else {
+    if (!last->verified) because(ReasonKind::Unverified);
+    if (last->digest != now.digest) {
+      const std::size_t before = verdict.reasons.size();
+      compare(last->inputs, now.inputs, verdict.reasons);
+      // The digest alone decides: if it differs, the image is built, whatever the list says.
+      if (verdict.reasons.size() == before) because(ReasonKind::OtherFormat);
+    }
+    if (!engine_has_image) because(ReasonKind::ImageGone, engine);
+  }
+  return verdict;
+}
+
+const char* word(ReasonKind kind) {
+  switch (kind) {
+    case ReasonKind::Forced:
+      return "forced";
+    case ReasonKind::NeverBuilt:
+      return "never-built";
+    case ReasonKind::FromOriginal:
+      return "state-from-the-original";
+    case ReasonKind::OtherFormat:
+      return "other-format";
+    case ReasonKind::Unverified:
+      return "unverified";
+    case ReasonKind::ImageGone:
+      return "image-gone";
+    case ReasonKind::InputChanged:
+      return "input-changed";
+    case ReasonKind::InputAdded:
+      return "input-added";
+    case ReasonKind::InputRemoved:
+      return "input-removed";
+  }
+  return "";
+}
+
+std::string describe(const Reason& reason) {
+  const std::string input = reason.name.empty() ? std::string(word(reason.input))
+                                                : word(reason.input) + (" " + reason.name);
+  switch (reason.kind) {
+    case ReasonKind::Forced:
+      return "forced";
+    case ReasonKind::NeverBuilt:
+      return "never built";
+    case ReasonKind::FromOriginal:
+      return "state from the original";
+    case ReasonKind::OtherFormat:
+      return "fingerprinted by another version's rules";
+    case ReasonKind::Unverified:
+      return "its context changed while it was built";
+    case ReasonKind::ImageGone:
+      return "image is gone from " + reason.name;
+    case ReasonKind::InputChanged:
+      return input + " changed";
+    case ReasonKind::InputAdded:
+      return input + " added";
+    case ReasonKind::InputRemoved:
+      return input + " removed";
+  }
+  return "";
+}
+
+std::string describe(const std::vector<Reason>& reasons) {
+  std::string text;
+  for (const Reason& reason : reasons) {
+    if (!text.empty()) text += ", ";
+    text += describe(reason);
+  }
+  return text;
+}
+
+}  // namespace imagewright

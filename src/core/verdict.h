@@ -1,0 +1,58 @@
+// Build or not, and why: the present inputs of an image against its last success. Knows nothing of
+// stores and engines: it is told.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/fingerprint.h"
+
+namespace imagewright {
+
+enum class ReasonKind {
+  Forced,        ///< --force
+  NeverBuilt,    ///< no success is known
+  FromOriginal,  ///< the success is the original script's: its digest says nothing here
+  OtherFormat,   ///< the success was fingerprinted by the rules of another version
+  Unverified,    ///< the context changed while it was built
+  ImageGone,     ///< the engine no longer has the image
+  InputChanged,
+  InputAdded,
+  InputRemoved,
+};
+
+struct Reason {
+  ReasonKind kind = ReasonKind::NeverBuilt;
+  InputKind input = InputKind::Context;  ///< of the last three kinds
+  std::string name;  ///< the input's name; for ImageGone: the engine that lacks it
+  bool operator==(const Reason&) const = default;
+};
+
+/// "arg VERSION changed", "never built": for people.
+std::string describe(const Reason& reason);
+/// All of them, joined by ", ".
+std::string describe(const std::vector<Reason>& reasons);
+/// "input-changed", "never-built" …: for programs; stable (docs/formats.md).
+const char* word(ReasonKind kind);
+
+/// The last success of an image, as far as it matters here.
+struct LastSuccess {
+  std::string digest;
+  int format = 0;  ///< 0: the original's
+  bool verified = true;
+  std::vector<Input> inputs;
+};
+
+/// The reasons to build; none: up to date.
+struct Verdict {
+  std::vector<Reason> reasons;
+  bool build() const { return !reasons.empty(); }
+};
+
+/// `engine` is the engine's name; `engine_has_image`: does it still have the image of the last
+/// success?
+Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool engine_has_image,
+               const std::string& engine, bool force);
+
+}  // namespace imagewright

@@ -1,0 +1,73 @@
+// The engines that build images, behind one small interface. What each one's program wants and how
+// it behaves is in docker_engine and buildah_engine; facts: engines.md. Knows nothing of why
+// something is built.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/context.h"
+#include "io/process.h"
+
+namespace imagewright {
+
+/// One build, as it was fingerprinted.
+struct BuildRequest {
+  std::string tag;                              ///< the image's name
+  std::filesystem::path context;                ///< the directory
+  const std::vector<Entry>* entries = nullptr;  ///< what of it counts; borrowed
+  /// Under which name the context may be shown to an engine that remembers contexts by name
+  /// (Store).
+  std::string context_name;
+  std::string dockerfile;  ///< its bytes
+  std::string ignore;      ///< the rules, as the text of an ignore file
+  std::string target;
+  std::map<std::string, std::string> args;
+  std::map<std::string, std::string> labels;
+};
+
+struct BuildOutcome {
+  Exit exit;
+  std::string image_id;  ///< `sha256:…`; "" unless it succeeded
+  /// The engine ended well and left a fresh image id.
+  bool ok() const { return exit.ok() && !image_id.empty(); }
+};
+
+/// What there is to tell about an engine that is ready.
+struct Readiness {
+  std::string description;  ///< "docker 20.10.24 with BuildKit"
+  std::string warning;      ///< what the user should know; "": nothing
+};
+
+class Engine {
+ public:
+  Engine() = default;
+  virtual ~Engine() = default;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// "docker", "buildah".
+  virtual std::string name() const = 0;
+  /// The ids (`sha256:…`) of all images that the engine has. One question. Throws Error(Missing).
+  virtual std::set<std::string> image_ids() = 0;
+  /// Makes ready for building: finds out, once, how this engine's program must be called. Throws
+  /// Error(Missing).
+  virtual Readiness prepare() = 0;
+  /// Builds, tags and gives the image's id, from the engine's iidfile, never from its output. A
+  /// failed or interrupted build is a value. Throws Error(Missing) if the program cannot be run at
+  /// all.
+  virtual BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
+                             const OnTick& on_tick) = 0;
+};
+
+/// The engine by name, or, if `wish` is "", the one that answers: docker where a daemon does, else
+/// buildah. `cache` is our cache directory: for staging and for what is remembered of an engine.
+/// Throws Error(Missing) where there is none, Error(Usage) for a name that this version cannot
+/// serve.
+std::unique_ptr<Engine> find_engine(const std::string& wish, const std::filesystem::path& cache);
+
+}  // namespace imagewright

@@ -1,0 +1,67 @@
+// Git sources by the `git` program: what a ref means now (one question per repository and run), one
+// commit fetched, shallow, into a mirror in the cache directory, and a tree written out as a plain
+// directory with fixed modes and times. Knows nothing of images or state.
+// Rules: semantics "Git", git-facts.
+// Everything throws Error(Source) with a message that names the repository (redacted) and what git
+// said, and, first of all, if check_git_source refuses the source; Error(Missing) if there is no
+// git.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "core/source.h"
+
+namespace imagewright {
+
+struct ResolvedRef {
+  /// 40 (or 64) lower-case hexadecimal digits.
+  std::string commit;
+  /// The full name it was found under (`refs/heads/x`, `HEAD`); "" if a commit was given.
+  std::string ref;
+};
+
+/// The git sources of one run. A local source's remote must be an absolute path. One thread at a
+/// time; any number of these may share a cache, in this process and in others.
+class Git {
+ public:
+  /// `cache` is imagewright's own cache directory; mirrors lie in `cache/git`.
+  explicit Git(std::filesystem::path cache);
+  ~Git();
+
+  /// Says that `source` will be resolved, so that one question per repository covers all its refs.
+  void want(const GitSource& source);
+
+  /// What the source's ref means now. The first call asks all wanted repositories (up to 8 at
+  /// once), once; what is wanted later is asked then, and what was answered stays for the run. One
+  /// that could not be asked throws here, for each of its sources, and hinders no other. Order:
+  /// full `refs/…`, then `refs/heads/X`, then `refs/tags/X` (an annotated tag by the commit it
+  /// peels to); no ref: HEAD. A full commit id needs no question. `checksum` is held against the
+  /// answer.
+  ResolvedRef resolve(const GitSource& source);
+
+  /// The id of the source's subdirectory's tree in that commit. Fetches the commit if the mirror
+  /// lacks it. Throws if the subdirectory is missing, is not a directory, or is reached through a
+  /// symlink.
+  std::string tree(const GitSource& source, const ResolvedRef& at);
+
+  /// Writes the tree of a commit that `tree` has seen into `directory`, which must exist and be
+  /// empty: files 0644 or 0755, directories 0755, symlinks as they are, submodules as empty
+  /// directories, everything dated 1980-01-02 (the oldest day that a zip archive can hold in every
+  /// time zone). No filter, hook, attribute or umask has a say. Refuses names that no checkout may
+  /// have (`..`, `.git`, with `/`), before anything is written. After another error `directory` may
+  /// hold a part.
+  void write_tree(const GitSource& source, const std::string& tree,
+                  const std::filesystem::path& directory);
+
+  /// How many `git ls-remote` were run.
+  int questions() const;
+
+ private:
+  struct Remotes;
+  std::filesystem::path cache_;
+  std::unique_ptr<Remotes> remotes_;
+};
+
+}  // namespace imagewright

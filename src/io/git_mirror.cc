@@ -1,0 +1,347 @@
+#include "io/git_mirror.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <thread>
+
+#include "core/digest.h"
+#include "io/fd.h"
+#include "io/interrupt.h"
+
+namespace imagewright {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr auto kFetchTime = std::chrono::minutes(30);
+constexpr std::size_t kBytesAtOnce = std::size_t{32} << 20;
+constexpr std::size_t kObjectsAtOnce = 50'000;
+
+fs::path beside(const fs::path& mirror, const char* extension) {
+  return fs::path(mirror).replace_extension(extension);
+}
+
+// Nobody else may write here, whatever the umask: git does as a mirror's configuration says.
+void make_private_directory(const fs::path& path) {
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    throw Error(Error::Kind::Source,
+                with_errno(fmt::format("cannot make the directory '{}'", path.string())));
+  }
+}
+
+// Holds a mirror's lock for its lifetime; waits for it, unless interrupted. Two of one process
+// exclude each other, too.
+class MirrorLock {
+ public:
+  explicit MirrorLock(const fs::path& path)
+      : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) {
+    while (!fd_ || flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (!fd_ || (errno != EWOULDBLOCK && errno != EINTR)) {
+        throw Error(Error::Kind::Source,
+                    with_errno(fmt::format("cannot lock '{}'", path.string())));
+      }
+      if (interrupted() != 0) {
+        throw Error(Error::Kind::Source,
+                    fmt::format("interrupted while waiting for '{}'", path.string()));
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+
+ private:
+  Fd fd_;
+};
+
+void remove_tree(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error)
+    throw Error(Error::Kind::Source,
+                fmt::format("cannot remove '{}': {}", path.string(), error.message()));
+}
+
+// Files that a killed git leaves behind. Its locks stop every later one; the rest only takes room.
+void remove_files(const fs::path& directory, bool (*stale)(const std::string& name)) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(directory, error)) {
+    if (std::error_code ignored; stale(entry.path().filename().string()))
+      fs::remove(entry.path(), ignored);
+  }
+}
+
+bool contains_any(const std::string& text, std::initializer_list<std::string_view> parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [&](std::string_view part) { return text.find(part) != std::string::npos; });
+}
+
+// The server would not give a commit by its id, or no longer has it.
+bool is_refusal(const Output& output) {
+  return !output.exit.ok() && contains_any(output.err, {"unadvertised object", "not our ref"});
+}
+
+// The mirror may be at fault. Taking too much for damage costs one more fetch.
+bool looks_damaged(const Output& output) {
+  return !output.exit.ok() && !output.exit.interrupted && !output.exit.timed_out &&
+         contains_any(output.err,
+                      {"corrupt", "bad object", "unable to read", "unable to open",
+                       "unable to parse", "could not parse", "inflate", "missing blob",
+                       "missing tree", "bad config", "not a git repository", "bad signature",
+                       "loose object", "packfile", ".idx", "unresolved deltas", "shallow"});
+}
+
+// The next field of `text`, up to `separator`, which goes too.
+std::string_view take_field(std::string_view& text, char separator) {
+  const std::size_t end = std::min(text.find(separator), text.size());
+  const std::string_view field = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return field;
+}
+
+struct Header {
+  GitMirror::Object object;
+  std::size_t size = 0;
+};
+
+// A line of `cat-file --batch` and `--batch-check`: "ID TYPE SIZE", or "NAME missing" (where NAME
+// may hold blanks).
+Header parse_header(std::string_view line) {
+  Header header;
+  if (line.ends_with(" missing")) return header;
+  const std::string_view id = take_field(line, ' ');
+  const std::string_view type = take_field(line, ' ');
+  if (!is_full_git_id(id)) return header;
+  const auto parsed = std::from_chars(line.data(), line.data() + line.size(), header.size);
+  if (parsed.ec == std::errc()) header.object = {std::string(id), std::string(type)};
+  return header;
+}
+
+std::string hex_id(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (const char byte : bytes) {
+    text += kDigits[static_cast<unsigned char>(byte) >> 4];
+    text += kDigits[static_cast<unsigned char>(byte) & 15];
+  }
+  return text;
+}
+
+std::string lines_of(const std::vector<std::string>& texts, std::size_t begin, std::size_t end) {
+  std::string lines;
+  for (std::size_t i = begin; i < end; ++i) lines += texts[i] + "\n";
+  return lines;
+}
+
+std::string kept_ref(const std::string& commit) {
+  return "refs/imagewright/" + commit;
+}
+
+}  // namespace
+
+GitMirror::GitMirror(GitProgram& program, const fs::path& cache, GitRemote remote)
+    : program_(program),
+      remote_(std::move(remote)),
+      path_(cache / "git" / (hex(sha256(remote_.url)) + ".git")) {}
+
+// Git on the mirror. An interrupted one has said nothing about the mirror.
+Output GitMirror::run(const std::vector<std::string>& arguments, std::string_view input) const {
+  Output output = program_.work(path_, arguments, input);
+  if (output.exit.interrupted) {
+    throw git_failure(fmt::format("cannot read the mirror of '{}'", remote_.shown), remote_,
+                      output);
+  }
+  return output;
+}
+
+// Is there a mirror that is safe to use? `--git-dir` makes git skip its own check of the owner.
+bool GitMirror::exists() const {
+  struct stat status = {};
+  if (lstat(path_.c_str(), &status) != 0) return false;
+  if (status.st_uid != geteuid()) {
+    throw Error(Error::Kind::Source,
+                fmt::format("the mirror '{}' of '{}' belongs to another user; remove it",
+                            path_.string(), remote_.shown));
+  }
+  return S_ISDIR(status.st_mode) && (status.st_mode & 022) == 0;
+}
+
+std::optional<std::vector<GitMirror::Object>> GitMirror::look_up(
+    const std::string& commit, const std::vector<std::string>& paths) const {
+  if (!exists()) return std::nullopt;
+  std::string names = kept_ref(commit) + "^{tree}\n";
+  for (const std::string& path : paths) names += commit + ":" + path + "\n";
+  const Output output = run({"cat-file", "--batch-check"}, names);
+  std::string_view rest = output.out;
+  if (!output.exit.ok() || parse_header(take_field(rest, '\n')).object.id.empty())
+    return std::nullopt;
+  std::vector<Object> objects;
+  for (std::size_t i = 0; i < paths.size(); ++i)
+    objects.push_back(parse_header(take_field(rest, '\n')).object);
+  return objects;
+}
+
+bool GitMirror::holds(const std::string& commit) const {
+  return look_up(commit, {}).has_value();
+}
+
+void GitMirror::fetch(const std::string& commit, const std::string& ref) {
+  std::error_code ignored;  // what is missing then shows at the next step
+  fs::create_directories(path_.parent_path().parent_path(), ignored);
+  make_private_directory(path_.parent_path());
+  const MirrorLock lock(beside(path_, ".lock"));
+
+  bool fresh = false;
+  if (!exists() || !run({"rev-parse", "--git-dir"}).exit.ok()) {
+    make(commit);
+    fresh = true;
+  } else if (holds(commit)) {
+    return;  // another run was faster
+  }
+  sweep();
+  Output output = fetch_as(commit + ":" + kept_ref(commit));
+  if (!fresh && looks_damaged(output)) {
+    make(commit);
+    output = fetch_as(commit + ":" + kept_ref(commit));
+  }
+  if (is_refusal(output) && !ref.empty()) output = fetch_ref(commit, ref);
+  const std::string what = fmt::format("cannot fetch {} from '{}'", commit, remote_.shown);
+  if (!output.exit.ok()) throw git_failure(what, remote_, output);
+  if (!holds(commit)) throw Error(Error::Kind::Source, what + ": it is not a commit");
+}
+
+// An empty mirror in the place of whatever is there. The lock is ours, so a mirror in the making is
+// a dead run's.
+void GitMirror::make(const std::string& commit) {
+  const fs::path fresh = beside(path_, ".new");
+  remove_tree(fresh);
+  make_private_directory(fresh);
+  const Output output = program_.work(
+      fresh, {"init", "-q", "--bare", "--template=",
+              commit.size() == 64 ? "--object-format=sha256" : "--object-format=sha1"});
+  if (!output.exit.ok())
+    throw git_failure(fmt::format("cannot make a mirror of '{}'", remote_.shown), remote_, output);
+  if (chmod(fresh.c_str(), 0700) != 0) {
+    throw Error(Error::Kind::Source,
+                with_errno(fmt::format("cannot set the mode of '{}'", fresh.string())));
+  }
+  remove_tree(path_);
+  if (rename(fresh.c_str(), path_.c_str()) != 0) {
+    throw Error(Error::Kind::Source, with_errno(fmt::format("cannot make '{}'", path_.string())));
+  }
+}
+
+void GitMirror::sweep() const {
+  const auto is_lock = [](const std::string& name) { return name.ends_with(".lock"); };
+  remove_files(path_, is_lock);
+  remove_files(path_ / "refs" / "imagewright", is_lock);
+  remove_files(path_ / "objects" / "pack",
+               [](const std::string& name) { return name.starts_with("tmp_"); });
+}
+
+Output GitMirror::fetch_as(const std::string& refspec) {
+  return program_.speak(
+      remote_, path_,
+      {"fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-prune",
+       "--no-recurse-submodules", "--end-of-options", remote_.url, refspec},
+      kFetchTime);
+}
+
+// Takes what the ref means now, if that is still the commit.
+Output GitMirror::fetch_ref(const std::string& commit, const std::string& ref) {
+  const std::string incoming = "refs/imagewright/incoming";
+  Output output = fetch_as("+" + ref + ":" + incoming);
+  if (!output.exit.ok()) return output;
+  const Output now = run({"rev-parse", "--verify", "-q", incoming + "^{}"});
+  if (now.out != commit + "\n") {
+    throw Error(
+        Error::Kind::Source,
+        fmt::format("'{}' of '{}' moved while it was fetched; run again", ref, remote_.shown));
+  }
+  return run({"update-ref", kept_ref(commit), commit});
+}
+
+void GitMirror::read_trees(const std::vector<std::string>& ids, const OnTree& on_tree) {
+  read(ids, "tree", [&](std::size_t index, std::string_view content) {
+    std::vector<Entry> entries;
+    const std::size_t id_size = ids[index].size() / 2;
+    while (!content.empty()) {
+      const std::string_view octal = take_field(content, ' ');
+      const std::string_view name = take_field(content, '\0');
+      unsigned mode = 0;
+      const auto parsed = std::from_chars(octal.data(), octal.data() + octal.size(), mode, 8);
+      if (content.size() < id_size || parsed.ptr != octal.data() + octal.size()) {
+        throw Error(Error::Kind::Source,
+                    fmt::format("the tree {} of '{}' is malformed", ids[index], remote_.shown));
+      }
+      entries.push_back({mode, hex_id(content.substr(0, id_size)), std::string(name)});
+      content.remove_prefix(id_size);
+    }
+    on_tree(index, entries);
+  });
+}
+
+void GitMirror::read_blobs(const std::vector<std::string>& ids, const OnBlob& on_blob) {
+  read(ids, "blob", on_blob);
+}
+
+// Asks for the sizes first, so that what is asked for at once is bounded.
+void GitMirror::read(const std::vector<std::string>& ids, const char* type,
+                     const OnBlob& on_content) {
+  for (std::size_t begin = 0; begin < ids.size(); begin += kObjectsAtOnce) {
+    const std::size_t end = std::min(begin + kObjectsAtOnce, ids.size());
+    const Output sizes = run({"cat-file", "--batch-check"}, lines_of(ids, begin, end));
+    if (!sizes.exit.ok()) give_up(sizes.err);
+
+    std::string_view headers = sizes.out;
+    std::size_t first = begin;
+    std::size_t bytes = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::size_t size = parse_header(take_field(headers, '\n')).size;
+      if (i > first && bytes + size > kBytesAtOnce) {
+        read_some(ids, first, i, type, on_content);
+        first = i;
+        bytes = 0;
+      }
+      bytes += size;
+    }
+    read_some(ids, first, end, type, on_content);
+  }
+}
+
+void GitMirror::read_some(const std::vector<std::string>& ids, std::size_t begin, std::size_t end,
+                          const char* type, const OnBlob& on_content) {
+  const Output output = run({"cat-file", "--batch", "--buffer"}, lines_of(ids, begin, end));
+  std::string_view rest = output.out;
+  for (std::size_t i = begin; i < end; ++i) {
+    const Header header = parse_header(take_field(rest, '\n'));
+    if (header.object.id != ids[i] || header.size >= rest.size()) {
+      give_up(output.err.empty() ? "it lacks the object " + ids[i] : output.err);
+    }
+    if (header.object.type != type) {
+      throw Error(Error::Kind::Source, fmt::format("{} of '{}' is a {}, not a {}", ids[i],
+                                                   remote_.shown, header.object.type, type));
+    }
+    on_content(i, rest.substr(0, header.size));
+    rest.remove_prefix(header.size + 1);
+  }
+}
+
+void GitMirror::give_up(const std::string& why) {
+  Output said;
+  said.exit.status = 1;
+  said.err = why;
+  const MirrorLock lock(beside(path_, ".lock"));
+  remove_tree(path_);
+  throw git_failure(
+      fmt::format("the mirror of '{}' was damaged and has been removed; run again", remote_.shown),
+      remote_, said);
+}
+
+}  // namespace imagewright

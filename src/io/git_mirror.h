@@ -1,0 +1,80 @@
+// The mirror of one repository: a bare one in the cache directory that holds every commit it was
+// asked for, without history, and nothing else; fetching into it, one at a time; reading objects
+// out of it. Knows nothing of how a ref is resolved or a tree is written.
+//
+// On the disk: `cache/git/<sha256 of the URL without credentials>.git`, mode 0700; beside it
+// `….lock`, held (flock) by whoever changes the mirror, and `….new`, a mirror in the making.
+// `refs/imagewright/<commit>` says that this commit is there as a whole, and keeps it. All can be
+// deleted at any time that no run uses it.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/git_program.h"
+
+namespace imagewright {
+
+class GitMirror {
+ public:
+  /// What a name means: its id and type ("tree", "blob", …); both "" if there is none such.
+  struct Object {
+    std::string id;
+    std::string type;
+  };
+
+  /// One entry of a tree, as it stands there. `mode` is as stat's, or kSubmodule.
+  static constexpr unsigned kSubmodule = 0160000;
+  struct Entry {
+    unsigned mode = 0;
+    std::string id;
+    std::string name;
+  };
+
+  GitMirror(GitProgram& program, const std::filesystem::path& cache, GitRemote remote);
+
+  const GitRemote& remote() const { return remote_; }
+
+  /// What the paths ("" is the root) are in that commit; nullopt if the mirror does not hold it. No
+  /// symlink is followed: what lies behind one is not there.
+  std::optional<std::vector<Object>> look_up(const std::string& commit,
+                                             const std::vector<std::string>& paths) const;
+
+  /// Makes the mirror hold that commit. `ref` is where it was found ("" is unknown): what is
+  /// fetched where the server gives no commit by its id. Waits for whoever else is changing the
+  /// mirror.
+  void fetch(const std::string& commit, const std::string& ref);
+
+  /// Read objects, each named by its full id, in that order; `on_…` gets the id's index. Not much
+  /// more than 32 MiB, or one object, is in memory at a time. Throw if one is of another type.
+  using OnTree = std::function<void(std::size_t index, const std::vector<Entry>& entries)>;
+  using OnBlob = std::function<void(std::size_t index, std::string_view content)>;
+  void read_trees(const std::vector<std::string>& ids, const OnTree& on_tree);
+  void read_blobs(const std::vector<std::string>& ids, const OnBlob& on_blob);
+
+  /// Drops the mirror, which lacks what it should hold, so that the next run fetches anew; throws
+  /// to say so.
+  [[noreturn]] void give_up(const std::string& why);
+
+ private:
+  Output run(const std::vector<std::string>& arguments, std::string_view input = {}) const;
+  bool exists() const;
+  bool holds(const std::string& commit) const;
+  void make(const std::string& commit);
+  void sweep() const;
+  Output fetch_as(const std::string& refspec);
+  Output fetch_ref(const std::string& commit, const std::string& ref);
+  void read(const std::vector<std::string>& ids, const char* type, const OnBlob& on_content);
+  void read_some(const std::vector<std::string>& ids, std::size_t begin, std::size_t end,
+                 const char* type, const OnBlob& on_content);
+
+  GitProgram& program_;
+  GitRemote remote_;
+  std::filesystem::path path_;
+};
+
+}  // namespace imagewright

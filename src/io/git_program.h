@@ -1,0 +1,63 @@
+// Starting the git program so that no source can make it do more than it is asked: its arguments,
+// its environment, its time, and a URL's credentials handed over where no process list,
+// configuration file or message shows them. Knows nothing of refs, mirrors or trees.
+// Rules: git-facts, "Starting git safely".
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/source.h"
+#include "io/error.h"
+#include "io/process.h"
+
+namespace imagewright {
+
+/// A remote, taken apart. Only `shown` is for people, and only `url` for argv: both hold no
+/// secrets.
+struct GitRemote {
+  std::string url;     ///< without credentials; for ssh the user name stays
+  std::string shown;   ///< redacted
+  bool local = false;  ///< a path on this machine; nothing else may be one
+  bool ssh = false;
+  /// http(s): the user name of a URL without a password, for the user's credential helpers.
+  std::string user;
+  /// http(s): "Basic …", from the URL's user name and password. A secret.
+  std::string authorization;
+};
+
+/// Throws Error(Source) if check_git_source refuses a part of it or a local path is not absolute.
+GitRemote git_remote(const GitSource& source);
+
+/// 40 or 64 hexadecimal digits.
+bool is_full_git_id(std::string_view text);
+
+/// The git on PATH. The user's own configuration stays in force (credential helpers, insteadOf,
+/// proxies); that of a repository which the working directory happens to lie in does not. Any
+/// number of threads.
+class GitProgram {
+ public:
+  /// Lets git speak to `remote`, which must be among the arguments as `remote.url`, after
+  /// `--end-of-options`. `repository` "" is none.
+  Output speak(const GitRemote& remote, const std::filesystem::path& repository,
+               const std::vector<std::string>& arguments, std::chrono::milliseconds timeout);
+
+  /// Runs git on a bare repository of ours. It cannot speak to anything.
+  Output work(const std::filesystem::path& repository, const std::vector<std::string>& arguments,
+              std::string_view input = {}) const;
+
+ private:
+  const std::string& ssh_command();
+
+  std::once_flag ssh_once_;
+  std::string ssh_command_;
+};
+
+/// "WHAT: " and why: interrupted, too slow, or git's own words, in one line without secrets.
+Error git_failure(const std::string& what, const GitRemote& remote, const Output& output);
+
+}  // namespace imagewright

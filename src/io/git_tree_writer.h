@@ -1,0 +1,20 @@
+// Writing a git tree out as a plain directory: bytes, modes and times as the tree says, and nothing
+// else has a say. A tree from a hostile repository writes nothing outside of the directory. Knows
+// nothing of commits or remotes.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "io/git_mirror.h"
+
+namespace imagewright {
+
+/// Writes the tree into `directory`, which must exist and be empty; modes and times as in
+/// Git::write_tree. All names are checked before the first is written. After an error `directory`
+/// may hold a part of the tree. At most 2 million entries and paths of 4095 bytes: a few small tree
+/// objects can name more than any disk holds.
+void write_git_tree(GitMirror& mirror, const std::string& tree,
+                    const std::filesystem::path& directory);
+
+}  // namespace imagewright

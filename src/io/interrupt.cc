@@ -1,0 +1,62 @@
+#include "io/interrupt.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+
+namespace imagewright {
+
+namespace {
+
+// Written by a signal handler: lock-free atomics and a pipe, nothing else.
+std::atomic<int> first_signal{0};
+std::atomic<int> signal_count{0};
+std::array<int, 2> wake_pipe{-1, -1};
+
+void note(int signal) {
+  const int saved = errno;
+  int none = 0;
+  first_signal.compare_exchange_strong(none, signal);
+  signal_count.fetch_add(1);
+  if (wake_pipe[1] >= 0 && write(wake_pipe[1], "!", 1) < 0) {
+    // A full pipe is readable already.
+  }
+  errno = saved;
+}
+
+}  // namespace
+
+void catch_interrupts() {
+  if (wake_pipe[0] < 0 && pipe2(wake_pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0)
+    wake_pipe = {-1, -1};
+  struct sigaction action = {};
+  action.sa_handler = note;
+  sigemptyset(&action.sa_mask);
+  // No SA_RESTART: a wait for a lock or a child must come back and look.
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+int interrupted() {
+  return first_signal.load();
+}
+int interrupt_count() {
+  return signal_count.load();
+}
+int interrupt_fd() {
+  return wake_pipe[0];
+}
+
+void forget_interrupts() {
+  std::array<char, 64> bytes{};
+  while (wake_pipe[0] >= 0 && read(wake_pipe[0], bytes.data(), bytes.size()) > 0) {
+  }
+  signal_count = 0;
+  first_signal = 0;
+}
+
+}  // namespace imagewright

@@ -1,0 +1,45 @@
+#include "io/places.h"
+
+#include <pwd.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "io/error.h"
+
+namespace imagewright {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Relative values are to be ignored (XDG Base Directory Specification).
+fs::path absolute_variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr && value[0] == '/' ? fs::path(value) : fs::path();
+}
+
+fs::path home() {
+  if (fs::path path = absolute_variable("HOME"); !path.empty()) return path;
+  const passwd* entry = getpwuid(getuid());
+  if (entry == nullptr || entry->pw_dir == nullptr || entry->pw_dir[0] != '/') {
+    throw Error(Error::Kind::Missing,
+                "there is no home directory to keep caches and logs in; set HOME");
+  }
+  return entry->pw_dir;
+}
+
+fs::path base(const char* variable, const char* below_home) {
+  fs::path path = absolute_variable(variable);
+  return path.empty() ? home() / below_home : path;
+}
+
+}  // namespace
+
+Places Places::find() {
+  return {base("XDG_CACHE_HOME", ".cache") / "imagewright",
+          base("XDG_STATE_HOME", ".local/state") / "imagewright/logs"};
+}
+
+}  // namespace imagewright

@@ -1,0 +1,455 @@
+#include "io/process.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <mutex>
+#include <set>
+
+#include "io/error.h"
+#include "io/fd.h"
+#include "io/interrupt.h"
+
+extern char** environ;
+
+namespace imagewright {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kTick = std::chrono::milliseconds(100);
+constexpr auto kPatience = std::chrono::seconds(3);      // from TERM to KILL
+constexpr auto kDrain = std::chrono::milliseconds(500);  // for a pipe that a grandchild keeps open
+constexpr std::size_t kLongestLine = std::size_t{64} * 1024;
+
+std::mutex children_mutex;
+std::set<pid_t> children;  // started by us and not yet reaped
+
+struct Pipe {
+  Fd read_end;
+  Fd write_end;
+};
+
+Pipe make_pipe() {
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC) != 0)
+    throw Error(Error::Kind::Missing, with_errno("cannot make a pipe"));
+  return {Fd(ends[0]), Fd(ends[1])};
+}
+
+std::vector<std::string> merged_environment(const Command& command) {
+  std::vector<std::string> merged;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    if (command.environment.count(std::string(text.substr(0, text.find('=')))) == 0)
+      merged.emplace_back(text);
+  }
+  for (const auto& [name, value] : command.environment) {
+    if (value) merged.push_back(name + "=" + *value);
+  }
+  return merged;
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> result;
+  result.reserve(texts.size() + 1);
+  for (std::string& text : texts) result.push_back(text.data());
+  result.push_back(nullptr);
+  return result;
+}
+
+// Descendants that lose their parent become our children, so that they can still be found and
+// ended.
+void become_subreaper() {
+  static const int once = prctl(PR_SET_CHILD_SUBREAPER, 1);
+  (void)once;
+}
+
+// Starts the command with these as its stdin, stdout and stderr.
+pid_t start(const Command& command, int in, int out, int err) {
+  become_subreaper();
+  const std::string path = find_program(command.argv.at(0));
+  if (path.empty()) {
+    throw Error(Error::Kind::Missing, "cannot find the program '" + command.argv[0] + "' on PATH");
+  }
+  std::vector<std::string> argv_texts = command.argv;
+  std::vector<std::string> environment_texts = merged_environment(command);
+  const std::vector<char*> argv = pointers(argv_texts);
+  const std::vector<char*> environment = pointers(environment_texts);
+  Pipe failure = make_pipe();
+  const pid_t parent = getpid();
+
+  const pid_t child = fork();
+  if (child < 0) throw Error(Error::Kind::Missing, with_errno("cannot start '" + path + "'"));
+  if (child == 0) {
+    // Between fork and exec: async-signal-safe calls only.
+    setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    signal(SIGPIPE, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    if (dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0 &&
+        (command.directory.empty() || chdir(command.directory.c_str()) == 0)) {
+      execve(path.c_str(), argv.data(), environment.data());
+    }
+    const int error = errno;
+    if (write(failure.write_end.get(), &error, sizeof error) < 0) _exit(126);
+    _exit(127);
+  }
+  failure.write_end.reset();
+  int error = 0;
+  if (read(failure.read_end.get(), &error, sizeof error) == sizeof error) {
+    waitpid(child, nullptr, 0);
+    throw Error(Error::Kind::Missing, with_errno("cannot start '" + path + "'", error));
+  }
+  const std::lock_guard lock(children_mutex);
+  children.insert(child);
+  return child;
+}
+
+// (pid, parent) of every process that can be seen.
+std::vector<std::pair<pid_t, pid_t>> process_table() {
+  std::vector<std::pair<pid_t, pid_t>> table;
+  DIR* const directory = opendir("/proc");
+  if (directory == nullptr) return table;
+  while (const dirent* entry = readdir(directory)) {
+    if (std::isdigit(static_cast<unsigned char>(entry->d_name[0])) == 0) continue;
+    std::ifstream stat(std::string("/proc/") + entry->d_name + "/stat");
+    std::string text;
+    std::getline(stat, text);
+    const std::size_t after_name = text.rfind(") ");  // the name may hold anything
+    if (after_name == std::string::npos || after_name + 4 >= text.size()) continue;
+    table.emplace_back(std::atoi(entry->d_name), std::atoi(text.c_str() + after_name + 4));
+  }
+  closedir(directory);
+  return table;
+}
+
+std::vector<pid_t> descendants(pid_t root, const std::vector<std::pair<pid_t, pid_t>>& table) {
+  std::vector<pid_t> found;
+  for (std::size_t next = 0; root != 0; root = next < found.size() ? found[next++] : 0) {
+    for (const auto& [pid, parent] : table) {
+      if (parent == root) found.push_back(pid);
+    }
+  }
+  return found;
+}
+
+void kill_all(const std::vector<pid_t>& pids) {
+  for (const pid_t pid : pids) kill(pid, SIGKILL);
+}
+
+// What ended programs left behind: our children that we did not start, and all below them.
+void kill_orphans() {
+  const auto table = process_table();
+  for (const auto& [pid, parent] : table) {
+    if (parent != getpid()) continue;
+    {
+      const std::lock_guard lock(children_mutex);
+      if (children.count(pid) != 0) continue;
+    }
+    kill_all(descendants(pid, table));
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+  }
+}
+
+// A started program: its end, wished for or not.
+class Child {
+ public:
+  Child(const Command& command, int in, int out, int err)
+      : command_(command), pid_(start(command, in, out, err)), started_(Clock::now()) {}
+
+  ~Child() {
+    if (reaped_) return;
+    kill(-pid_, SIGKILL);
+    while (!reap(0)) {
+    }
+  }
+
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  // Looks for an interrupt or the end of its time, and takes the next step of ending it.
+  void look_after() {
+    if (reaped_) return;
+    const auto now = Clock::now();
+    if (!ending_) {
+      if (interrupted() != 0) {
+        exit_.interrupted = true;
+      } else if (command_.timeout.count() > 0 && now - started_ > command_.timeout) {
+        exit_.timed_out = true;
+      } else {
+        return;
+      }
+      ending_ = true;
+      next_step_ = now;
+    }
+    if (exit_.interrupted && interrupt_count() > 1) step_ = Step::Kill;
+    if (now < next_step_ && step_ != Step::Kill) return;
+    end(now);
+  }
+
+  // Has it ended? Without waiting.
+  bool ended() { return reaped_ || reap(WNOHANG); }
+
+  // After the end. What an ended program left behind goes, too.
+  Exit result() const {
+    if (ending_) kill_orphans();
+    return exit_;
+  }
+
+ private:
+  enum class Step { Descendants, Terminate, Kill };
+
+  void end(Clock::time_point now) {
+    switch (step_) {
+      case Step::Descendants: {
+        step_ = Step::Terminate;
+        const auto running = command_.ending == Ending::DescendantsFirst
+                                 ? descendants(pid_, process_table())
+                                 : std::vector<pid_t>();
+        if (running.empty()) return end(now);
+        kill_all(running);
+        break;
+      }
+      case Step::Terminate:
+        step_ = Step::Kill;
+        kill(-pid_, SIGTERM);
+        break;
+      case Step::Kill:
+        kill_all(descendants(pid_, process_table()));
+        kill(-pid_, SIGKILL);
+        break;
+    }
+    next_step_ = now + kPatience;
+  }
+
+  bool reap(int flags) {
+    int status = 0;
+    const pid_t got = waitpid(pid_, &status, flags);
+    if (got == 0 || (got < 0 && errno == EINTR)) return false;
+    if (got == pid_)
+      exit_.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    reaped_ = true;
+    const std::lock_guard lock(children_mutex);
+    children.erase(pid_);
+    return true;
+  }
+
+  const Command& command_;
+  pid_t pid_;
+  Clock::time_point started_;
+  Clock::time_point next_step_;
+  Exit exit_;
+  Step step_ = Step::Descendants;
+  bool ending_ = false;
+  bool reaped_ = false;
+};
+
+// Bytes in, lines out.
+class LineSplitter {
+ public:
+  explicit LineSplitter(const OnLine& on_line) : on_line_(on_line) {}
+
+  void add(std::string_view bytes) {
+    for (const char byte : bytes) {
+      if (byte == '\n' || byte == '\r') {
+        if (!(byte == '\n' && after_return_)) emit();
+        after_return_ = byte == '\r';
+        continue;
+      }
+      after_return_ = false;
+      line_ += byte;
+      if (line_.size() >= kLongestLine) emit();
+    }
+  }
+
+  void finish() {
+    if (!line_.empty()) emit();
+  }
+
+ private:
+  void emit() {
+    if (on_line_) on_line_(line_);
+    line_.clear();
+  }
+
+  const OnLine& on_line_;
+  std::string line_;
+  bool after_return_ = false;
+};
+
+// Reads what is there; false at the end of the stream.
+template <typename Sink>
+bool read_some(int fd, const Sink& sink) {
+  std::array<char, 65536> buffer;
+  const ssize_t got = read(fd, buffer.data(), buffer.size());
+  if (got < 0) return errno == EINTR || errno == EAGAIN;
+  if (got == 0) return false;
+  sink(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
+  return true;
+}
+
+// Writes without dying of SIGPIPE when the reader is gone.
+ssize_t write_quietly(int fd, std::string_view bytes) {
+  sigset_t pipe_signal;
+  sigset_t before;
+  sigemptyset(&pipe_signal);
+  sigaddset(&pipe_signal, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+  const ssize_t written = write(fd, bytes.data(), bytes.size());
+  const int error = errno;
+  if (written < 0 && error == EPIPE) {
+    const timespec now = {};
+    sigtimedwait(&pipe_signal, nullptr, &now);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return written;
+}
+
+// Sleeps until one of the descriptors is ready, an interrupt comes, or a tick has passed. An
+// interrupt that is known already does not wake again.
+void wait_for(std::vector<pollfd>& descriptors, bool watch_interrupt) {
+  if (watch_interrupt) descriptors.push_back({interrupt_fd(), POLLIN, 0});
+  poll(descriptors.data(), descriptors.size(), static_cast<int>(kTick.count()));
+  if (watch_interrupt) descriptors.pop_back();
+}
+
+Fd open_null() {
+  Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) throw Error(Error::Kind::Missing, with_errno("cannot open /dev/null"));
+  return null;
+}
+
+}  // namespace
+
+Exit run_command(const Command& command, const OnLine& on_line, const OnTick& on_tick) {
+  const Fd null = open_null();
+  Pipe output = make_pipe();
+  Child child(command, null.get(), output.write_end.get(), output.write_end.get());
+  output.write_end.reset();
+
+  LineSplitter lines(on_line);
+  bool open = true;
+  bool ended = false;
+  Clock::time_point give_up;
+  while (!ended || (open && Clock::now() < give_up)) {
+    std::vector<pollfd> descriptors;
+    if (open) descriptors.push_back({output.read_end.get(), POLLIN, 0});
+    if (open) {
+      wait_for(descriptors, interrupted() == 0);
+      if (descriptors[0].revents != 0)
+        open = read_some(output.read_end.get(), [&](auto bytes) { lines.add(bytes); });
+    } else {
+      poll(nullptr, 0, 1);
+    }
+    child.look_after();
+    if (!ended && child.ended()) {
+      ended = true;
+      give_up = Clock::now() + kDrain;
+    }
+    if (on_tick) on_tick();
+  }
+  lines.finish();
+  return child.result();
+}
+
+Output capture(const Command& command, std::string_view input) {
+  const Fd null = open_null();
+  Pipe in = make_pipe();
+  Pipe out = make_pipe();
+  Pipe err = make_pipe();
+  Output output;
+  Child child(command, input.empty() ? null.get() : in.read_end.get(), out.write_end.get(),
+              err.write_end.get());
+  in.read_end.reset();
+  out.write_end.reset();
+  err.write_end.reset();
+  if (input.empty()) in.write_end.reset();
+  if (in.write_end) fcntl(in.write_end.get(), F_SETFL, O_NONBLOCK);
+
+  bool ended = false;
+  Clock::time_point give_up;
+  while (!ended || ((out.read_end || err.read_end) && Clock::now() < give_up)) {
+    // A descriptor of -1 is passed over by poll.
+    std::vector<pollfd> descriptors = {{out.read_end.get(), POLLIN, 0},
+                                       {err.read_end.get(), POLLIN, 0},
+                                       {in.write_end.get(), POLLOUT, 0}};
+    if (out.read_end || err.read_end || in.write_end) {
+      wait_for(descriptors, interrupted() == 0);
+    } else {
+      poll(nullptr, 0, 1);
+    }
+    if (descriptors[0].revents != 0 &&
+        !read_some(out.read_end.get(), [&](auto bytes) { output.out += bytes; })) {
+      out.read_end.reset();
+    }
+    if (descriptors[1].revents != 0 &&
+        !read_some(err.read_end.get(), [&](auto bytes) { output.err += bytes; })) {
+      err.read_end.reset();
+    }
+    if (descriptors[2].revents != 0) {
+      const ssize_t written = write_quietly(in.write_end.get(), input.substr(0, 65536));
+      if (written > 0) input.remove_prefix(static_cast<std::size_t>(written));
+      if (input.empty() || (written < 0 && errno != EAGAIN && errno != EINTR)) in.write_end.reset();
+    }
+    child.look_after();
+    if (!ended && child.ended()) {
+      ended = true;
+      give_up = Clock::now() + kDrain;
+    }
+  }
+  output.exit = child.result();
+  return output;
+}
+
+std::vector<std::string> find_programs(const std::string& name) {
+  const auto executable = [](const std::string& path) {
+    struct stat status = {};
+    return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+           access(path.c_str(), X_OK) == 0;
+  };
+  if (name.find('/') != std::string::npos) {
+    return executable(name) ? std::vector<std::string>{name} : std::vector<std::string>{};
+  }
+  std::vector<std::string> found;
+  const char* variable = std::getenv("PATH");
+  std::string_view path = variable != nullptr ? variable : "/usr/local/bin:/usr/bin:/bin";
+  while (!path.empty()) {
+    const std::size_t colon = std::min(path.find(':'), path.size());
+    const std::string directory(path.substr(0, colon));
+    path.remove_prefix(std::min(colon + 1, path.size()));
+    // An empty or relative part of PATH means the working directory: never a program's place for
+    // us.
+    if (directory.empty() || directory[0] != '/') continue;
+    if (std::string candidate = directory + "/" + name; executable(candidate))
+      found.push_back(std::move(candidate));
+  }
+  return found;
+}
+
+std::string find_program(const std::string& name) {
+  const auto found = find_programs(name);
+  return found.empty() ? std::string() : found.front();
+}
+
+}  // namespace imagewright

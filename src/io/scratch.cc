@@ -1,0 +1,75 @@
+#include "io/scratch.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <ctime>
+#include <string>
+#include <system_error>
+
+#include "io/error.h"
+
+namespace imagewright {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Between being made and being locked a directory looks abandoned: the young are left alone.
+constexpr std::time_t kYoung = 60;
+
+Fd open_locked(const fs::path& directory) {
+  Fd fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (fd && flock(fd.get(), LOCK_EX | LOCK_NB) != 0) fd.reset();
+  return fd;
+}
+
+void sweep(const fs::path& parent) {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent, ignored)) {
+    struct stat status = {};
+    if (lstat(entry.path().c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) continue;
+    if (std::time(nullptr) - status.st_mtime < kYoung) continue;
+    if (const Fd lock = open_locked(entry.path())) fs::remove_all(entry.path(), ignored);
+  }
+}
+
+}  // namespace
+
+ScratchDirectory::ScratchDirectory(const fs::path& parent) {
+  std::error_code error;
+  fs::create_directories(parent, error);
+  if (!error) sweep(parent);
+  std::string name = (parent / "XXXXXX").string();
+  if (error || mkdtemp(name.data()) == nullptr) {
+    throw Error(Error::Kind::Missing,
+                with_errno("cannot make a directory in '" + parent.string() + "'",
+                           error ? error.value() : errno));
+  }
+  path_ = name;
+  lock_ = open_locked(path_);
+}
+
+ScratchDirectory::~ScratchDirectory() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+void write_file(const fs::path& path, std::string_view bytes) {
+  const std::string temporary = path.string() + "." + std::to_string(getpid());
+  const auto failed = [&](int error) {
+    unlink(temporary.c_str());
+    throw Error(Error::Kind::Missing, with_errno("cannot write '" + path.string() + "'", error));
+  };
+  Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (!fd) failed(errno);
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd.get(), bytes.data(), bytes.size());
+    if (written < 0) failed(errno);
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (rename(temporary.c_str(), path.c_str()) != 0) failed(errno);
+}
+
+}  // namespace imagewright

@@ -1,0 +1,50 @@
+// What one build hands to an engine's program besides the context: the Dockerfile and the ignore
+// file, written from what was fingerprinted, and the place for the image's id.
+#pragma once
+
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "io/engine.h"
+#include "io/scratch.h"
+
+namespace imagewright {
+
+class Staging {
+ public:
+  /// Writes into a scratch directory below `cache/staging`. Throws Error(Missing).
+  Staging(const std::filesystem::path& cache, const BuildRequest& request);
+
+  /// `<context name>-<digest of both>.Dockerfile`: an engine that remembers Dockerfiles by name is
+  /// never shown another one under the same.
+  const std::filesystem::path& dockerfile() const { return dockerfile_; }
+  /// Beside it, with `.dockerignore` behind its name.
+  const std::filesystem::path& ignore_file() const { return ignore_file_; }
+  std::filesystem::path image_id_file() const { return directory_.path() / "image-id"; }
+
+  /// A symlink to the context under its context name.
+  std::filesystem::path named_context() const;
+
+  /// A copy of exactly what counts, for an engine that reads no ignore file beside the Dockerfile.
+  std::filesystem::path copied_context() const;
+
+  /// What the engine wrote to image_id_file: `sha256:<hex>`, or "" if it is not that.
+  std::string image_id() const;
+
+ private:
+  const BuildRequest& request_;
+  ScratchDirectory directory_;
+  std::filesystem::path dockerfile_;
+  std::filesystem::path ignore_file_;
+};
+
+/// The arguments that all engines spell alike: -f, -t, --iidfile, --target, --build-arg, --label.
+void add_common_arguments(std::vector<std::string>& argv, const BuildRequest& request,
+                          const Staging& staging);
+
+/// The non-empty lines of a program's output.
+std::set<std::string> lines_of(const std::string& output);
+
+}  // namespace imagewright

@@ -1,0 +1,439 @@
+#include "io/tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "io/error.h"
+#include "io/fd.h"
+#include "io/interrupt.h"
+
+namespace imagewright {
+
+namespace {
+
+constexpr int kReadAttempts = 5;
+
+// One thing seen by the walk: what is known without reading it.
+struct Seen {
+  Entry entry;
+  struct stat status = {};
+  bool vanished = false;
+};
+
+// A directory still to be listed: its path ("" is the root) and what the rules said of it. An
+// ignored one is listed only for what a `!` rule may bring back, and is itself an entry only then.
+struct Pending {
+  std::string path;
+  IgnoreRules::Matched matched;
+};
+
+[[noreturn]] void fail(const std::string& message) {
+  throw Error(Error::Kind::Source, message);
+}
+
+[[noreturn]] void cannot_read(const std::filesystem::path& root, const std::string& path) {
+  fail(with_errno("cannot read '" + (path.empty() ? root : root / path).string() + "'"));
+}
+
+void stop_if_interrupted() {
+  if (interrupted() != 0) fail("interrupted");
+}
+
+Fd open_root(const std::filesystem::path& root) {
+  Fd fd(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) {
+    if (errno == ENOENT) fail("the directory '" + root.string() + "' does not exist");
+    if (errno == ENOTDIR) fail("'" + root.string() + "' is not a directory");
+    cannot_read(root, "");
+  }
+  return fd;
+}
+
+// Opens a directory below the root one part at a time, so that no symlink can lead elsewhere and no
+// path is too long.
+Fd open_directory(int root, std::string_view path) {
+  Fd fd(openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  while (fd && !path.empty()) {
+    const std::size_t end = std::min(path.find('/'), path.size());
+    const std::string part(path.substr(0, end));
+    path.remove_prefix(std::min(end + 1, path.size()));
+    fd = Fd(openat(fd.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  }
+  return fd;
+}
+
+std::vector<std::string> names_in(int directory) {
+  std::vector<std::string> names;
+  // closedir closes its descriptor: it gets one of its own.
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(dup(directory)), closedir);
+  if (!stream) return names;
+  rewinddir(stream.get());
+  while (const dirent* entry = readdir(stream.get())) {
+    const std::string_view name(entry->d_name);
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  return names;
+}
+
+bool xattr_counts(std::string_view name) {
+  const auto begins = [&](std::string_view prefix) {
+    return name.substr(0, prefix.size()) == prefix;
+  };
+  if (name == "security.capability") return true;
+  return !begins("security.") && !begins("system.") && !begins("com.apple.");
+}
+
+// The extended attributes that count, sorted. `list(buffer, size)` and `get(name, buffer, size)`
+// are the system's calls, for a descriptor or for a path.
+template <typename List, typename Get>
+std::vector<std::pair<std::string, std::string>> xattrs(const List& list, const Get& get) {
+  std::vector<std::pair<std::string, std::string>> result;
+  std::string names;
+  ssize_t size = 0;
+  while ((size = list(nullptr, 0)) > 0) {
+    names.resize(static_cast<std::size_t>(size));
+    size = list(names.data(), names.size());
+    if (size >= 0 || errno != ERANGE) break;
+  }
+  if (size <= 0) return result;
+  names.resize(static_cast<std::size_t>(size));
+  std::string value(std::size_t{64} * 1024, '\0');  // the kernel's limit
+  for (std::size_t at = 0; at < names.size();) {
+    const std::string name(names.c_str() + at);
+    at += name.size() + 1;
+    if (!xattr_counts(name)) continue;
+    const ssize_t got = get(name.c_str(), value.data(), value.size());
+    if (got >= 0) result.emplace_back(name, value.substr(0, static_cast<std::size_t>(got)));
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+// Of an entry of an open directory, never of what it links to.
+std::vector<std::pair<std::string, std::string>> xattrs_of(int directory, const std::string& name) {
+  const std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
+  return xattrs([&](char* to, std::size_t size) { return llistxattr(path.c_str(), to, size); },
+                [&](const char* key, char* to, std::size_t size) {
+                  return lgetxattr(path.c_str(), key, to, size);
+                });
+}
+
+std::vector<std::pair<std::string, std::string>> xattrs_of(int fd) {
+  return xattrs(
+      [&](char* to, std::size_t size) { return flistxattr(fd, to, size); },
+      [&](const char* key, char* to, std::size_t size) { return fgetxattr(fd, key, to, size); });
+}
+
+// The walk. Gives every entry that counts, parents before what is in them, unread.
+class Walk {
+ public:
+  Walk(const TreeRequest& request, bool with_details)
+      : request_(request), with_details_(with_details), root_(open_root(request.root)) {}
+
+  std::vector<Seen> run() {
+    std::vector<Pending> pending(1);
+    while (!pending.empty()) {
+      stop_if_interrupted();
+      const Pending directory = std::move(pending.back());
+      pending.pop_back();
+      list(directory, pending);
+    }
+    drop_unneeded_directories();
+    return std::move(seen_);
+  }
+
+  int root() const { return root_.get(); }
+
+ private:
+  void list(const Pending& directory, std::vector<Pending>& pending) {
+    const Fd fd = open_directory(root_.get(), directory.path);
+    if (!fd) {
+      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
+        return;  // gone, or another thing by now
+      cannot_read(request_.root, directory.path);
+    }
+    for (const std::string& name : names_in(fd.get())) {
+      if (std::find(request_.excluded.begin(), request_.excluded.end(), name) !=
+          request_.excluded.end())
+        continue;
+      const std::string path = directory.path.empty() ? name : directory.path + "/" + name;
+      Pending below{path, {}};
+      const bool ignored =
+          !request_.rules.empty() && request_.rules.match(path, directory.matched, &below.matched);
+      struct stat status = {};
+      if (fstatat(fd.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno == ENOENT) continue;
+        cannot_read(request_.root, path);
+      }
+      if (S_ISDIR(status.st_mode)) {
+        if (ignored && request_.rules.can_prune(path)) continue;
+        pending.push_back(std::move(below));
+      } else if (ignored) {
+        continue;
+      }
+      if (ignored) maybe_needed_.insert(path);
+      add(fd.get(), name, path, status);
+    }
+  }
+
+  void add(int directory, const std::string& name, const std::string& path,
+           const struct stat& status) {
+    Seen seen;
+    seen.status = status;
+    seen.entry.path = path;
+    seen.entry.mode = status.st_mode & 07777;
+    switch (status.st_mode & S_IFMT) {
+      case S_IFREG:
+        seen.entry.size = static_cast<std::uint64_t>(status.st_size);
+        break;
+      case S_IFDIR:
+        seen.entry.type = EntryType::Directory;
+        break;
+      case S_IFLNK:
+        seen.entry.type = EntryType::Symlink;
+        if (with_details_) seen.entry.target = target_of(directory, name, path, status);
+        break;
+      case S_IFBLK:
+      case S_IFCHR:
+        seen.entry.type = S_ISBLK(status.st_mode) ? EntryType::Block : EntryType::Character;
+        seen.entry.device = status.st_rdev;
+        break;
+      default:
+        fail("'" + (request_.root / path).string() + "' is a " +
+             (S_ISFIFO(status.st_mode) ? "FIFO" : "socket") +
+             ": no image can hold it; name it in the ignore file");
+    }
+    if (with_details_ && !S_ISREG(status.st_mode)) {
+      seen.entry.xattrs = xattrs_of(directory, name);
+    }
+    seen_.push_back(std::move(seen));
+  }
+
+  std::string target_of(int directory, const std::string& name, const std::string& path,
+                        const struct stat& status) {
+    std::string target(static_cast<std::size_t>(status.st_size) + 1, '\0');
+    while (true) {
+      const ssize_t got = readlinkat(directory, name.c_str(), target.data(), target.size());
+      if (got < 0) cannot_read(request_.root, path);
+      if (static_cast<std::size_t>(got) < target.size()) {
+        target.resize(static_cast<std::size_t>(got));
+        return target;
+      }
+      target.resize(target.size() * 2);
+    }
+  }
+
+  // An ignored directory is sent only as the parent of something that is not.
+  void drop_unneeded_directories() {
+    if (maybe_needed_.empty()) return;
+    std::set<std::string> needed;
+    for (const Seen& seen : seen_) {
+      if (maybe_needed_.count(seen.entry.path) != 0) continue;
+      std::string path = seen.entry.path;
+      for (std::size_t slash = path.rfind('/'); slash != std::string::npos;
+           slash = path.rfind('/')) {
+        path.resize(slash);
+        if (!needed.insert(path).second) break;
+      }
+    }
+    const auto unneeded = [&](const Seen& seen) {
+      return maybe_needed_.count(seen.entry.path) != 0 && needed.count(seen.entry.path) == 0;
+    };
+    seen_.erase(std::remove_if(seen_.begin(), seen_.end(), unneeded), seen_.end());
+  }
+
+  const TreeRequest& request_;
+  const bool with_details_;
+  Fd root_;
+  std::vector<Seen> seen_;
+  std::set<std::string> maybe_needed_;  // ignored directories that were looked into
+};
+
+bool same_file(const struct stat& a, const struct stat& b) {
+  return a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
+         a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec &&
+         a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
+}
+
+// Reads an open file to its end through `sink`, and once more if it changed meanwhile. Gives the
+// stat that the bytes belong to. False: it keeps changing, or cannot be read (errno).
+template <typename Restart, typename Sink>
+bool read_stable(int fd, struct stat& status, const Restart& restart, const Sink& sink) {
+  static thread_local std::array<char, std::size_t{128} * 1024> buffer;
+  for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
+    restart();
+    if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) < 0) return false;
+    ssize_t got = 0;
+    while ((got = read(fd, buffer.data(), buffer.size())) != 0) {
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return false;
+      sink(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
+    }
+    struct stat after = {};
+    if (fstat(fd, &after) != 0) return false;
+    if (same_file(status, after)) return true;
+  }
+  errno = EBUSY;
+  return false;
+}
+
+void read_entry(const TreeRequest& request, int directory, Seen& seen, Sha256& hash) {
+  const std::string& path = seen.entry.path;
+  const std::string name = path.substr(path.rfind('/') + 1);
+  // O_NONBLOCK: what was a file a moment ago may be a FIFO now.
+  const Fd fd(openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) {
+    if (errno == ENOENT) {
+      seen.vanished = true;
+      return;
+    }
+    cannot_read(request.root, path);
+  }
+  const bool read = read_stable(
+      fd.get(), seen.status, [&] { hash.finish(); },
+      [&](std::string_view bytes) { hash.update(bytes); });
+  if (!read || !S_ISREG(seen.status.st_mode)) {
+    if (errno != EBUSY && !read) cannot_read(request.root, path);
+    fail("'" + (request.root / path).string() + "' keeps changing while it is read");
+  }
+  seen.entry.content = hash.finish();
+  seen.entry.mode = seen.status.st_mode & 07777;
+  seen.entry.size = static_cast<std::uint64_t>(seen.status.st_size);
+  seen.entry.xattrs = xattrs_of(fd.get());
+}
+
+// Reads all files, a run of one directory's files at a time, by several threads. The first error is
+// thrown.
+class Reader {
+ public:
+  Reader(const TreeRequest& request, int root, std::vector<Seen>& seen)
+      : request_(request), root_(root), seen_(seen) {}
+
+  void run() {
+    split();
+    const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
+    const std::size_t threads = std::min(cores, runs_.size());
+    std::vector<std::thread> others;
+    for (std::size_t i = 1; i < threads; ++i) others.emplace_back([this] { work(); });
+    work();
+    for (std::thread& other : others) other.join();
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  static constexpr std::size_t kRun = 64;
+
+  // Runs of at most kRun files that stand in one directory and one after the other.
+  void split() {
+    std::string_view directory;
+    for (std::size_t i = 0; i < seen_.size(); ++i) {
+      if (seen_[i].entry.type != EntryType::File) continue;
+      const std::string_view here = directory_of(seen_[i]);
+      if (runs_.empty() || here != directory || runs_.back().size() >= kRun) runs_.emplace_back();
+      directory = here;
+      runs_.back().push_back(i);
+    }
+  }
+
+  static std::string_view directory_of(const Seen& seen) {
+    const std::size_t slash = seen.entry.path.rfind('/');
+    return slash == std::string::npos ? std::string_view()
+                                      : std::string_view(seen.entry.path).substr(0, slash);
+  }
+
+  void work() {
+    try {
+      Sha256 hash;
+      for (std::size_t run = next_++; run < runs_.size() && !stop_; run = next_++) {
+        stop_if_interrupted();
+        const Fd directory = open_directory(root_, directory_of(seen_[runs_[run].front()]));
+        for (const std::size_t i : runs_[run]) {
+          if (directory) {
+            read_entry(request_, directory.get(), seen_[i], hash);
+          } else {
+            seen_[i].vanished = true;
+          }
+        }
+      }
+    } catch (...) {
+      stop_ = true;
+      const std::lock_guard lock(mutex_);
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+
+  const TreeRequest& request_;
+  int root_;
+  std::vector<Seen>& seen_;
+  std::vector<std::vector<std::size_t>> runs_;
+  std::atomic<std::size_t> next_{0};
+  std::atomic<bool> stop_{false};
+  std::mutex mutex_;
+  std::exception_ptr error_;
+};
+
+Digest stamp_of(std::vector<Seen>& all) {
+  std::sort(all.begin(), all.end(),
+            [](const Seen& a, const Seen& b) { return a.entry.path < b.entry.path; });
+  Sha256 hash;
+  for (const Seen& seen : all) {
+    if (seen.vanished) continue;
+    const struct stat& s = seen.status;
+    hash.update_field(seen.entry.path);
+    for (const std::uint64_t number :
+         {static_cast<std::uint64_t>(s.st_dev), static_cast<std::uint64_t>(s.st_ino),
+          static_cast<std::uint64_t>(s.st_mode), static_cast<std::uint64_t>(s.st_size),
+          static_cast<std::uint64_t>(s.st_mtim.tv_sec),
+          static_cast<std::uint64_t>(s.st_mtim.tv_nsec),
+          static_cast<std::uint64_t>(s.st_ctim.tv_sec),
+          static_cast<std::uint64_t>(s.st_ctim.tv_nsec)}) {
+      hash.update_number(number);
+    }
+  }
+  return hash.finish();
+}
+
+}  // namespace
+
+Snapshot read_tree(const TreeRequest& request) {
+  Walk walk(request, true);
+  std::vector<Seen> all = walk.run();
+  Reader(request, walk.root(), all).run();
+  Snapshot snapshot;
+  snapshot.stamp = stamp_of(all);
+  snapshot.entries.reserve(all.size());
+  for (Seen& seen : all) {
+    if (!seen.vanished) snapshot.entries.push_back(std::move(seen.entry));
+  }
+  sort_by_path(snapshot.entries);
+  return snapshot;
+}
+
+Digest tree_stamp(const TreeRequest& request) {
+  std::vector<Seen> all = Walk(request, false).run();
+  return stamp_of(all);
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) fail(with_errno("cannot read '" + path.string() + "'"));
+  std::string bytes;
+  struct stat status = {};
+  const bool read = read_stable(
+      fd.get(), status, [&] { bytes.clear(); }, [&](std::string_view more) { bytes += more; });
+  if (!read) fail(with_errno("cannot read '" + path.string() + "'"));
+  return bytes;
+}
+
+}  // namespace imagewright

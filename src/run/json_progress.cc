@@ -1,0 +1,126 @@
+#include <fmt/format.h>
+
+#include "run/json.h"
+#include "run/progress.h"
+
+namespace imagewright {
+
+namespace {
+
+constexpr int kEventVersion = 1;
+
+double seconds(std::chrono::milliseconds duration) {
+  return static_cast<double>(duration.count()) / 1000;
+}
+
+const char* result_word(const ImageResult& result) {
+  switch (result.state) {
+    case ImageState::Built:
+      return result.dry_run ? "would-build" : "built";
+    case ImageState::UpToDate:
+      return "up-to-date";
+    case ImageState::Failed:
+      return "failed";
+    default:
+      return "skipped";
+  }
+}
+
+class JsonProgress : public Progress {
+ public:
+  explicit JsonProgress(std::FILE* out) : out_(out) {}
+
+  void step(const std::string& text) override { emit({{"event", "step"}, {"text", text}}); }
+  void warning(const std::string& text) override { emit({{"event", "warning"}, {"text", text}}); }
+
+  void waiting(const std::filesystem::path& state_directory, int process_id) override {
+    emit({{"event", "waiting"},
+          {"state_directory", state_directory.string()},
+          {"process_id", process_id}});
+  }
+
+  void run_started(const std::filesystem::path& config, std::size_t images) override {
+    emit({{"event", "run-started"},
+          {"version", kEventVersion},
+          {"config", config.string()},
+          {"images", images}});
+  }
+
+  void image_started(const std::string& name) override {
+    emit({{"event", "image-started"}, {"image", name}});
+  }
+
+  void image_decided(const std::string& name, const Verdict& verdict) override {
+    emit({{"event", "image-decided"},
+          {"image", name},
+          {"build", verdict.build()},
+          {"reasons", to_json(verdict.reasons)}});
+  }
+
+  void output(const std::string& name, std::string_view line) override {
+    emit({{"event", "output"}, {"image", name}, {"line", std::string(line)}});
+  }
+
+  void image_finished(const ImageResult& result) override {
+    emit({{"event", "image-finished"},
+          {"image", result.name},
+          {"result", result_word(result)},
+          {"reasons", to_json(result.reasons)},
+          {"seconds", seconds(result.duration)},
+          {"image_id", text_or_null(result.image_id)},
+          {"message", text_or_null(result.message)},
+          {"log", text_or_null(result.log.string())}});
+  }
+
+  void row_retired(const std::string& name) override {
+    emit({{"event", "row-retired"}, {"image", name}});
+  }
+
+  void run_finished(const RunSummary& summary) override {
+    emit({{"event", "run-finished"},
+          {"built", summary.count(ImageState::Built)},
+          {"up_to_date", summary.count(ImageState::UpToDate)},
+          {"failed", summary.count(ImageState::Failed)},
+          {"skipped", summary.count(ImageState::Skipped)},
+          {"interrupted", summary.signal != 0},
+          {"seconds", seconds(summary.duration)}});
+  }
+
+ private:
+  static Json text_or_null(const std::string& text) {
+    return text.empty() ? Json(nullptr) : Json(text);
+  }
+
+  void emit(const Json& event) {
+    fmt::print(out_, "{}\n", dump(event, false));
+    std::fflush(out_);
+  }
+
+  std::FILE* out_;
+};
+
+}  // namespace
+
+std::unique_ptr<Progress> make_json_progress(std::FILE* out) {
+  return std::make_unique<JsonProgress>(out);
+}
+
+Json to_json(const std::vector<Reason>& reasons) {
+  Json list = Json::array();
+  for (const Reason& reason : reasons) {
+    const bool has_input = reason.kind == ReasonKind::InputChanged ||
+                           reason.kind == ReasonKind::InputAdded ||
+                           reason.kind == ReasonKind::InputRemoved;
+    list.push_back({{"kind", word(reason.kind)},
+                    {"input", has_input ? Json(word(reason.input)) : Json(nullptr)},
+                    {"name", reason.name.empty() ? Json(nullptr) : Json(reason.name)},
+                    {"text", describe(reason)}});
+  }
+  return list;
+}
+
+std::string dump(const Json& json, bool indented) {
+  return json.dump(indented ? 2 : -1, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace imagewright

@@ -1,0 +1,92 @@
+#include <spdlog/logger.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include "run/progress.h"
+
+namespace imagewright {
+
+namespace {
+
+// The level in capitals, right-aligned to six columns, as in the original's format.
+class LevelFlag : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm&,
+              spdlog::memory_buf_t& to) override {
+    const char* word = message.level == spdlog::level::debug  ? " DEBUG"
+                       : message.level == spdlog::level::warn ? "WARNING"
+                       : message.level == spdlog::level::err  ? " ERROR"
+                                                              : "  INFO";
+    to.append(std::string_view(word));
+  }
+  std::unique_ptr<custom_flag_formatter> clone() const override {
+    return std::make_unique<LevelFlag>();
+  }
+};
+
+class LogProgress : public Progress {
+ public:
+  LogProgress(std::FILE* err, bool debug) : logger_("__main__", make_sink(err)) {
+    auto formatter = std::make_unique<spdlog::pattern_formatter>();
+    formatter->add_flag<LevelFlag>('*').set_pattern("%Y-%m-%d %H:%M:%S,%e %n %* %v");
+    logger_.set_formatter(std::move(formatter));
+    logger_.set_level(debug ? spdlog::level::debug : spdlog::level::info);
+    logger_.flush_on(spdlog::level::debug);
+  }
+
+  void step(const std::string& text) override { logger_.info(text); }
+  void detail(const std::string& text) override { logger_.debug(text); }
+  void warning(const std::string& text) override { logger_.warn(text); }
+
+  void waiting(const std::filesystem::path& state_directory, int process_id) override {
+    logger_.info("Waiting for another run (process {}) to finish with the state in {}", process_id,
+                 state_directory.string());
+  }
+
+  void image_started(const std::string& name) override { logger_.info("Working on {}", name); }
+
+  void image_decided(const std::string&, const Verdict& verdict) override {
+    logger_.info("Build? {}", verdict.build() ? "True" : "False");
+    if (verdict.build()) logger_.info("Because: {}", describe(verdict.reasons));
+  }
+
+  void output(const std::string&, std::string_view line) override {
+    logger_.info(without_controls(line));
+  }
+
+  void image_finished(const ImageResult& result) override {
+    if (result.state == ImageState::Failed)
+      logger_.error("Failed {}: {}", result.name, result.message);
+    if (result.state == ImageState::Skipped)
+      logger_.info("Skipped {}: {}", result.name, result.message);
+    if (result.state == ImageState::Built) {
+      logger_.info("{} {} in {}", result.dry_run ? "Would build" : "Built", result.name,
+                   describe(result.duration));
+    }
+    if (!result.image_id.empty()) logger_.debug("Image id {}", result.image_id);
+    if (!result.log.empty()) logger_.info("Log in {}", result.log.string());
+  }
+
+  void row_retired(const std::string& name) override {
+    logger_.info("Cleaned up stale row {}", name);
+  }
+
+  void run_finished(const RunSummary& summary) override {
+    logger_.info("Done: {} in {}", describe(summary), describe(summary.duration));
+  }
+
+ private:
+  static spdlog::sink_ptr make_sink(std::FILE*) {
+    return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  }
+
+  spdlog::logger logger_;
+};
+
+}  // namespace
+
+std::unique_ptr<Progress> make_log_progress(std::FILE* err, bool debug) {
+  return std::make_unique<LogProgress>(err, debug);
+}
+
+}  // namespace imagewright

@@ -1,0 +1,261 @@
+#include "run/observe.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <system_error>
+
+#include "core/reference.h"
+#include "core/suggest.h"
+#include "io/error.h"
+#include "io/store.h"
+
+namespace imagewright {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const std::string& message) {
+  throw Error(Error::Kind::Source, message);
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+// A path from a repository, with all symlinks followed, must still be inside what was checked out.
+fs::path inside(const fs::path& checkout, const fs::path& path) {
+  std::error_code error;
+  const fs::path root = fs::canonical(checkout, error);
+  const fs::path real = fs::weakly_canonical(path, error);
+  const auto [end, ignored] = std::mismatch(root.begin(), root.end(), real.begin(), real.end());
+  if (error || end != root.end()) {
+    fail("'" + path.lexically_relative(checkout).string() +
+         "' leads out of the repository's directory");
+  }
+  return real;
+}
+
+fs::path dockerfile_path(const ImageConfig& image, const fs::path& context) {
+  if (!image.dockerfile.empty()) {
+    const fs::path path = context / image.dockerfile;
+    if (!is_there(path))
+      fail("the Dockerfile '" + path.lexically_normal().string() + "' does not exist");
+    return path;
+  }
+  for (const char* name : {"Dockerfile", "dockerfile"}) {
+    if (is_there(context / name)) return context / name;
+  }
+  fail("there is no Dockerfile in '" + context.string() + "'");
+}
+
+// The ignore file beside the Dockerfile wins over the context's; they are not merged.
+std::optional<fs::path> ignore_path(const fs::path& dockerfile, const fs::path& context) {
+  for (const fs::path& path :
+       {fs::path(dockerfile.string() + ".dockerignore"), context / ".dockerignore"}) {
+    if (is_there(path)) return path;
+  }
+  return std::nullopt;
+}
+
+// What an engine is told to leave out: the rules, then our own files wherever they stand.
+std::string engine_ignore(const IgnoreRules& rules) {
+  std::string text = rules.text();
+  for (const std::string& name : Store::file_names()) text += "**/" + name + "\n";
+  return text;
+}
+
+// Reads a context. `confined`: it comes from a repository, and nothing may lead out of it.
+std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const fs::path& context,
+                                           bool confined) {
+  auto files = std::make_unique<ContextFiles>();
+  files->request.root = context;
+  files->request.excluded = Store::file_names();
+  std::error_code error;
+  if (!fs::is_directory(context, error)) {
+    // The walk says it better: missing, no directory, a loop of symlinks.
+    tree_stamp(files->request);
+  }
+  const fs::path dockerfile = dockerfile_path(image, context);
+  files->dockerfile = read_file(confined ? inside(context, dockerfile) : dockerfile);
+  if (const auto path = ignore_path(dockerfile, context)) {
+    auto rules = IgnoreRules::parse(read_file(confined ? inside(context, *path) : *path));
+    if (!rules) fail(describe(rules.error(), path->string()));
+    files->request.rules = std::move(*rules);
+  }
+  files->ignore = engine_ignore(files->request.rules);
+  files->snapshot = read_tree(files->request);
+  return files;
+}
+
+// The digests of a context from git, remembered by tree: the same tree under the same rules is the
+// same context.
+struct KnownTree {
+  std::string context_digest;
+  std::string dockerfile_digest;
+};
+
+class KnownTrees {
+ public:
+  KnownTrees(const fs::path& cache, const std::string& tree, const std::string& dockerfile) {
+    Sha256 key;
+    key.update_field("imagewright tree");
+    key.update_number(kFingerprintFormat);
+    key.update_field(tree);
+    key.update_field(dockerfile);
+    key_ = hex(key.finish());
+    path_ = cache / "trees" / key_;
+  }
+
+  std::optional<KnownTree> find() const {
+    std::ifstream file(path_);
+    KnownTree known;
+    std::string check;
+    if (!(file >> known.context_digest >> known.dockerfile_digest >> check)) return std::nullopt;
+    if (check != check_of(known)) return std::nullopt;
+    return known;
+  }
+
+  void remember(const KnownTree& known) const {
+    try {
+      fs::create_directories(path_.parent_path());
+      write_file(path_, known.context_digest + "\n" + known.dockerfile_digest + "\n" +
+                            check_of(known) + "\n");
+    } catch (const std::exception&) {
+      // A cache that cannot be written costs time, nothing else.
+    }
+  }
+
+ private:
+  std::string check_of(const KnownTree& known) const {
+    return hex(sha256(key_ + known.context_digest + known.dockerfile_digest));
+  }
+
+  std::string key_;
+  fs::path path_;
+};
+
+Observation make_observation(const ImageConfig& image, const KnownTree& digests) {
+  Observation observation;
+  observation.context_digest = digests.context_digest;
+  observation.manifest = make_manifest(
+      {digests.context_digest, digests.dockerfile_digest, image.target, image.args, image.labels});
+  return observation;
+}
+
+KnownTree digests_of(const ContextFiles& files) {
+  return {hex(context_digest(files.snapshot.entries)), hex(sha256(files.dockerfile))};
+}
+
+}  // namespace
+
+bool ContextFiles::touched() const {
+  if (checkout) return false;
+  try {
+    return tree_stamp(request) != snapshot.stamp;
+  } catch (const Error&) {
+    return true;
+  }
+}
+
+Observer::Observer(const std::vector<ImageConfig>& images, fs::path base, const fs::path& cache)
+    : base_(std::move(base)), cache_(cache), git_(cache) {
+  for (const ImageConfig& image : images) {
+    if (const auto* source = std::get_if<GitSource>(&image.source)) git_.want(absolute(*source));
+  }
+}
+
+GitSource Observer::absolute(GitSource source) const {
+  if (source.local) source.remote = (base_ / source.remote).lexically_normal().string();
+  return source;
+}
+
+Observation Observer::observe(const ImageConfig& image) {
+  if (const auto* source = std::get_if<GitSource>(&image.source))
+    return observe_git(image, absolute(*source));
+  return observe_directory(image, std::get<DirectorySource>(image.source));
+}
+
+Observation Observer::observe_directory(const ImageConfig& image, const DirectorySource& source) {
+  const fs::path directory = (base_ / source.path).lexically_normal();
+  auto files = read_context(image, directory, false);
+  Observation observation = make_observation(image, digests_of(*files));
+  observation.source = "directory " + directory.string();
+  observation.files = std::move(files);
+  return observation;
+}
+
+Observation Observer::observe_git(const ImageConfig& image, const GitSource& source) {
+  const ResolvedRef at = git_.resolve(source);
+  const std::string tree = git_.tree(source, at);
+  const KnownTrees trees(cache_, tree, image.dockerfile);
+  Observation observation;
+  if (const auto known = trees.find()) {
+    observation = make_observation(image, *known);
+  } else {
+    auto files = check_out(image, source, tree);
+    const KnownTree digests = digests_of(*files);
+    trees.remember(digests);
+    observation = make_observation(image, digests);
+    observation.files = std::move(files);
+  }
+  observation.source = "git " + describe(Source(source)) + " at " + at.commit;
+  return observation;
+}
+
+const ContextFiles& Observer::files(const ImageConfig& image, Observation& observation) {
+  if (!observation.files) {
+    const GitSource source = absolute(std::get<GitSource>(image.source));
+    observation.files = check_out(image, source, git_.tree(source, git_.resolve(source)));
+  }
+  return *observation.files;
+}
+
+std::unique_ptr<ContextFiles> Observer::check_out(const ImageConfig& image, const GitSource& source,
+                                                  const std::string& tree) {
+  if (fs::path(image.dockerfile).is_absolute()) {
+    fail("the Dockerfile of a git source cannot be an absolute path ('" + image.dockerfile + "')");
+  }
+  auto checkout = std::make_unique<ScratchDirectory>(cache_ / "checkouts");
+  // Its own directory below: the scratch directory's private mode is not the context's.
+  const fs::path directory = checkout->path() / "tree";
+  fs::create_directory(directory);
+  git_.write_tree(source, tree, directory);
+  auto files = read_context(image, directory, true);
+  files->checkout = std::move(checkout);
+  return files;
+}
+
+std::vector<ImageConfig> select_images(const std::vector<ImageConfig>& images,
+                                       const std::vector<std::string>& globs) {
+  if (globs.empty()) return images;
+  std::vector<bool> selected(images.size());
+  for (const std::string& glob : globs) {
+    bool found = false;
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < images.size(); ++i) {
+      const std::string& name = images[i].name;
+      const auto reference = parse_reference(name);
+      names.push_back(name);
+      if (fnmatch(glob.c_str(), name.c_str(), 0) == 0 ||
+          (reference && fnmatch(glob.c_str(), reference->repository.c_str(), 0) == 0)) {
+        selected[i] = found = true;
+      }
+    }
+    if (!found) {
+      throw Error(Error::Kind::Usage, "no image of the configuration matches '" + glob + "'" +
+                                          did_you_mean(glob, names));
+    }
+  }
+  std::vector<ImageConfig> result;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    if (selected[i]) result.push_back(images[i]);
+  }
+  return result;
+}
+
+}  // namespace imagewright

@@ -1,0 +1,94 @@
+// What a run tells while it goes on, and the ways of showing it: plain lines, the original's log, a
+// live view on a terminal, JSON events. Nothing here decides anything.
+#pragma once
+
+#include <chrono>
+#include <cstdio>
+#include <deque>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/schedule.h"
+#include "core/verdict.h"
+
+namespace imagewright {
+
+/// How one image ended.
+struct ImageResult {
+  std::string name;
+  ImageState state = ImageState::Skipped;
+  bool dry_run = false;  ///< Built: it would be
+  std::vector<Reason> reasons;
+  std::string image_id;  ///< Built and UpToDate
+  std::chrono::milliseconds duration{0};
+  std::string message;                 ///< Failed: why, one line. Skipped: why
+  std::deque<std::string> last_lines;  ///< Failed by its build: the last of its output
+  std::filesystem::path log;           ///< "": none
+};
+
+struct RunSummary {
+  std::vector<ImageResult> images;  ///< in the file's order
+  std::chrono::milliseconds duration{0};
+  int signal = 0;  ///< SIGINT or SIGTERM, if that ended it
+  std::size_t count(ImageState state) const;
+};
+
+/// Told in this order: steps; for each image started, steps, decided, output and ticks, finished;
+/// finished.
+class Progress {
+ public:
+  Progress() = default;
+  virtual ~Progress() = default;
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// One step of the run, for those who want to follow (`-v`).
+  virtual void step(const std::string& text) { (void)text; }
+  /// Digests, definitions, ids (`-vv`).
+  virtual void detail(const std::string& text) { (void)text; }
+  /// Something the user should know; the run goes on.
+  virtual void warning(const std::string& text) = 0;
+  /// The state directory is in use; 0: by whom is not known.
+  virtual void waiting(const std::filesystem::path& state_directory, int process_id) = 0;
+  virtual void run_started(const std::filesystem::path& config, std::size_t images) {
+    (void)config, (void)images;
+  }
+  virtual void image_started(const std::string& name) { (void)name; }
+  virtual void image_decided(const std::string& name, const Verdict& verdict) {
+    (void)name, (void)verdict;
+  }
+  virtual void output(const std::string& name, std::string_view line) { (void)name, (void)line; }
+  /// About ten times a second while an engine works.
+  virtual void tick() {}
+  virtual void image_finished(const ImageResult& result) = 0;
+  virtual void row_retired(const std::string& name) { (void)name; }
+  virtual void run_finished(const RunSummary& summary) { (void)summary; }
+};
+
+/// One line per image built (to `out`) or failed (to `err`); nothing for one that is up to date.
+/// With `quiet` only failures. With `summary` a last line that counts.
+std::unique_ptr<Progress> make_plain_progress(std::FILE* out, std::FILE* err, bool quiet,
+                                              bool summary);
+
+/// The original's log on `err`: `2014-03-21 22:02:01,988 __main__   INFO Working on test/busybox`.
+std::unique_ptr<Progress> make_log_progress(std::FILE* err, bool debug);
+
+/// A terminal: as plain with a summary, and a live last line with a spinner, the running image and
+/// the last line of its output, cut to the terminal's width. `color`: with ANSI colours.
+std::unique_ptr<Progress> make_live_progress(std::FILE* terminal, bool color);
+
+/// One JSON object a line (docs/formats.md, "Events").
+std::unique_ptr<Progress> make_json_progress(std::FILE* out);
+
+/// "0.3 s", "12.0 s", "3 min 20 s".
+std::string describe(std::chrono::milliseconds duration);
+
+/// "\x1b[…m" and other control characters made harmless, for a line that goes to a terminal.
+std::string without_controls(std::string_view line);
+
+/// "2 built, 1 failed, 3 up to date".
+std::string describe(const RunSummary& summary);
+
+}  // namespace imagewright

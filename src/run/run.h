@@ -1,0 +1,69 @@
+// One run over a configuration: look at each image, decide, build what is to be built, remember it
+// at once. And the same without building: what would be done, and why. Knows nothing of argv or of
+// how things are shown.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/config.h"
+#include "io/engine.h"
+#include "io/places.h"
+#include "io/store.h"
+#include "run/progress.h"
+
+namespace imagewright {
+
+/// A configuration and where it works.
+struct Project {
+  std::filesystem::path config_path;  ///< canonical: by it rows of the state are owned
+  Config config;
+  std::filesystem::path base;  ///< what relative directories are against
+  std::filesystem::path state_directory;
+  Places places;
+};
+
+struct RunOptions {
+  std::vector<std::string> images;  ///< globs; none: all
+  std::string engine;               ///< "": by the configuration, else the one that answers
+  bool clean = false;               ///< forget all rows first
+  bool force = false;               ///< build whatever the verdict
+  bool dry_run = false;             ///< build nothing, write nothing
+  bool fail_fast = false;
+  bool wait = true;  ///< wait for another run over the same state
+};
+
+/// Builds what changed. A failed image is a value in the summary; throws Error(Missing) for what
+/// the whole run needs and Error(Usage) for options that fit nothing. What is finished when it
+/// throws or is interrupted stays finished.
+RunSummary build_images(const Project& project, const RunOptions& options, Progress& progress);
+
+enum class Standing {
+  UpToDate,
+  Stale,    ///< would be built
+  Failed,   ///< would be built, and the last attempt at exactly these inputs failed
+  Unknown,  ///< its source cannot be read
+};
+
+/// "up-to-date", "stale", "failed", "unknown".
+const char* word(Standing standing);
+
+struct ImageStatus {
+  std::string name;
+  Standing standing = Standing::Unknown;
+  std::vector<Reason> reasons;  ///< why it would be built
+  std::string message;          ///< Unknown, Failed: what is or went wrong
+  std::string source;           ///< for people
+  std::string image_id;         ///< of the last success; "": none
+};
+
+/// What `build_images` would do: reads only, takes no lock, works on a read-only state directory.
+/// Throws as above.
+std::vector<ImageStatus> image_status(const Project& project, const RunOptions& options,
+                                      Progress& progress);
+
+/// Where the logs of an image's builds are kept.
+std::filesystem::path log_directory(const Project& project, const std::string& image);
+
+}  // namespace imagewright

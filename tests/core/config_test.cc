@@ -1,0 +1,508 @@
+#include "core/config.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <random>
+#include <stdexcept>
+#include <string>
+
+namespace imagewright {
+namespace {
+
+using Pairs = std::map<std::string, std::string>;
+
+std::optional<std::string> environment(const std::string& name) {
+  if (name == "FROM_ENV") return "its value";
+  if (name == "EMPTY") return "";
+  return std::nullopt;
+}
+
+tl::expected<Config, ParseError> parse(std::string_view text) {
+  return parse_config(text, environment);
+}
+
+/// One image with further keys, each line indented as they must be.
+std::string one_image(const std::string& keys) {
+  std::string text = "builder:\n  images:\n  - name: a\n    from: .\n";
+  for (std::size_t at = 0; at < keys.size();) {
+    const std::size_t end = std::min(keys.find('\n', at), keys.size());
+    text += "    " + keys.substr(at, end - at) + "\n";
+    at = end + 1;
+  }
+  return text;
+}
+
+ImageConfig image(const std::string& keys) {
+  const auto config = parse(one_image(keys));
+  if (!config) throw std::runtime_error(describe(config.error(), ""));
+  return config->images.at(0);
+}
+
+/// "LINE:COLUMN: message" as a user sees it, or "" if there is no error.
+std::string error(std::string_view text) {
+  const auto config = parse(text);
+  return config ? "" : describe(config.error(), "f");
+}
+
+std::string with_from(const std::string& from) {
+  return "builder:\n  images:\n  - name: a\n    from: " + from + "\n";
+}
+
+Source source(const std::string& from) {
+  const auto config = parse(with_from(from));
+  if (!config) throw std::runtime_error(describe(config.error(), ""));
+  return config->images.at(0).source;
+}
+
+std::string repeated(const std::string& text, int times) {
+  std::string all;
+  for (int i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+/// How long one reading takes; sanitizers make it several times as much.
+class Quickly {
+ public:
+  ~Quickly() {
+    const auto taken = std::chrono::steady_clock::now() - start_;
+    EXPECT_LT(std::chrono::duration<double>(taken).count(), 10.0);
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// --- What works
+
+TEST(Config, ReadsTheOriginalsFile) {
+  const auto config = parse(
+      "builder:\n"
+      "  images:\n"
+      "  - name: test/busybox\n"
+      "    from: github.com/dotcloud/docker-busybox\n"
+      "  - name: test/tmp\n"
+      "    from: test\n");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->images.size(), 2U);
+  EXPECT_EQ(config->engine, "");
+  EXPECT_EQ(config->images[0].name, "test/busybox");
+  EXPECT_EQ(config->images[0].line, 3);
+  ASSERT_TRUE(std::holds_alternative<GitSource>(config->images[0].source));
+  EXPECT_EQ(config->images[1].source, Source(DirectorySource{"test"}));
+  EXPECT_EQ(config->images[1].line, 5);
+}
+
+TEST(Config, ReadsEveryKey) {
+  const auto config = parse(
+      "version: 3\n"
+      "builder:\n"
+      "  engine: buildah\n"
+      "  x-note: [1, 2]\n"
+      "  images:\n"
+      "  - from: {dir: ./app}\n"
+      "    dockerfile: docker/Dockerfile\n"
+      "    target: final\n"
+      "    args: {VERSION: 1.10, DEBUG: true, FROM_ENV: , ABSENT: ~}\n"
+      "    labels: {org.example.team: web, empty: }\n"
+      "    x-owner: me\n"
+      "    name: registry.example:5000/app:1\n");
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  EXPECT_EQ(config->engine, "buildah");
+  const ImageConfig& read = config->images.at(0);
+  EXPECT_EQ(read.name, "registry.example:5000/app:1");
+  EXPECT_EQ(read.line, 12);
+  EXPECT_EQ(read.source, Source(DirectorySource{"./app"}));
+  EXPECT_EQ(read.dockerfile, "docker/Dockerfile");
+  EXPECT_EQ(read.target, "final");
+  EXPECT_EQ(read.args, (Pairs{{"VERSION", "1.10"}, {"DEBUG", "true"}, {"FROM_ENV", "its value"}}));
+  EXPECT_EQ(read.labels, (Pairs{{"org.example.team", "web"}, {"empty", ""}}));
+}
+
+TEST(Config, TakesScalarsAsWritten) {
+  const Pairs args = image(
+                         "args: {A: 1.10, B: 010, C: yes, D: 0x1F, E: '~', F: \"null\", G: 1e3, "
+                         "H: !!str 2.0, I: 2001-01-01, J: ''}")
+                         .args;
+  EXPECT_EQ(args, (Pairs{{"A", "1.10"},
+                         {"B", "010"},
+                         {"C", "yes"},
+                         {"D", "0x1F"},
+                         {"E", "~"},
+                         {"F", "null"},
+                         {"G", "1e3"},
+                         {"H", "2.0"},
+                         {"I", "2001-01-01"},
+                         {"J", ""}}));
+}
+
+TEST(Config, ReadsListsOfPairs) {
+  const ImageConfig read =
+      image("args:\n- A=1\n- B=x=y\n- C=\n- FROM_ENV\n- EMPTY\n- ABSENT\nlabels: [k=v, bare]");
+  EXPECT_EQ(read.args,
+            (Pairs{{"A", "1"}, {"B", "x=y"}, {"C", ""}, {"FROM_ENV", "its value"}, {"EMPTY", ""}}));
+  EXPECT_EQ(read.labels, (Pairs{{"k", "v"}, {"bare", ""}}));
+}
+
+TEST(Config, WorksWithoutAnEnvironment) {
+  const auto config = parse_config(one_image("args: [A]"), Environment());
+  ASSERT_TRUE(config);
+  EXPECT_TRUE(config->images[0].args.empty());
+}
+
+TEST(Config, ReadsGitInAMap) {
+  const std::string git = "git: https://example.com/r";
+  const auto ref = [](const std::string& from) { return std::get<GitSource>(source(from)).ref; };
+  EXPECT_EQ(ref("{" + git + "}"), "");
+  EXPECT_EQ(ref("{" + git + ", ref: v1}"), "v1");
+  EXPECT_EQ(ref("{" + git + ", branch: 1.10}"), "refs/heads/1.10");
+  EXPECT_EQ(ref("{" + git + ", tag: v1}"), "refs/tags/v1");
+  const std::string id(40, 'a');
+  EXPECT_EQ(ref("{" + git + ", commit: " + id + "}"), id);
+  EXPECT_EQ(ref("{" + git + ", commit: " + std::string(40, 'A') + "}"), id);
+  EXPECT_EQ(ref("{" + git + ", commit: " + std::string(64, '0') + "}"), std::string(64, '0'));
+  const GitSource local = std::get<GitSource>(source("{git: ../repo, subdir: a/b}"));
+  EXPECT_TRUE(local.local);
+  EXPECT_EQ(local.remote, "../repo");
+  EXPECT_EQ(local.subdir, "a/b");
+}
+
+TEST(Config, ADirInAMapIsNeverGit) {
+  EXPECT_EQ(source("{dir: github.com/a/b}"), Source(DirectorySource{"github.com/a/b"}));
+}
+
+TEST(Config, AliasesAndMergeKeysWork) {
+  const auto config = parse(
+      "x-common: &common\n"
+      "  target: final\n"
+      "  args: &args {A: 1, B: 1}\n"
+      "x-more: &more {target: other, dockerfile: D}\n"
+      "builder:\n"
+      "  images:\n"
+      "  - <<: *common\n"
+      "    name: a\n"
+      "    from: .\n"
+      "  - name: b\n"
+      "    from: .\n"
+      "    <<: [*more, *common]\n"
+      "    args: {B: 2, <<: *args}\n"
+      "  - {name: c, from: ., target: mine, <<: {<<: *common, dockerfile: E}, labels: {'<<': "
+      "x}}\n");
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  const auto& images = config->images;
+  EXPECT_EQ(images.at(0).target, "final");
+  EXPECT_EQ(images.at(0).args, (Pairs{{"A", "1"}, {"B", "1"}}));
+  EXPECT_EQ(images.at(1).target, "other");
+  EXPECT_EQ(images.at(1).dockerfile, "D");
+  EXPECT_EQ(images.at(1).args, (Pairs{{"A", "1"}, {"B", "2"}}));
+  EXPECT_EQ(images.at(2).target, "mine");
+  EXPECT_EQ(images.at(2).dockerfile, "E");
+  EXPECT_EQ(images.at(2).args, (Pairs{{"A", "1"}, {"B", "1"}}));
+  EXPECT_EQ(images.at(2).labels, (Pairs{{"<<", "x"}}));
+}
+
+TEST(Config, TakesAMarkedDocumentAndCrLf) {
+  EXPECT_EQ(error("\xef\xbb\xbf%YAML 1.2\r\n---\r\nbuilder:\r\n  images:\r\n  - name: a\r\n"
+                  "    from: .\r\n...\r\n"),
+            "");
+  EXPECT_EQ(error("{\"builder\": {\"images\": [{\"name\": \"a\", \"from\": \".\"}]}}"), "");
+}
+
+// --- What is wrong
+
+TEST(Config, SaysWhatIsMissing) {
+  EXPECT_EQ(error(""), "f: the file is empty; it needs a map 'builder' with a list 'images'");
+  EXPECT_EQ(error("# only\n\n# comments\n"), error(""));
+  EXPECT_EQ(error("~\n"), "f:1:1: the file must be a map");
+  EXPECT_EQ(error("- a\n"), "f:1:1: the file must be a map");
+  EXPECT_EQ(error("text\n"), "f:1:1: the file must be a map");
+  EXPECT_EQ(error("a: 1\n"), "f:1:1: the file has no map 'builder' with a list 'images'");
+  EXPECT_EQ(error("a: 1\nbulider:\n  images: []\n"),
+            "f:2:1: unknown key 'bulider'; did you mean 'builder'?");
+  EXPECT_EQ(error("builder:\n"), "f:1:1: 'builder' must be a map");
+  EXPECT_EQ(error("builder: [a]\n"), "f:1:10: 'builder' must be a map");
+  EXPECT_EQ(error("builder: {}\n"), "f:1:10: 'builder' has no list 'images'");
+  EXPECT_EQ(error("builder:\n  images:\n"), "f:2:3: 'images' must be a list");
+  EXPECT_EQ(error("builder:\n  images: {a: 1}\n"), "f:2:11: 'images' must be a list");
+  EXPECT_EQ(error("builder:\n  images: []\n"),
+            "f:2:11: 'images' is empty; it needs at least one image");
+  EXPECT_EQ(error("builder:\n  images: [a]\n"), "f:2:12: an image must be a map");
+  EXPECT_EQ(error("builder:\n  images:\n  - from: .\n"), "f:3:5: an image has no 'name'");
+  EXPECT_EQ(error("builder:\n  images:\n  - name: a\n"), "f:3:5: the image 'a' has no 'from'");
+  EXPECT_EQ(error("builder:\n  images:\n  - {name: , from: .}\n"), "f:3:12: 'name' is empty");
+  EXPECT_EQ(error("builder:\n  images:\n  - {name: '', from: .}\n"), "f:3:12: 'name' is empty");
+}
+
+TEST(Config, RefusesUnknownKeys) {
+  EXPECT_EQ(error(one_image("dockerfil: x")),
+            "f:5:5: unknown key 'dockerfil' in an image; did you mean 'dockerfile'?");
+  EXPECT_EQ(error(one_image("zzz: x")),
+            "f:5:5: unknown key 'zzz' in an image; known are name, from, dockerfile, target, args, "
+            "labels");
+  EXPECT_EQ(error("builder: {image: []}"),
+            "f:1:11: unknown key 'image' in 'builder'; did you mean 'images'?");
+  EXPECT_EQ(error(with_from("{git: https://h/r, brunch: x}")),
+            "f:4:30: unknown key 'brunch' in 'from'; did you mean 'branch'?");
+  EXPECT_NE(error(with_from("{dir: ., x-a: x}")), "");
+  EXPECT_EQ(error(one_image("? [a]\n: b")), "f:5:7: a key must be text");
+  EXPECT_EQ(error(one_image("~: b")), "f:5:5: a key must be text");
+  EXPECT_EQ(error(one_image("\"a\\eb\": x")).find('\x1b'), std::string::npos);
+  EXPECT_LT(error(one_image(std::string(1000, 'a') + ": x")).size(), 300U);
+}
+
+TEST(Config, RefusesKeysOfLaterVersions) {
+  for (const char* key : {"dockerfile_inline",
+                          "tags",
+                          "platforms",
+                          "additional_contexts",
+                          "secrets",
+                          "ssh",
+                          "cache_from",
+                          "cache_to",
+                          "network",
+                          "extra_hosts",
+                          "ulimits",
+                          "shm_size",
+                          "no_cache",
+                          "pull",
+                          "privileged",
+                          "depends_on",
+                          "push",
+                          "track_base",
+                          "max_age",
+                          "narrow",
+                          "submodules",
+                          "lfs",
+                          "oci_labels",
+                          "timeout",
+                          "retries",
+                          "weight",
+                          "matrix"}) {
+    EXPECT_EQ(error(one_image(std::string(key) + ": x")),
+              "f:5:5: '" + std::string(key) + "' is not available in this version of imagewright");
+  }
+  for (const char* key : {"vars", "defaults", "publish"}) {
+    EXPECT_EQ(error("builder:\n  " + std::string(key) + ": {}\n"),
+              "f:2:3: '" + std::string(key) + "' is not available in this version of imagewright");
+  }
+}
+
+TEST(Config, RefusesAKeyGivenTwice) {
+  EXPECT_EQ(error("a: 1\nbuilder: {}\na: 2\n"), "f:3:1: the key 'a' is given twice");
+  EXPECT_EQ(error("builder: {}\nbuilder: {}\n"), "f:2:1: the key 'builder' is given twice");
+  EXPECT_EQ(error(one_image("target: a\ntarget: b")), "f:6:5: the key 'target' is given twice");
+  EXPECT_EQ(error(one_image("args: {A: 1, A: 2}")), "f:5:18: the key 'A' is given twice");
+  EXPECT_EQ(error(one_image("args: [A=1, A]")), "f:5:17: the key 'A' is given twice");
+  EXPECT_EQ(error(one_image("<<: {}\n<<: {}")), "f:6:5: the key '<<' is given twice");
+  EXPECT_EQ(error(one_image("args: {<<: {A: 1, A: 2}}")), "f:5:23: the key 'A' is given twice");
+}
+
+TEST(Config, RefusesNames) {
+  EXPECT_EQ(error("builder:\n  images:\n  - name: Upper\n    from: .\n").substr(0, 8), "f:3:11: ");
+  EXPECT_EQ(error("builder: {images: [{from: ., name: 'a@sha256:" + std::string(64, 'a') + "'}]}"),
+            "f:1:36: 'name' cannot have a digest: an image has one only once it is built");
+  EXPECT_EQ(error("builder:\n  images:\n  - {name: busybox, from: .}\n"
+                  "  - {name: docker.io/library/busybox:latest, from: .}\n"),
+            "f:4:12: the image 'docker.io/library/busybox:latest' is defined already, in line 3");
+  EXPECT_EQ(error("builder: {images: [&i {name: a, from: .}, *i]}").substr(0, 4), "f:1:");
+  EXPECT_EQ(error("builder: {images: [{name: 'a:1', from: .}, {name: 'a:2', from: .}]}"), "");
+  EXPECT_EQ(error("builder: {images: [{name: [a], from: .}]}"), "f:1:27: 'name' must be text");
+}
+
+TEST(Config, RefusesSources) {
+  const std::string git = "git: https://h/r";
+  EXPECT_EQ(error(with_from("[a]")), "f:4:11: 'from' must be text or a map");
+  EXPECT_EQ(error(with_from("")), "f:4:5: 'from' is empty");
+  EXPECT_EQ(error(with_from("{}")), "f:4:11: 'from' needs 'dir' or 'git'");
+  EXPECT_EQ(error(with_from("{subdir: a}")), "f:4:11: 'from' needs 'dir' or 'git'");
+  EXPECT_EQ(error(with_from("{dir: a, git: b}")), "f:4:20: 'git' cannot stand beside 'dir'");
+  EXPECT_EQ(error(with_from("{subdir: b, dir: a}")), "f:4:12: 'subdir' cannot stand beside 'dir'");
+  EXPECT_EQ(error(with_from("{" + git + ", tag: a, branch: b}")),
+            "f:4:38: 'branch' cannot stand beside 'tag'");
+  EXPECT_EQ(error(with_from("{" + git + ", commit: abc}")),
+            "f:4:38: 'commit' must be a full commit id of 40 or 64 hexadecimal digits");
+  EXPECT_EQ(error(with_from("{" + git + ", subdir: a/../../b}")).substr(0, 8), "f:4:38: ");
+  EXPECT_EQ(error(with_from("{" + git + ", ref: -x}")).substr(0, 8), "f:4:35: ");
+  EXPECT_EQ(error(with_from("{git: '--upload-pack=x'}")).substr(0, 8), "f:4:17: ");
+  EXPECT_EQ(error(with_from("https://example.com/page")).substr(0, 8), "f:4:11: ");
+}
+
+TEST(Config, RefusesEnginesAndPairs) {
+  EXPECT_EQ(error("builder: {engine: dokcer, images: []}"),
+            "f:1:19: unknown engine 'dokcer'; did you mean 'docker'?");
+  EXPECT_EQ(error("builder: {engine: lxc, images: []}"),
+            "f:1:19: unknown engine 'lxc'; known are docker, podman, buildah");
+  EXPECT_EQ(error(one_image("args: text")), "f:5:11: 'args' must be a map, or a list of KEY=VALUE");
+  EXPECT_EQ(error(one_image("args: {A: [1]}")), "f:5:15: 'A' must be text");
+  EXPECT_EQ(error(one_image("args: [{A: 1}]")), "f:5:12: an item of 'args' must be text");
+  EXPECT_EQ(error(one_image("args: ['=a']")),
+            "f:5:12: a key in 'args' cannot be empty or hold '='");
+  EXPECT_EQ(error(one_image("labels: {'a=b': c}")),
+            "f:5:14: a key in 'labels' cannot be empty or hold '='");
+  EXPECT_EQ(error(one_image("args: {A: \"x\\0y\"}")), "f:5:15: a text cannot hold a NUL character");
+  EXPECT_EQ(error(one_image("args: {A: !env HOME}")), "f:5:15: the tag '!env' means nothing here");
+}
+
+TEST(Config, RefusesWhatIsNotText) {
+  EXPECT_EQ(error("a: b\nc: \xc3\xa4\xff\n"), "f:2:5: the file is not UTF-8 here");
+  EXPECT_EQ(error("\xff\xfe"
+                  "b\0u\0"),
+            "f:1:1: the file is not UTF-8 here");
+  for (const char* bad : {"\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                          "\xf0\x8f\xbf\xbf", "\xe4\xb8", "\x80", "\xf8\x88\x80\x80\x80"}) {
+    EXPECT_EQ(error(std::string("# ") + bad), "f:1:3: the file is not UTF-8 here");
+  }
+  EXPECT_EQ(error("# \xc3\xa4\xe2\x82\xac\xf0\x9f\x90\xb3\xef\xbf\xbf\xed\x9f\xbf\n"), error(""));
+  EXPECT_EQ(error(std::string_view("a: b\0c", 6)),
+            "f:1:5: a control character (0x00) has no place in YAML");
+  EXPECT_EQ(error("a: b\rc: d\n"), "f:1:5: a control character (0x0d) has no place in YAML");
+}
+
+// yaml-cpp takes 0x04 for the end of the file.
+TEST(Config, DoesNotEndAtAControlCharacter) {
+  EXPECT_EQ(error("builder: {images: [{name: a, from: .}]}\n\x04\n  - name: b\n"),
+            "f:2:1: a control character (0x04) has no place in YAML");
+}
+
+TEST(Config, RefusesLargeFiles) {
+  const std::string config = one_image("");
+  EXPECT_EQ(error(config + std::string(kMaxConfigBytes - config.size(), '\n')), "");
+  EXPECT_EQ(error(config + std::string(kMaxConfigBytes - config.size() + 1, '\n')),
+            "f: the file has 1048577 bytes; a configuration has at most 1048576");
+}
+
+TEST(Config, SaysWhatIsNotYaml) {
+  EXPECT_EQ(error("builder:\n\timages:\n"),
+            "f:2:1: not valid YAML: a tab in the indentation; YAML takes spaces there");
+  EXPECT_EQ(error("builder:\n  images:\n  -\tname: x\n    from: .\n"),
+            "f:3:4: not valid YAML: a tab in the indentation; YAML takes spaces there");
+  EXPECT_EQ(error("builder:\n  images:\n  - name: x\n  \tfrom: y\n"),
+            "f:4:3: not valid YAML: a tab in the indentation; YAML takes spaces there");
+  EXPECT_EQ(error("a: [1, 2\nb: 3\n").substr(0, 25), "f:2:2: not valid YAML: a ");
+  EXPECT_EQ(error("a: \xc3\xa4: c\n").substr(0, 22), "f:1:5: not valid YAML:");
+  EXPECT_EQ(error("a: @x\n"),
+            "f:1:4: not valid YAML: a text that begins with this character needs quotes");
+  EXPECT_EQ(error("a: *x\n"), "f:1:4: not valid YAML: no anchor of this name stands above");
+  EXPECT_EQ(error("a:\n  b: 1\n c: 2\n"),
+            "f:3:2: not valid YAML: the indentation fits no line above");
+  EXPECT_EQ(error("a: \"\\q\"\n").substr(0, 37), "f:1:7: not valid YAML: no such escape");
+  EXPECT_EQ(error("a: 1\n---\nb: 2\n"),
+            "f:2:1: a second document begins here; a file is one document");
+  EXPECT_EQ(error("- a\nb: 2\n"),
+            "f:2:1: not valid YAML: this belongs to nothing above it; check the indentation");
+}
+
+// yaml-cpp ends a quoted text with the file: the images behind it would be gone without a word.
+TEST(Config, AQuoteIsClosedBeforeTheFileEnds) {
+  const std::string end = "  - name: b\n    from: .\n";
+  EXPECT_EQ(error(one_image("args: {A: 1}\ntarget: \"final") + end),
+            "f:6:13: not valid YAML: a quoted text is never closed");
+  EXPECT_EQ(error(one_image("target: 'it''s") + end),
+            "f:5:13: not valid YAML: a quoted text is never closed");
+  EXPECT_EQ(error(one_image("target: &t !!str \"fi\\\"nal") + end),
+            "f:5:22: not valid YAML: a quoted text is never closed");
+  EXPECT_EQ(error(one_image("target: &t !!str \"fi\\\"nal\"") + end), "");
+  EXPECT_EQ(error(one_image("target: 'it''s' # '") + end), "");
+  EXPECT_EQ(error(one_image("target: |\n  it's") + end), "");
+  EXPECT_EQ(error("builder: {images: [{name: a, from: .}]}\nx: ''"), "");
+}
+
+// --- Bounds
+
+TEST(Config, RefusesDeepNesting) {
+  const Quickly quickly;
+  for (const char* nest : {"[", "{", "- ", "? ", "[{", "{a: ", "[\n", "[a: ", ": "}) {
+    EXPECT_NE(error(repeated(nest, 100'000)), "") << nest;
+    EXPECT_NE(error("builder:\n  images:\n  - name: " + repeated(nest, 100'000)), "") << nest;
+  }
+  EXPECT_NE(error(repeated("[", 100'000)).find("nested more than 64 deep"), std::string::npos);
+}
+
+TEST(Config, RefusesAliasBombs) {
+  const Quickly quickly;
+  std::string bomb = "x0: &x0 {k: v}\n";
+  for (int i = 1; i < 30; ++i) {
+    const std::string last = "*x" + std::to_string(i - 1);
+    bomb += "x" + std::to_string(i) + ": &x" + std::to_string(i) + " {<<: [" + last + ", " + last +
+            ", " + last + "], l: [" + last + ", " + last + "]}\n";
+  }
+  EXPECT_EQ(error(bomb + one_image("")), "") << "beside builder, nobody looks";
+  EXPECT_EQ(error(bomb + one_image("x-y: *x29")), "") << "nor in x-…";
+  EXPECT_NE(error(bomb + one_image("args: *x29")).find("aliases expanded"), std::string::npos);
+  EXPECT_NE(error(bomb + one_image("<<: *x29")).find("aliases expanded"), std::string::npos);
+}
+
+TEST(Config, RefusesLongTextsRepeated) {
+  const Quickly quickly;
+  std::string args = "args: {A: &a " + std::string(300'000, 'x');
+  for (int i = 0; i < 20'000; ++i) args += ", B" + std::to_string(i) + ": *a";
+  EXPECT_NE(error(one_image(args + "}")).find("aliases expanded"), std::string::npos);
+  std::string keys = "k: &a " + std::string(300'000, 'x') + "\n" + one_image("") + "l: {";
+  for (int i = 0; i < 20'000; ++i) keys += "*a : b, ";
+  EXPECT_EQ(error(keys + "}"), "");
+}
+
+TEST(Config, SurvivesAliasesToThemselves) {
+  const Quickly quickly;
+  EXPECT_EQ(error("x: &x [*x]\n" + one_image("")), "");
+  EXPECT_NE(error(one_image("<<: &x {<<: *x}")).find("lead more than 64 deep"), std::string::npos);
+  EXPECT_NE(error(one_image("args: &x {A: *x}")), "");
+  EXPECT_NE(error("builder: &b\n  images: [*b]\n"), "");
+  std::string chain = "c: [&m0 {k: v}";
+  for (int i = 1; i < 20'000; ++i) {
+    chain += ", &m" + std::to_string(i) + " {<<: *m" + std::to_string(i - 1) + "}";
+  }
+  EXPECT_NE(error(chain + "]\n" + one_image("args: *m19999")), "");
+}
+
+TEST(Config, LongFilesAreReadInTime) {
+  std::string many = "builder:\n  images:\n";
+  for (int i = 0; i < 10'000; ++i) many += "  - {name: a" + std::to_string(i) + ", from: .}\n";
+  const Quickly quickly;
+  EXPECT_EQ(error(many), "");
+  EXPECT_NE(error("builder: {images: [" + repeated("a,", 500'000) + "]}"), "");
+  EXPECT_NE(error("builder: " + repeated("a", 1'000'000) + ": b"), "");
+}
+
+TEST(Config, NoExceptionEscapes) {
+  const auto config =
+      parse_config(one_image("args: [A]"), [](const std::string&) -> std::optional<std::string> {
+        throw std::runtime_error("no environment");
+      });
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().message, "the file cannot be read: no environment");
+}
+
+TEST(Config, SurvivesMutations) {
+  const std::string seed =
+      "x: &a {k: 'v'}\nbuilder:\n  engine: docker\n  images:\n  - name: a\n    from: {git: "
+      "https://h/r.git, tag: v1, subdir: \"s\"}\n    args: {<<: *a, B: }\n    labels:\n    - k=v\n"
+      "  - name: b\n    from: |\n      .\n";
+  const std::string bytes = " \n\t:-[]{}&*!|>'\"#%@`?,\\a<=~";
+  std::mt19937 random(1);
+  for (int i = 0; i < 5'000; ++i) {
+    std::string text = seed;
+    for (unsigned edits = random() % 4 + 1; edits > 0; --edits) {
+      const std::size_t at = random() % text.size();
+      switch (random() % 3) {
+        case 0:
+          text[at] = bytes[random() % bytes.size()];
+          break;
+        case 1:
+          text.insert(at, 1, bytes[random() % bytes.size()]);
+          break;
+        default:
+          text.erase(at, random() % 5 + 1);
+      }
+      if (text.empty()) text = "a";
+    }
+    const auto config = parse(text);
+    if (!config) {
+      EXPECT_FALSE(config.error().message.empty());
+      EXPECT_GE(config.error().line, 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace imagewright
