@@ -319,7 +319,7 @@ tl::expected<Config, ParseError> parse_config(std::string_view text,
                                               const Environment& environment) {
   try {
     if (text.size() > kMaxConfigBytes) {
-      fail({}, fmt::format("the file has {} bytes; a configuration has at most {}", text.size(),
+      fail({}, fmt::format("the file has more than {} bytes, which no configuration needs",
                            kMaxConfigBytes));
     }
     Yaml yaml(text);

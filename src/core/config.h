@@ -39,7 +39,7 @@ struct Config {
 using Environment = std::function<std::optional<std::string>(const std::string&)>;
 
 /// A larger text is refused, whatever is in it.
-inline constexpr std::size_t kMaxConfigBytes = 1024 * 1024;
+inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
 
 /// Reads a configuration. Anything wrong is an error with line and column: text that is not UTF-8 or not
 /// YAML, no `builder`, no images, unknown keys (with a suggestion; `x-…` is free, as is what stands beside

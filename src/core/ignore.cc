@@ -605,7 +605,9 @@ tl::expected<void, ParseError> add_pattern(RuleSet& rules, std::string_view text
           "the pattern '{}' is read differently by different engines, so it is taken to {}",
           pattern.text, pattern.exception ? "include everything" : "ignore nothing"));
       if (!pattern.exception) return {};
+      pattern = Pattern{};
       pattern.text = "**";
+      pattern.exception = true;
       pattern.kind = Pattern::Kind::always;
       break;
     case Compiler::Result::good:

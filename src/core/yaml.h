@@ -18,7 +18,7 @@ namespace imagewright {
 /// memory.
 inline constexpr std::size_t kMaxYamlDepth = 64;
 inline constexpr std::size_t kMaxYamlValues = 100'000;
-inline constexpr std::size_t kMaxYamlBytes = 8 * 1024 * 1024;
+inline constexpr std::size_t kMaxYamlBytes = std::size_t{8} << 20;
 
 /// Counted from 1, the column in characters; 0: no such place.
 struct Place {

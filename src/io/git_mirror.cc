@@ -176,7 +176,7 @@ std::optional<std::vector<GitMirror::Object>> GitMirror::look_up(
     const std::string& commit, const std::vector<std::string>& paths) const {
   if (!exists()) return std::nullopt;
   std::string names = kept_ref(commit) + "^{tree}\n";
-  for (const std::string& path : paths) names += commit + ":" + path + "\n";
+  for (const std::string& path : paths) names.append(commit).append(":").append(path).append("\n");
   const Output output = run({"cat-file", "--batch-check"}, names);
   std::string_view rest = output.out;
   if (!output.exit.ok() || parse_header(take_field(rest, '\n')).object.id.empty())

@@ -94,6 +94,8 @@ pid_t start(const Command& command, int in, int out, int err) {
   Pipe failure = make_pipe();
   const pid_t parent = getpid();
 
+  // Held until the child is known: to another thread that ends orphans it must never look like one.
+  std::unique_lock lock(children_mutex);
   const pid_t child = fork();
   if (child < 0) throw Error(Error::Kind::Missing, with_errno("cannot start '" + path + "'"));
   if (child == 0) {
@@ -113,14 +115,16 @@ pid_t start(const Command& command, int in, int out, int err) {
     if (write(failure.write_end.get(), &error, sizeof error) < 0) _exit(126);
     _exit(127);
   }
+  children.insert(child);
+  lock.unlock();
   failure.write_end.reset();
   int error = 0;
   if (read(failure.read_end.get(), &error, sizeof error) == sizeof error) {
     waitpid(child, nullptr, 0);
+    lock.lock();
+    children.erase(child);
     throw Error(Error::Kind::Missing, with_errno("cannot start '" + path + "'", error));
   }
-  const std::lock_guard lock(children_mutex);
-  children.insert(child);
   return child;
 }
 

@@ -66,7 +66,7 @@ int version_of(SQLite::Database& database) {
   return database.execAndGet("PRAGMA user_version").getInt();
 }
 
-/// Is there nothing in it yet? Throws if what is there is not what the original wrote.
+/// Throws if what is there is neither nothing nor what the original wrote.
 void check_original(SQLite::Database& database, const fs::path& file) {
   const int tables = database.execAndGet("SELECT count(*) FROM sqlite_schema").getInt();
   if (tables == 0) return;

@@ -368,7 +368,7 @@ TEST(Config, RefusesLargeFiles) {
   const std::string config = one_image("");
   EXPECT_EQ(error(config + std::string(kMaxConfigBytes - config.size(), '\n')), "");
   EXPECT_EQ(error(config + std::string(kMaxConfigBytes - config.size() + 1, '\n')),
-            "f: the file has 1048577 bytes; a configuration has at most 1048576");
+            "f: the file has more than 1048576 bytes, which no configuration needs");
 }
 
 TEST(Config, SaysWhatIsNotYaml) {

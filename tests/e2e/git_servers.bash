@@ -1,6 +1,6 @@
 # Real git servers on free loopback ports, for tests: git daemon, git's own http-backend behind lighttpd, sshd.
-# To be sourced. Each start function takes a directory (made if missing; absolute,
-# without blanks) for its configuration, keys, log and pid file, and sets a variable to the URL's beginning:
+# To be sourced. Each start function takes a directory (made if missing; absolute, without blanks) for its
+# configuration, keys, log and pid file, and sets a variable to the URL's beginning:
 #
 #   start_git_daemon DIR PROJECTS                  git_daemon_url   git://127.0.0.1:PORT      + /NAME
 #   start_git_http   DIR PROJECTS [USER PASSWORD]  git_http_url     http://127.0.0.1:PORT/git + /NAME
@@ -10,6 +10,9 @@
 #
 # PROJECTS is the directory that holds the repositories. A start function returns 1, and shows the server's log,
 # if the server does not come up. One of a kind a directory: a second start replaces the first.
+
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the URLs are for whoever sources this
 
 # Is somebody listening there?
 _git_port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
@@ -25,6 +28,9 @@ _git_free_port() {
   done
   return 1
 }
+
+# The path of a server program, which need not be on an ordinary user's PATH.
+_git_program() { PATH=$PATH:/usr/sbin:/sbin command -v "$1"; }
 
 # _git_serve DIR NAME PORT COMMAND...: starts a server in the foreground of a background job and waits until it
 # answers; 1 if it ended instead. Descriptor 3 is bats' own: whoever holds it open keeps bats waiting.
@@ -111,7 +117,7 @@ auth.require = ("/git" => ("method" => "basic", "realm" => "git", "require" => "
 CONF
     fi
   } >"$dir/lighttpd.conf"
-  _git_serve "$dir" lighttpd "$port" lighttpd -D -f "$dir/lighttpd.conf"
+  _git_serve "$dir" lighttpd "$port" "$(_git_program lighttpd)" -D -f "$dir/lighttpd.conf"
 }
 
 start_git_http() {
@@ -135,7 +141,7 @@ UsePAM no
 AcceptEnv GIT_PROTOCOL
 CONF
   echo "[127.0.0.1]:$port $(cut -d' ' -f1,2 "$dir/host_key.pub")" >"$dir/known_hosts"
-  _git_serve "$dir" sshd "$port" "$(PATH=$PATH:/usr/sbin command -v sshd)" -D -e -f "$dir/sshd_config"
+  _git_serve "$dir" sshd "$port" "$(_git_program sshd)" -D -e -f "$dir/sshd_config"
 }
 
 start_git_ssh() {
@@ -145,7 +151,7 @@ start_git_ssh() {
     [[ -e $dir/$key ]] || ssh-keygen -q -t ed25519 -N '' -f "$dir/$key" </dev/null || return 1
   done
   # As root, sshd wants its privilege separation directory.
-  if [[ $EUID == 0 ]]; then mkdir -p -m 755 /run/sshd || return 1; fi
+  if [[ $EUID == 0 ]]; then [[ -d /run/sshd ]] || mkdir -m 755 /run/sshd || return 1; fi
   _git_start "$dir" sshd _git_serve_ssh || return 1
   git_ssh_url=ssh://$(id -un)@127.0.0.1:$_git_port
   export GIT_SSH_COMMAND="ssh -F /dev/null -i $dir/client_key -o IdentitiesOnly=yes \

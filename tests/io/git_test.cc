@@ -177,14 +177,14 @@ class GitTest : public testing::Test {
 
   // An empty directory to write into, inside of one that nothing else may be written to.
   fs::path fresh_directory() {
-    const fs::path directory = root_ / ("out" + std::to_string(++outs_)) / "tree";
+    fs::path directory = root_ / ("out" + std::to_string(++outs_)) / "tree";
     fs::create_directories(directory);
     return directory;
   }
 
   fs::path written(const GitSource& source) {
     Git git(cache());
-    const fs::path directory = fresh_directory();
+    fs::path directory = fresh_directory();
     git.write_tree(source, git.tree(source, git.resolve(source)), directory);
     return directory;
   }
@@ -589,8 +589,10 @@ TEST_F(GitTreeTest, WhatAKilledFetchLeftIsSweptAway) {
 
 TEST_F(GitTreeTest, ManyAtOnceIntoOneMirror) {
   std::vector<std::string> ids;
+  ids.reserve(12);
   for (int i = 0; i < 12; ++i) ids.push_back(commit("file", std::to_string(i) + "\n"));
   std::vector<pid_t> children;
+  children.reserve(ids.size());
   for (std::size_t i = 0; i < ids.size(); i += 2) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
@@ -774,7 +776,7 @@ class GitHostileTest : public GitTest {
   // The error of writing the tree; nothing may lie beside the directory afterwards, nor in it.
   std::string refusal(const std::string& tree) {
     const fs::path out = fresh_directory();
-    const std::string error = error_of([&] { Git(cache()).write_tree(local(), tree, out); });
+    std::string error = error_of([&] { Git(cache()).write_tree(local(), tree, out); });
     EXPECT_TRUE(fs::is_empty(out)) << error;
     EXPECT_EQ(std::distance(fs::directory_iterator(out.parent_path()), {}), 1) << error;
     EXPECT_FALSE(fs::exists(root_ / "escaped"));
