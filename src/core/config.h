@@ -1,7 +1,7 @@
-// The configuration: YAML text in, a Config or an error with its place out. Pure: the environment is handed
-// in, files are not read, directories are not looked for.
-// The format is documented in docs/config.md. Names of an image's keys are those of the Compose Build
-// Specification where it has them.
+// The configuration: YAML text in, a Config or an error with its place out. Pure: the environment
+// is handed in, files are not read, directories are not looked for. The format is documented in
+// docs/config.md. Names of an image's keys are those of the Compose Build Specification where it
+// has them.
 #pragma once
 
 #include <cstddef>
@@ -21,30 +21,34 @@ namespace imagewright {
 /// One image to build. All paths are as written, relative to the configuration's base directory
 /// (`from`) or to the context (`dockerfile`).
 struct ImageConfig {
-  std::string name;                         ///< as written; a valid reference without digest
-  Source source;                            ///< `from`
-  std::string dockerfile;                   ///< "" is `Dockerfile`, else `dockerfile`, in the context
-  std::string target;                       ///< "" is the last stage
+  std::string name;        ///< as written; a valid reference without digest
+  Source source;           ///< `from`
+  std::string dockerfile;  ///< "" is `Dockerfile`, else `dockerfile`, in the context
+  std::string target;      ///< "" is the last stage
   std::map<std::string, std::string> args;  ///< build arguments
   std::map<std::string, std::string> labels;
   int line = 0;  ///< where `name` stands in the file
 };
 
 struct Config {
-  std::vector<ImageConfig> images;  ///< in the file's order; at least one; no two of one normalized name
-  std::string engine;               ///< "", "docker", "podman" or "buildah"
+  std::vector<ImageConfig>
+      images;          ///< in the file's order; at least one; no two of one normalized name
+  std::string engine;  ///< "", "docker", "podman" or "buildah"
 };
 
-/// Looks up an environment variable; nullopt: not set. (A YAML arg without a value takes its value there.)
+/// Looks up an environment variable; nullopt: not set. (A YAML arg without a value takes its value
+/// there.)
 using Environment = std::function<std::optional<std::string>(const std::string&)>;
 
 /// A larger text is refused, whatever is in it.
 inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
 
-/// Reads a configuration. Anything wrong is an error with line and column: text that is not UTF-8 or not
-/// YAML, no `builder`, no images, unknown keys (with a suggestion; `x-…` is free, as is what stands beside
-/// `builder`), two images of one name, a name no registry takes, a bad source, a key given twice, aliases
-/// that expand beyond bounds, a key of a later version that this one cannot honour.
-tl::expected<Config, ParseError> parse_config(std::string_view text, const Environment& environment);
+/// Reads a configuration. Anything wrong is an error with line and column: text that is not UTF-8
+/// or not YAML, no `builder`, no images, unknown keys (with a suggestion; `x-…` is free, as is what
+/// stands beside `builder`), two images of one name, a name no registry takes, a bad source, a key
+/// given twice, aliases that expand beyond bounds, a key of a later version that this one cannot
+/// honour.
+tl::expected<Config, ParseError> parse_config(std::string_view text,
+                                              const Environment& environment);
 
 }  // namespace imagewright

@@ -1,8 +1,8 @@
-// `.dockerignore`: which paths of a context are left out. Knows nothing of directories on disk: it is told
-// paths and answers.
-// Rules: moby/patternmatcher, its top-down form (MatchesUsingParentResults), and its ignorefile reader
-// (conformance/ignore-match.json, ignore-glob.json; semantics "The context"). Each directory's result per
-// pattern feeds its children.
+// `.dockerignore`: which paths of a context are left out. Knows nothing of directories on disk: it
+// is told paths and answers. Rules: moby/patternmatcher, its top-down form
+// (MatchesUsingParentResults), and its ignorefile reader (conformance/ignore-match.json,
+// ignore-glob.json; semantics "The context"). Each directory's result per pattern feeds its
+// children.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,8 @@ namespace imagewright {
 /// The parsed rules of one ignore file. Immutable and cheap to share between threads.
 class IgnoreRules {
  public:
-  /// Which patterns matched a directory: what its children need to know. Default constructed: the root's.
+  /// Which patterns matched a directory: what its children need to know. Default constructed: the
+  /// root's.
   struct Matched {
     std::vector<bool> by_pattern;
   };
@@ -29,14 +30,14 @@ class IgnoreRules {
   IgnoreRules(IgnoreRules&&) noexcept;
   IgnoreRules& operator=(IgnoreRules&&) noexcept;
 
-  /// Reads the text of an ignore file. Errors (with the line): a lone `!`, a line over 64 KiB, a malformed
-  /// pattern (`[`, `[x-]`).
+  /// Reads the text of an ignore file. Errors (with the line): a lone `!`, a line over 64 KiB, a
+  /// malformed pattern (`[`, `[x-]`).
   static tl::expected<IgnoreRules, ParseError> parse(std::string_view text);
 
-  /// Is `path` ignored? `path` is relative, `/`-separated, without a leading or trailing `/`. `parent` is
-  /// what `match` gave for its directory (default constructed for the entries of the root). `matched`, if
-  /// not null, receives what the entries below `path` need. For `path` in `a/b/c` form only: the caller
-  /// walks top-down.
+  /// Is `path` ignored? `path` is relative, `/`-separated, without a leading or trailing `/`.
+  /// `parent` is what `match` gave for its directory (default constructed for the entries of the
+  /// root). `matched`, if not null, receives what the entries below `path` need. For `path` in
+  /// `a/b/c` form only: the caller walks top-down.
   bool match(std::string_view path, const Matched& parent, Matched* matched) const;
 
   /// Can an ignored directory be left unread? Not if a `!` pattern could match something below it.
@@ -44,7 +45,8 @@ class IgnoreRules {
 
   bool empty() const;
 
-  /// The patterns again, one a line, cleaned, such that an engine that reads them comes to the same answers.
+  /// The patterns again, one a line, cleaned, such that an engine that reads them comes to the same
+  /// answers.
   std::string text() const;
 
   /// Odd patterns that were read such that more is included (one sentence each).
@@ -55,9 +57,10 @@ class IgnoreRules {
   std::shared_ptr<const Rules> rules_;
 };
 
-/// Does one pattern alone ignore one path, itself or by a directory above it (conformance/ignore-glob.json)?
-/// An error is a malformed pattern: what Go's filepath.Match refuses, as far as the original matcher asks
-/// it, and what its regular expression cannot hold. An odd pattern ignores nothing.
+/// Does one pattern alone ignore one path, itself or by a directory above it
+/// (conformance/ignore-glob.json)? An error is a malformed pattern: what Go's filepath.Match
+/// refuses, as far as moby's matcher asks it, and what its regular expression cannot hold. An
+/// odd pattern ignores nothing.
 tl::expected<bool, ParseError> glob_match(std::string_view pattern, std::string_view path);
 
 }  // namespace imagewright

@@ -98,8 +98,8 @@ bool is_tag(std::string_view text) {
          text.front() != '-';
 }
 
-// Only SHA-256: no registry in use serves images by another, and the same rule holds in the
-// original as it is compiled into the engines.
+// Only SHA-256: no registry in use serves images by another, and distribution/reference knows no
+// other where the engines compile it in.
 bool is_digest(std::string_view text) {
   constexpr std::string_view kAlgorithm = "sha256:";
   return text.size() == kAlgorithm.size() + 64 && text.starts_with(kAlgorithm) &&

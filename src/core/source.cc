@@ -172,12 +172,12 @@ tl::expected<void, ParseError> check_remote(std::string_view text) {
     return wrong(fmt::format("the git remote '{}' has a port that is no number", redacted(text)));
   }
   // scp-like paths are never decoded, but a check that decodes them is only stricter.
-  const auto path = scp ? check_part("the git remote's path", remote.path)
-                        : check_remote_part("the git remote's path", remote.path);
+  auto path = scp ? check_part("the git remote's path", remote.path)
+                  : check_remote_part("the git remote's path", remote.path);
   if (!path) return path;
   if (auto host = check_remote_part("the git remote's host", remote.host); !host) return host;
   // Neither part of a login may be shown.
-  return check_remote_part("the git remote's login", remote.user).map_error([](ParseError) {
+  return check_remote_part("the git remote's login", remote.user).map_error([](const ParseError&) {
     return ParseError{"the git remote's login begins with '-' or holds what no login can", 0, 0};
   });
 }
@@ -341,7 +341,8 @@ std::optional<ParseError> refused_form(std::string_view text, std::string_view w
   if (text.empty()) return ParseError{fmt::format("{} is empty", what), 0, 0};
   if (has_control(text)) return ParseError{fmt::format("{} holds a control character", what), 0, 0};
   if (text.front() == '-') {
-    return ParseError{fmt::format("{} begins with '-': write './{}' for a path", what, text), 0, 0};
+    return ParseError{
+        fmt::format("{} begins with '-': write './{}' for a path", what, redacted(text)), 0, 0};
   }
   if (names_remote_program(text)) {
     return ParseError{
@@ -399,8 +400,8 @@ tl::expected<GitSource, ParseError> parse_git_remote(std::string_view remote) {
 
 tl::expected<void, ParseError> check_git_source(const GitSource& source) {
   if (source.remote.empty()) return wrong("the git remote is empty");
-  const auto remote = source.local ? check_part("the git repository's path", source.remote)
-                                   : check_remote(source.remote);
+  auto remote = source.local ? check_part("the git repository's path", source.remote)
+                             : check_remote(source.remote);
   if (!remote) return remote;
   if (auto ref = check_ref(source.ref); !ref) return ref;
   if (auto subdir = check_subdir(source.subdir); !subdir) return subdir;

@@ -1,7 +1,7 @@
-// What `from` means: a directory, or a git repository with ref and subdirectory. Pure text: nothing is
-// looked up here, neither on the disk nor on the network.
-// Rules: BuildKit's git context URLs (conformance/git-refs.json) and the original's (`git://…` and
-// `github.com/…` are git). `github.com/…` is https here.
+// What `from` means: a directory, or a git repository with ref and subdirectory. Pure text: nothing
+// is looked up here, neither on the disk nor on the network. Rules: BuildKit's git context URLs
+// (conformance/git-refs.json) and the original's (`git://…` and `github.com/…` are git).
+// `github.com/…` is https here.
 #pragma once
 
 #include <string>
@@ -36,23 +36,25 @@ struct GitSource {
 
 using Source = std::variant<DirectorySource, GitSource>;
 
-/// Reads the string form of `from`. Errors (one sentence each): conflicting or unknown query parameters,
-/// an https URL that does not name a `.git` repository, a leading `-` or a control character where git
-/// could take it for an option, a subdirectory that leaves the checkout.
+/// Reads the string form of `from`. Errors (one sentence each): conflicting or unknown query
+/// parameters, an https URL that does not name a `.git` repository, a leading `-` or a control
+/// character where git could take it for an option, a subdirectory that leaves the checkout.
 tl::expected<Source, ParseError> parse_source(std::string_view from);
 
-/// Reads the `git:` of the map form: a URL as above but without `#…` or `?…` and without the need for
+/// Reads the `git:` of the map form: a URL as above but without `#…` or `?…` and without the need
+/// for
 /// `.git` at its end, or a path (absolute, or relative to the configuration), which sets `local`.
 tl::expected<GitSource, ParseError> parse_git_remote(std::string_view remote);
 
-/// The safety rules for the parts of a GitSource: none may begin with `-` or hold a control character,
-/// and the subdirectory may not leave the checkout by `..`. (CVE-2017-1000117, CVE-2018-17456,
-/// CVE-2019-13139.) Both parsers above have applied it already; the map form calls it again with its parts.
+/// The safety rules for the parts of a GitSource: none may begin with `-` or hold a control
+/// character, and the subdirectory may not leave the checkout by `..`. (CVE-2017-1000117,
+/// CVE-2018-17456, CVE-2019-13139.) Both parsers above have applied it already; the map form calls
+/// it again with its parts.
 tl::expected<void, ParseError> check_git_source(const GitSource& source);
 
-/// The same text with `user:password@` or `token@` of every URL in it replaced by `xxxxx@`. A user name
-/// alone that is `git` is kept. For everything that is shown, logged or stored; `text` may be a whole
-/// line of a program's output.
+/// The same text with `user:password@` or `token@` of every URL in it replaced by `xxxxx@`. A user
+/// name alone that is `git` is kept. For everything that is shown, logged or stored; `text` may be
+/// a whole line of a program's output.
 std::string redacted(std::string_view text);
 
 /// The source in one line for people: the path, or remote#ref:subdir, redacted.

@@ -2,9 +2,10 @@
 
 #include <sys/stat.h>
 
-#include <array>
+#include <algorithm>
+#include <cctype>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <system_error>
 
 #include "core/digest.h"
@@ -121,6 +122,32 @@ std::vector<std::string> find_isolation(const fs::path& cache, const std::string
   return {};  // nothing runs here; a Dockerfile without RUN still builds, another will say why not
 }
 
+// Does the Dockerfile have what Buildah's cache of layers overlooks: an ARG, or a RUN --mount?
+// Rather once too often than once too seldom: it is not parsed.
+bool has_arguments_or_mounts(const std::string& dockerfile) {
+  if (dockerfile.find("--mount") != std::string::npos) return true;
+  std::istringstream lines(dockerfile);
+  for (std::string line; std::getline(lines, line);) {
+    // (Letters only: a byte order mark may stand before it.)
+    const auto is_letter = [](unsigned char byte) { return std::isalpha(byte) != 0; };
+    const auto begin = std::find_if(line.begin(), line.end(), is_letter);
+    const auto end = std::find_if_not(begin, line.end(), is_letter);
+    std::string word(begin, end);
+    for (char& letter : word) letter = static_cast<char>(std::toupper(letter));
+    if (word == "ARG") return true;
+  }
+  return false;
+}
+
+// With --layers Buildah takes a step from an earlier build if its text is the same, and for COPY
+// and ADD the bytes. So an image gets an old value where LABEL, ENV, USER or WORKDIR uses an
+// argument, old bytes where RUN mounts a part of the context or of a stage, and another image's
+// labels, because those of --label go into every layer. (Found on 1.28.)
+bool cache_is_sound(const BuildRequest& request) {
+  return request.args.empty() && request.labels.empty() &&
+         !has_arguments_or_mounts(request.dockerfile);
+}
+
 }  // namespace
 
 std::set<std::string> BuildahEngine::image_ids() {
@@ -156,7 +183,8 @@ BuildOutcome BuildahEngine::build(const BuildRequest& request, const OnLine& on_
   Command command;
   // --layers: without it there is no cache and a new id each time. --force-rm: a failure leaves no
   // container.
-  command.argv = {"buildah", "build", "--layers", "--force-rm"};
+  const bool layers = cache_is_sound(request);
+  command.argv = {"buildah", "build", layers ? "--layers" : "--layers=false", "--force-rm"};
   command.argv.insert(command.argv.end(), isolation_.begin(), isolation_.end());
   add_common_arguments(command.argv, request, staging);
   command.argv.insert(command.argv.end(), {"--ignorefile", staging.ignore_file(), request.context});

@@ -76,7 +76,7 @@ Readiness DockerEngine::prepare() {
     readiness.warning =
         cli_.program +
         " cannot use BuildKit here (docker-buildx is missing, or the daemon is too old); " +
-        "building with the classic builder";
+        "building with the classic builder, which leaves .dockerignore out of the image";
   }
   return readiness;
 }

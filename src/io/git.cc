@@ -118,6 +118,13 @@ std::string missing_ref(const GitRemote& remote, const std::string& ref) {
   return message;
 }
 
+// The commit that a source names by its full id, as its ref or, without a ref, as its checksum;
+// else "".
+std::string given_commit(const GitSource& source) {
+  const std::string& id = source.ref.empty() ? source.checksum : source.ref;
+  return is_full_git_id(id) ? lower_case(id) : "";
+}
+
 void check_checksum(const GitSource& source, const ResolvedRef& found) {
   if (found.commit.starts_with(lower_case(source.checksum))) return;
   throw Error(Error::Kind::Source,
@@ -216,15 +223,14 @@ Git::~Git() = default;
 
 void Git::want(const GitSource& source) {
   git_remote(source);  // for its checks
-  if (!is_full_git_id(source.ref)) remotes_->want(source);
+  if (given_commit(source).empty()) remotes_->want(source);
 }
 
 ResolvedRef Git::resolve(const GitSource& source) {
   const GitRemote remote = git_remote(source);
   ResolvedRef found;
-  if (is_full_git_id(source.ref)) {
-    found.commit = lower_case(source.ref);
-  } else {
+  found.commit = given_commit(source);
+  if (found.commit.empty()) {
     const Repository& repository = remotes_->want(source);
     if (repository.open()) remotes_->ask();
     if (repository.failure != nullptr) std::rethrow_exception(repository.failure);

@@ -37,7 +37,8 @@ class Git {
   /// once), once; what is wanted later is asked then, and what was answered stays for the run. One
   /// that could not be asked throws here, for each of its sources, and hinders no other. Order:
   /// full `refs/…`, then `refs/heads/X`, then `refs/tags/X` (an annotated tag by the commit it
-  /// peels to); no ref: HEAD. A full commit id needs no question. `checksum` is held against the
+  /// peels to); no ref: HEAD. A full commit id, as the ref or, without a
+  /// ref, as the checksum, needs no question. `checksum` is held against the
   /// answer.
   ResolvedRef resolve(const GitSource& source);
 

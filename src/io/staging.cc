@@ -14,6 +14,12 @@ namespace imagewright {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+constexpr char kIgnoreFile[] = ".dockerignore";
+
+}  // namespace
+
 Staging::Staging(const fs::path& cache, const BuildRequest& request)
     : request_(request), directory_(cache / "staging") {
   Sha256 both;
@@ -21,7 +27,7 @@ Staging::Staging(const fs::path& cache, const BuildRequest& request)
   both.update_field(request.ignore);
   const std::string name = request.context_name + "-" + hex(both.finish()) + ".Dockerfile";
   dockerfile_ = directory_.path() / name;
-  ignore_file_ = directory_.path() / (name + ".dockerignore");
+  ignore_file_ = directory_.path() / (name + kIgnoreFile);
   write_file(dockerfile_, request.dockerfile);
   write_file(ignore_file_, request.ignore);
 }
@@ -42,6 +48,7 @@ fs::path Staging::copied_context() const {
   fs::create_directory(copy, error);
   for (const Entry& entry : *request_.entries) {
     if (error) break;
+    if (entry.path == kIgnoreFile) continue;
     const fs::path to = copy / entry.path;
     const fs::path from = request_.context / entry.path;
     switch (entry.type) {

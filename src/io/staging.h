@@ -27,7 +27,9 @@ class Staging {
   /// A symlink to the context under its context name.
   std::filesystem::path named_context() const;
 
-  /// A copy of exactly what counts, for an engine that reads no ignore file beside the Dockerfile.
+  /// A copy of what counts, for an engine that reads no ignore file beside the Dockerfile. Without
+  /// `.dockerignore`: docker's classic builder would apply it once more, and add a line to it,
+  /// another one each time.
   std::filesystem::path copied_context() const;
 
   /// What the engine wrote to image_id_file: `sha256:<hex>`, or "" if it is not that.

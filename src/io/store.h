@@ -1,6 +1,6 @@
-// What imagewright remembers between runs: the state file `.builder.state.db` (SQLite) of a state directory,
-// and its lock. Knows nothing of how digests are made or what is decided with them.
-// The schema and its history are in docs/formats.md; the version is SQLite's `user_version`.
+// What imagewright remembers between runs: the state file `.builder.state.db` (SQLite) of a state
+// directory, and its lock. Knows nothing of how digests are made or what is decided with them. The
+// schema and its history are in docs/formats.md; the version is SQLite's `user_version`.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@
 
 namespace imagewright {
 
-/// One named input of a build and its digest, as stored: kind is the word of core/fingerprint for it.
+/// One named input of a build and its digest, as stored: kind is the word of core/fingerprint for
+/// it.
 struct StoredInput {
   std::string kind;
   std::string name;
@@ -27,7 +28,8 @@ struct ImageRow {
   std::string name;
   std::string digest;    ///< over all inputs; in a row of the original: a commit id or SHA-1
   std::string image_id;  ///< `sha256:…`; in a row of the original: 12 digits
-  std::string config;    ///< the canonical path of the configuration that owns the row; "": nobody's yet
+  std::string
+      config;  ///< the canonical path of the configuration that owns the row; "": nobody's yet
   std::string engine;    ///< "docker", "buildah"; "": written by the original
   int format = 0;        ///< the version of the rules behind `digest`; 0: the original's
   bool verified = true;  ///< false: the context changed while it was built
@@ -39,37 +41,38 @@ enum class BuildResult { Success, Failed, Interrupted };
 
 /// One attempt to build an image.
 struct BuildRow {
-  std::int64_t id = 0;          ///< given by the store
+  std::int64_t id = 0;  ///< given by the store
   std::string name;
-  std::string config;           ///< the configuration it was built from
+  std::string config;  ///< the configuration it was built from
   std::string engine;
   std::int64_t started_ms = 0;  ///< since 1970, UTC
   std::int64_t duration_ms = 0;
   BuildResult result = BuildResult::Failed;
-  int exit_status = 0;          ///< the engine's
-  std::string message;          ///< why it failed, one line; "" for a success
-  std::string reasons;          ///< why it was built, as it was shown
-  std::string digest;           ///< over all inputs, as they were when it started
-  std::string image_id;         ///< "" unless it succeeded
-  std::string log;              ///< the path of the log file; "" if there is none
+  int exit_status = 0;   ///< the engine's
+  std::string message;   ///< why it failed, one line; "" for a success
+  std::string reasons;   ///< why it was built, as it was shown
+  std::string digest;    ///< over all inputs, as they were when it started
+  std::string image_id;  ///< "" unless it succeeded
+  std::string log;       ///< the path of the log file; "" if there is none
   bool operator==(const BuildRow&) const = default;
 };
 
-/// The state of one state directory. Every change is one transaction, on disk when the call returns.
-/// Everything throws Error(Missing), with the file's name, if the state cannot be read or written, is damaged,
-/// or was written by a newer imagewright. One thread at a time.
+/// The state of one state directory. Every change is one transaction, on disk when the call
+/// returns. Everything throws Error(Missing), with the file's name, if the state cannot be read or
+/// written, is damaged, or was written by a newer imagewright. One thread at a time.
 class Store {
  public:
   /// The names in the state directory that are ours: `.builder.state.db` and what stands beside it
   /// (`-wal`, `-shm`, `-journal`, `.lock`). Never part of a context.
   static const std::vector<std::string>& file_names();
 
-  /// Opens the state for a run, creating the file or bringing an older one (the original's too) up to date in
-  /// place. The caller holds the StateLock. While it is open, `-wal` and `-shm` exist.
+  /// Opens the state for a run, creating the file or bringing an older one (the original's too) up
+  /// to date in place. The caller holds the StateLock. While it is open, `-wal` and `-shm` exist.
   static Store open(const std::filesystem::path& state_directory);
 
-  /// Opens the state to read it: no lock, nothing is created or written, a read-only directory is fine.
-  /// No file: an empty state. A file of an older version is read as if it had been brought up to date.
+  /// Opens the state to read it: no lock, nothing is created or written, a read-only directory is
+  /// fine. No file: an empty state. A file of an older version is read as if it had been brought up
+  /// to date.
   static Store open_read_only(const std::filesystem::path& state_directory);
 
   /// An empty state that is forgotten in the end. For tests and dry runs.
@@ -82,29 +85,33 @@ class Store {
   std::optional<ImageRow> find(const std::string& name);
   std::vector<ImageRow> rows();  ///< by name
 
-  /// A build that succeeded: its attempt, and the row with its inputs, which replaces the one before and takes
-  /// over its owner.
+  /// A build that succeeded: its attempt, and the row with its inputs, which replaces the one
+  /// before and takes over its owner.
   void record_success(const ImageRow& row, const BuildRow& build);
   /// A build that failed or was interrupted: the attempt only; the last success stays.
   void record_attempt(const BuildRow& build);
 
   std::optional<BuildRow> last_build(const std::string& name);
-  std::vector<BuildRow> builds(const std::string& name);  ///< newest first; at most the last 100 are kept
+  std::vector<BuildRow> builds(
+      const std::string& name);  ///< newest first; at most the last 100 are kept
 
-  /// The end of a full run of `config`: adopts the rows that nobody owns, then drops those of `config`
-  /// whose name is not in `keep`. Gives the dropped names, in order. Attempts are history and stay.
+  /// The end of a full run of `config`: adopts the rows that nobody owns, then drops those of
+  /// `config` whose name is not in `keep`. Gives the dropped names, in order. Attempts are history
+  /// and stay.
   std::vector<std::string> retire(const std::string& config, const std::set<std::string>& keep);
 
   /// Forgets all rows (`--clean`); attempts and context names stay.
   void clear();
 
-  /// Under which name a context of this digest may be given to an engine that remembers contexts by name
-  /// (engines.md, "Handing over the context"). The digest itself, unless an earlier use of the name was not
-  /// closed as verified (the context changed meanwhile, or we were killed): then a name never used before,
-  /// which takes the digest's place from then on. Uses of one digest that are open at the same time in this
-  /// process share its name. The use is open from now on, on disk.
+  /// Under which name a context of this digest may be given to an engine that remembers contexts by
+  /// name (engines.md, "Handing over the context"). The digest itself, unless an earlier use of the
+  /// name was not closed as verified (the context changed meanwhile, or we were killed): then a
+  /// name never used before, which takes the digest's place from then on. Uses of one digest that
+  /// are open at the same time in this process share its name. The use is open from now on, on
+  /// disk.
   std::string open_context_name(const std::string& digest);
-  /// Ends the use. Verified: what the engine got was looked at again afterwards and is what the digest says.
+  /// Ends the use. Verified: what the engine got was looked at again afterwards and is what the
+  /// digest says.
   void close_context_name(const std::string& digest, bool verified);
 
  private:
@@ -113,12 +120,14 @@ class Store {
   std::unique_ptr<Database> database_;
 };
 
-/// The lock on a state directory: one run at a time. Released when destroyed or when the process ends.
+/// The lock on a state directory: one run at a time. Released when destroyed or when the process
+/// ends.
 class StateLock {
  public:
-  /// Waits for the lock. If another process holds it, `on_wait` is called once, with its process id (0 if not
-  /// known); if on_wait returns false, gives up: nullopt. Also nullopt if interrupted while waiting
-  /// (io/interrupt.h). Creates the directory and the lock file if needed. Throws Error(Missing) if it cannot.
+  /// Waits for the lock. If another process holds it, `on_wait` is called once, with its process id
+  /// (0 if not known); if on_wait returns false, gives up: nullopt. Also nullopt if interrupted
+  /// while waiting (io/interrupt.h). Creates the directory and the lock file if needed. Throws
+  /// Error(Missing) if it cannot.
   static std::optional<StateLock> acquire(const std::filesystem::path& state_directory,
                                           const std::function<bool(int process_id)>& on_wait);
   ~StateLock();

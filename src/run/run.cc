@@ -27,6 +27,16 @@ std::int64_t now_ms() {
   return duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
+// "example/web from web, target tests, arg VERSION=1.10": all that the configuration says of it.
+std::string definition(const ImageConfig& image) {
+  std::string text = image.name + " from " + describe(image.source);
+  if (!image.dockerfile.empty()) text += ", dockerfile " + image.dockerfile;
+  if (!image.target.empty()) text += ", target " + image.target;
+  for (const auto& [name, value] : image.args) text += fmt::format(", arg {}={}", name, value);
+  for (const auto& [name, value] : image.labels) text += fmt::format(", label {}={}", name, value);
+  return without_controls(redacted(text));
+}
+
 // A run in progress: what its steps share.
 class Run {
  public:
@@ -110,6 +120,7 @@ class Run {
   }
 
   void look_and_build(std::size_t index, const ImageConfig& image) {
+    progress_.detail("Definition is " + definition(image));
     progress_.step("Reading " + redacted(describe(image.source)));
     Observation observation = observer_.observe(image);
     progress_.detail("Source is " + observation.source);

@@ -96,7 +96,7 @@ TEST(Ignore, ClassesMatchCodePoints) {
   EXPECT_FALSE(ignores("*???", "éé"));
   EXPECT_TRUE(ignores("[\\]a]", "]"));
   EXPECT_TRUE(ignores("*[[]", "["));
-  // Unlike `?` and `*`, in the original.
+  // Unlike `?` and `*`.
   EXPECT_TRUE(ignores("a[^a]b", "a/b"));
 }
 
@@ -162,7 +162,8 @@ TEST(Ignore, Errors) {
   EXPECT_EQ(error_of(std::string(65535, 'a')).message, "");
 }
 
-// The original's first check looks no further than a `*`; its regular expression fails later.
+// The first check of moby's matcher looks no further than a `*`; its regular expression fails
+// later.
 TEST(Ignore, MalformedBehindAStar) {
   EXPECT_NE(error_of("a*[").message, "");
   EXPECT_NE(error_of("a*[b-a]").message, "");
@@ -183,7 +184,7 @@ TEST(Ignore, OddPatternsIncludeMoreAndWarn) {
   EXPECT_EQ(rules("*\n!a|b*").text(), "*\n!**\n");
 }
 
-// What would be odd is not, where the original compares texts.
+// What would be odd is not, where moby's matcher compares texts.
 TEST(Ignore, PlainPatternsAreNeverOdd) {
   for (const char* plain : {"a|b", "^a", "a{2}", "a.|)$(}+{bc"}) {
     EXPECT_TRUE(ignores(plain, plain));
@@ -220,7 +221,7 @@ TEST(Ignore, TextIsCleaned) {
   EXPECT_EQ(rules("# comment\n /a/ \n\n! b//c\n**/\n").text(), "a\n!b/c\n**\n");
 }
 
-// Lines that a reader would take for something else, each found by comparing with the original.
+// Lines that a reader would take for something else, each found by comparing with moby's matcher.
 TEST(Ignore, TextReadsBackTheSame) {
   for (const char* text : {" #a",
                            "/#a",

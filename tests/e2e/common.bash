@@ -8,6 +8,7 @@
 #   field JSON FILTER      a value out of JSON text, by jq
 #
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # status, built and the like are for the tests
 
 bats_require_minimum_version 1.5.0
 
@@ -100,4 +101,283 @@ unpack_buildah() {
   cp -a "$mount/." "$2"
   buildah umount "$container" >/dev/null
   buildah rm "$container" >/dev/null
+}
+
+# --- Runs, and what they tell
+
+# One image in imagewright.yml: its name is $image, its directory DIR; further arguments are further lines of it.
+one_image() {
+  {
+    printf 'builder:\n  images:\n  - name: %s\n    from: %s\n' "${image:?}" "$1"
+    [ $# -lt 2 ] || printf '    %s\n' "${@:2}"
+  } >imagewright.yml
+}
+
+# One whole run. Sets status, events (JSON lines), errors (stderr) and built (names with blanks between).
+run_build() {
+  status=0
+  events=$(iw build --json "$@" 2>"$BATS_TEST_TMPDIR/stderr") || status=$?
+  errors=$(<"$BATS_TEST_TMPDIR/stderr")
+  built=$(images_with built)
+}
+
+# The images of $events that ended so: built, up-to-date, failed, skipped.
+images_with() {
+  jq -r --arg result "$1" 'select(.event == "image-finished" and .result == $result).image' <<<"$events" | paste -sd' '
+}
+
+# Why the images of $events were built, for people.
+reasons() { jq -r 'select(.event == "image-decided").reasons[].text' <<<"$events" | paste -sd,; }
+
+# What the state says: SQL on the database of the working directory.
+state() { sqlite3 -readonly .builder.state.db "$1"; }
+
+# A run that goes on while the test looks at it: sets run_pid; its output is in $run_out and $run_err.
+start_build() {
+  run_out=$BATS_TEST_TMPDIR/run.out run_err=$BATS_TEST_TMPDIR/run.err
+  "$IMAGEWRIGHT" build "$@" >"$run_out" 2>"$run_err" 3>&- &
+  run_pid=$!
+}
+
+# Its end, which must come within SECONDS (default 20). Sets status.
+end_of_build() {
+  until_true "${1:-20}" gone "$run_pid" || return 1
+  status=0
+  wait "$run_pid" || status=$?
+  run_pid=
+}
+
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# Polls until COMMAND succeeds; fails if it has not after SECONDS.
+until_true() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      echo "did not come true: $*" >&2
+      return 1
+    fi
+    sleep 0.02
+  done
+}
+
+# A directory whose build stays in a RUN step until the test lets it go, or ends it; file.txt is copied behind that
+# step. The step is known by the number in $hold, in seconds the most it lasts.
+held_image() {
+  hold=${hold:-60.$RANDOM$RANDOM}
+  directory_image "$1"
+  cp "$(type -P busybox)" "$1/busybox"
+  printf 'FROM scratch\nCOPY busybox /\nRUN ["/busybox","sh","-c","/busybox sleep %s || true"]\nCOPY . /\n' "$hold" \
+    >"$1/Dockerfile"
+}
+
+held_pid() { pgrep -fx "/busybox sleep $hold"; }
+holds() { held_pid >/dev/null; }
+holds_no_more() { ! held_pid >/dev/null; }
+let_go() { kill "$(held_pid)"; }
+
+# For teardown: nothing that a test started in the background outlives it.
+end_held() {
+  [ -z "${run_pid:-}" ] || kill -9 "$run_pid" 2>/dev/null || true
+  [ -z "${hold:-}" ] || ! holds || let_go
+}
+
+# Fails, and names it, if a run left something of its own behind.
+no_leftovers() {
+  local left
+  left=$(find "$XDG_CACHE_HOME"/imagewright/{staging,checkouts} -mindepth 1 2>/dev/null || true)
+  [ -z "$left" ] || { echo "left behind: $left" >&2; return 1; }
+}
+
+# --- The engine $ENGINE, docker or buildah, asked by its own program
+
+engine_id() {
+  case $ENGINE in
+    docker) docker image inspect --format '{{.Id}}' "$1" ;;
+    buildah) echo "sha256:$(buildah inspect --type image --format '{{.FromImageID}}' "$1")" ;;
+  esac
+}
+
+engine_labels() {
+  case $ENGINE in
+    docker) docker image inspect --format '{{json .Config.Labels}}' "$1" ;;
+    buildah) buildah inspect --type image "$1" | jq .OCIv1.config.Labels ;;
+  esac
+}
+
+remove_image() {
+  case $ENGINE in
+    docker) docker rmi -f "$(engine_id "$1")" ;;
+    buildah) buildah rmi -f "$(engine_id "$1")" ;; # by its id: by name, other names of it would stay
+  esac >/dev/null
+}
+
+# unpack IMAGE DIR; content IMAGE FILE
+unpack() { "unpack_$ENGINE" "$@"; }
+content() {
+  local directory
+  directory=$(mktemp -d "$BATS_TEST_TMPDIR/XXXXXX")
+  unpack "$1" "$directory" && cat "$directory/$2"
+}
+
+# Everything below a directory that an image should have, as text to compare: paths, types, modes, link targets, bytes.
+listing() {
+  (
+    cd "$1" || exit 1
+    find . -mindepth 1 -printf '%P\t%y\t%m\t%l\n' | LC_ALL=C sort
+    find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+  )
+}
+
+# The first docker CLI on PATH that has BuildKit built in (before version 23), and the first that has not and no
+# buildx either; 1 if there is none.
+docker_with_buildkit() { _first_docker has_buildkit; }
+docker_without_buildkit() { _first_docker lacks_buildkit; }
+has_buildkit() { [ "$(docker_major "$1")" -lt 23 ]; }
+lacks_buildkit() { [ "$(docker_major "$1")" -ge 23 ] && ! "$1" buildx version >/dev/null 2>&1; }
+docker_major() { "$1" --version | sed -nE 's/^Docker version ([0-9]+)\..*/\1/p'; }
+_first_docker() {
+  local program
+  while read -r program; do
+    if "$1" "$program"; then
+      echo "$program"
+      return
+    fi
+  done < <(type -ap docker)
+  return 1
+}
+
+# --- What is expected. Each says what was there instead.
+
+# expect STATUS ARGUMENTS...: runs the binary. $output is its stdout, $stderr its stderr, as of `run`.
+expect() {
+  local wanted=$1
+  shift
+  run --separate-stderr iw "$@"
+  [ "$status" -eq "$wanted" ] && return 0
+  printf 'imagewright %s: exit %s, not %s\n--- stdout\n%s\n--- stderr\n%s\n' \
+    "$*" "$status" "$wanted" "$output" "$stderr" >&2
+  return 1
+}
+
+# expect_nothing ARGUMENTS...: exit 0, and not a word.
+expect_nothing() {
+  expect 0 "$@" || return 1
+  equal "$output$stderr" ""
+}
+
+# expect_refused STATUS ARGUMENTS...: that exit status, and one line, on stderr.
+expect_refused() {
+  expect "$@" || return 1
+  equal "$output" "" || return 1
+  [[ "${#stderr_lines[@]}" -eq 1 && "$stderr" == "imagewright: "* ]] || {
+    printf 'not the one line it should be:\n%s\n' "$stderr" >&2
+    return 1
+  }
+}
+
+# has TEXT PART...
+has() {
+  local text=$1 part
+  shift
+  for part in "$@"; do
+    [[ "$text" == *"$part"* ]] || {
+      printf 'there is no "%s" in:\n%s\n' "$part" "$text" >&2
+      return 1
+    }
+  done
+}
+
+# lacks TEXT PART...
+lacks() {
+  local text=$1 part
+  shift
+  for part in "$@"; do
+    [[ "$text" != *"$part"* ]] || {
+      printf 'there is "%s" in:\n%s\n' "$part" "$text" >&2
+      return 1
+    }
+  done
+}
+
+# equal WAS SHOULD
+equal() {
+  [[ "$1" == "$2" ]] || {
+    printf -- '--- was\n%s\n--- should be\n%s\n' "$1" "$2" >&2
+    return 1
+  }
+}
+
+# sql SQL [DATABASE]: on the state, also to change it.
+sql() { sqlite3 "${2:-.builder.state.db}" "$1"; }
+
+# row_names [DATABASE]: of all rows, in one line.
+row_names() { sql "SELECT name FROM image_state ORDER BY name" "$@" | paste -sd' '; }
+
+# configuration FILE [NAME FROM]...: in the original's form.
+configuration() {
+  local file=$1
+  shift
+  printf 'builder:\n  images:\n' >"$file"
+  while [ $# -gt 0 ]; do
+    printf '  - name: %s\n    from: %s\n' "$1" "$2" >>"$file"
+    shift 2
+  done
+}
+
+# as_nobody COMMAND...: without root's rights, if we have them. The binary that everybody can read is "$READABLE".
+as_nobody() {
+  export READABLE=$BATS_FILE_TMPDIR/imagewright
+  [ -e "$READABLE" ] || cp "$IMAGEWRIGHT" "$READABLE"
+  if [ "$(id -u)" -ne 0 ]; then
+    "$@"
+    return
+  fi
+  chmod a+x "$BATS_RUN_TMPDIR" "$BATS_RUN_TMPDIR"/* "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR"
+  setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+}
+
+# --- A build that stands still until it is told to go on, so that no test has to guess how long something takes.
+
+# gate IMAGE: from now on Buildah stops at the gate when it builds IMAGE, after one line of output.
+gate() {
+  local gate=$BATS_TEST_TMPDIR/gate
+  mkdir -p "$gate"
+  cat >"$gate/buildah" <<END
+#!/bin/sh
+case " \$* " in
+*" $1 "*)
+  echo "at the gate"
+  echo reached >"$gate/reached"
+  read -r _ <"$gate/open"
+  ;;
+esac
+exec $(type -P buildah) "\$@"
+END
+  chmod +x "$gate/buildah"
+  mkfifo "$gate/reached" "$gate/open"
+  PATH=$gate:$PATH
+  # Both ends, so that nobody waits for the other one; closed, and so open to all, when the test ends.
+  exec 7<>"$gate/reached" 8<>"$gate/open"
+}
+
+# in_background OUT ERR ARGUMENTS...: runs the binary; its process id is in $!.
+in_background() {
+  local out=$1 err=$2
+  shift 2
+  "$IMAGEWRIGHT" "$@" >"$out" 2>"$err" </dev/null 3>&- 6>&- 7>&- 8>&- &
+}
+
+await_gate() { read -r -t 30 -u 7 _; }
+open_gate() { echo go >&8; }
+
+# await FD PART: reads lines until one has PART in it.
+await() {
+  local line
+  while read -r -t 30 -u "$1" line; do
+    [[ "$line" != *"$2"* ]] || return 0
+  done
+  echo "nobody said '$2'" >&2
+  return 1
 }

@@ -1,0 +1,76 @@
+// One pattern of an ignore file: compiled once, then matched against paths. Knows nothing of files,
+// lines or of how patterns follow one another (core/ignore). Rules: moby/patternmatcher, which
+// makes a regular expression of a pattern, and Go's filepath.Match, by which it refuses malformed
+// ones.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace imagewright {
+
+/// One piece of a pattern with wildcards.
+struct IgnoreElement {
+  enum class Kind {
+    Literal,      // these bytes
+    Any,          // `?`: one code point that is not `/`
+    OneOf,        // `[…]`: one code point; `/` too
+    Star,         // `*`: anything without `/`
+    Directories,  // `**`: nothing, or anything that ends with `/`; no newline
+    Rest,         // a `**` at the end: anything; no newline
+  };
+  Kind kind = Kind::Literal;
+  std::string literal;
+  std::vector<std::pair<char32_t, char32_t>> ranges;
+  bool negated = false;
+  std::size_t number = 0;  // among the stars and directories
+
+  bool contains(char32_t point) const {
+    const bool found = std::any_of(ranges.begin(), ranges.end(), [point](const auto& range) {
+      return range.first <= point && point <= range.second;
+    });
+    return found != negated;
+  }
+};
+
+/// One pattern, ready to be matched.
+struct IgnorePattern {
+  enum class Kind {
+    Exact,     // the path is `start`
+    Prefix,    // it begins with it
+    Suffix,    // it ends with `end`
+    Name,      // it ends with `end` as whole names (`**/a`)
+    Sequence,  // it is what the elements say; `start` and `end` are its literal ends
+    Always,
+  };
+  std::string text;  // cleaned, without the `!`
+  bool exception = false;
+  Kind kind = Kind::Exact;
+  std::string start;
+  std::string end;
+  std::vector<IgnoreElement> elements;
+  std::size_t wildcards = 0;
+
+  /// Does it match this path itself (not: a directory above it)?
+  bool matches(std::string_view path) const;
+  /// Could it match anything below this directory? Never wrongly false.
+  bool could_match_below(std::string_view directory) const;
+};
+
+enum class IgnoreCompiled {
+  Good,
+  Odd,        ///< engines read it differently: nothing was compiled
+  Malformed,  ///< moby's matcher refuses it, or would where it is tried
+};
+
+/// Compiles a cleaned pattern (without its `!`) into `pattern`.
+IgnoreCompiled compile_ignore_pattern(std::string_view text, IgnorePattern& pattern);
+
+/// U+FEFF as it stands at the beginning of some files.
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+}  // namespace imagewright

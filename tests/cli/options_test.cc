@@ -1,0 +1,101 @@
+#include "cli/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace imagewright {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Options parse(const std::vector<std::string>& arguments) {
+  const auto parsed = parse_options(arguments);
+  if (const auto* end = std::get_if<EarlyEnd>(&parsed)) {
+    ADD_FAILURE() << end->text;
+    return {};
+  }
+  return std::get<Options>(parsed);
+}
+
+EarlyEnd early_end(const std::vector<std::string>& arguments) {
+  const auto parsed = parse_options(arguments);
+  const auto* end = std::get_if<EarlyEnd>(&parsed);
+  if (end == nullptr) ADD_FAILURE() << "it was accepted";
+  return end == nullptr ? EarlyEnd{} : *end;
+}
+
+TEST(Options, AFileWithoutACommandIsTheOriginalsForm) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"dingen.yml", "-c", "-s", "state", "-vv"},
+        {"-s", "state", "-c", "-v", "-v", "dingen.yml"},
+        {"-cvv", "--state-dir", "state", "dingen.yml"}}) {
+    const Options options = parse(arguments);
+    EXPECT_EQ(options.command, CommandName::Build);
+    EXPECT_TRUE(options.original_form);
+    EXPECT_EQ(options.config, "dingen.yml");
+    EXPECT_EQ(options.state_directory, "state");
+    EXPECT_TRUE(options.run.clean);
+    EXPECT_EQ(options.verbose, 2);
+  }
+}
+
+TEST(Options, ACommandIsFoundBehindOptions) {
+  const Options options = parse({"-v", "build", "x.yml"});
+  EXPECT_EQ(options.command, CommandName::Build);
+  EXPECT_FALSE(options.original_form);
+  EXPECT_EQ(options.config, "x.yml");
+  EXPECT_EQ(options.verbose, 1);
+}
+
+TEST(Options, AnOptionsValueIsNoCommand) {
+  const Options options = parse({"-i", "status", "build"});
+  EXPECT_EQ(options.command, CommandName::Build);
+  EXPECT_FALSE(options.original_form);
+  EXPECT_THAT(options.run.images, ElementsAre("status"));
+}
+
+TEST(Options, EveryOptionOfBuild) {
+  const Options options = parse({"build", "-i", "a*", "--image=b", "-j", "4", "-n", "--force",
+                                 "--fail-fast", "--no-wait", "--engine", "buildah", "--json",
+                                 "--progress", "plain", "-q", "--color", "never", "c.yml"});
+  EXPECT_THAT(options.run.images, ElementsAre("a*", "b"));
+  EXPECT_EQ(options.config, "c.yml");
+  EXPECT_EQ(options.jobs, 4);
+  EXPECT_TRUE(options.run.dry_run && options.run.force && options.run.fail_fast &&
+              !options.run.wait);
+  EXPECT_EQ(options.run.engine, "buildah");
+  EXPECT_TRUE(options.json && options.quiet);
+  EXPECT_EQ(options.progress, ProgressStyle::Plain);
+  EXPECT_EQ(options.color, ColorStyle::Never);
+}
+
+TEST(Options, AnImageComesBeforeTheConfiguration) {
+  const Options options = parse({"context", "a/b", "c.yml", "--json"});
+  EXPECT_EQ(options.command, CommandName::Context);
+  EXPECT_EQ(options.image, "a/b");
+  EXPECT_EQ(options.config, "c.yml");
+}
+
+TEST(Options, TheConfigurationHasADefault) {
+  EXPECT_EQ(parse({"status", "--exit-code"}).config, "imagewright.yml");
+}
+
+TEST(Options, MistakesEndWithStatusTwoAndOneHint) {
+  EXPECT_THAT(early_end({"build", "--dryrun"}).text, HasSubstr("did you mean '--dry-run'?"));
+  EXPECT_THAT(early_end({"build", "a", "b"}).text, HasSubstr("'b' is one argument too many"));
+  EXPECT_THAT(early_end({"build", "-j", "none"}).text, HasSubstr("imagewright build --help"));
+  EXPECT_THAT(early_end({"why", "a"}).text, HasSubstr("not available in this version"));
+  EXPECT_EQ(early_end({"context"}).status, 2);
+  EXPECT_EQ(early_end({"build", "--engine", "rkt"}).status, 2);
+  EXPECT_EQ(early_end({}).status, 2);
+}
+
+TEST(Options, HelpAndVersionAreForStandardOutput) {
+  EXPECT_EQ(early_end({"--help"}).status, 0);
+  EXPECT_THAT(early_end({"status", "--help"}).text, HasSubstr("--exit-code"));
+  EXPECT_THAT(early_end({"--version"}).text, HasSubstr("imagewright 0."));
+}
+
+}  // namespace
+}  // namespace imagewright

@@ -1,0 +1,113 @@
+#include "core/verdict.h"
+
+#include <gtest/gtest.h>
+
+namespace imagewright {
+namespace {
+
+Inputs inputs() {
+  return {std::string(64, 'c'),
+          std::string(64, 'd'),
+          "release",
+          {{"VERSION", "1.10"}},
+          {{"team", "a"}}};
+}
+
+LastSuccess success_of(const Inputs& of) {
+  const Manifest manifest = make_manifest(of);
+  return {manifest.digest, kFingerprintFormat, true, manifest.inputs};
+}
+
+std::string reasons(const Inputs& now, const std::optional<LastSuccess>& last, bool present = true,
+                    bool force = false) {
+  return describe(decide(make_manifest(now), last, present, "docker", force).reasons);
+}
+
+TEST(Verdict, NothingChangedIsUpToDate) {
+  EXPECT_FALSE(
+      decide(make_manifest(inputs()), success_of(inputs()), true, "docker", false).build());
+}
+
+TEST(Verdict, WithoutASuccessItIsBuilt) {
+  EXPECT_EQ(reasons(inputs(), std::nullopt), "never built");
+}
+
+TEST(Verdict, EachInputIsNamed) {
+  const LastSuccess last = success_of(inputs());
+  Inputs now = inputs();
+  now.context_digest[0] = 'e';
+  EXPECT_EQ(reasons(now, last), "context changed");
+  now = inputs();
+  now.dockerfile_digest[0] = 'e';
+  EXPECT_EQ(reasons(now, last), "dockerfile changed");
+  now = inputs();
+  now.target = "";
+  EXPECT_EQ(reasons(now, last), "target removed");
+  now = inputs();
+  now.args["VERSION"] = "1.1";
+  EXPECT_EQ(reasons(now, last), "arg VERSION changed");
+  now = inputs();
+  now.args = {{"OTHER", "1.10"}};
+  EXPECT_EQ(reasons(now, last), "arg OTHER added, arg VERSION removed");
+  now = inputs();
+  now.labels["team"] = "b";
+  EXPECT_EQ(reasons(now, last), "label team changed");
+}
+
+TEST(Verdict, AnArgIsNotALabel) {
+  Inputs now = inputs();
+  now.args.clear();
+  now.labels = {{"team", "a"}, {"VERSION", "1.10"}};
+  EXPECT_EQ(reasons(now, success_of(inputs())), "label VERSION added, arg VERSION removed");
+}
+
+TEST(Verdict, AnImageThatTheEngineLacksIsBuilt) {
+  EXPECT_EQ(reasons(inputs(), success_of(inputs()), false), "image is gone from docker");
+}
+
+TEST(Verdict, ARowOfTheOriginalIsBuiltOnceForThatReasonAlone) {
+  LastSuccess last;
+  last.digest = make_manifest(inputs()).digest;
+  EXPECT_EQ(reasons(inputs(), last, false), "state from the original");
+}
+
+TEST(Verdict, AnUnverifiedSuccessIsBuiltAgain) {
+  LastSuccess last = success_of(inputs());
+  last.verified = false;
+  EXPECT_EQ(reasons(inputs(), last), "its context changed while it was built");
+}
+
+TEST(Verdict, AnotherFormatIsBuilt) {
+  LastSuccess last = success_of(inputs());
+  last.format = kFingerprintFormat + 1;
+  EXPECT_EQ(reasons(inputs(), last), "fingerprinted by another version's rules");
+}
+
+TEST(Verdict, ForceBuildsAndSaysWhatElse) {
+  EXPECT_EQ(reasons(inputs(), success_of(inputs()), true, true), "forced");
+  EXPECT_EQ(reasons(inputs(), std::nullopt, true, true), "forced, never built");
+}
+
+// The list explains, the digest decides: a list that shows no difference must not hide one.
+TEST(Verdict, ADigestThatDiffersIsBuiltWhateverTheListSays) {
+  LastSuccess last = success_of(inputs());
+  last.digest = std::string(64, '0');
+  EXPECT_TRUE(decide(make_manifest(inputs()), last, true, "docker", false).build());
+}
+
+TEST(Fingerprint, KindsAreReadBackFromTheirWords) {
+  for (const InputKind kind : {InputKind::Context, InputKind::Dockerfile, InputKind::Target,
+                               InputKind::Arg, InputKind::Label}) {
+    EXPECT_EQ(input_kind(word(kind)), kind);
+  }
+  EXPECT_EQ(input_kind("nothing"), std::nullopt);
+}
+
+TEST(Fingerprint, ATargetIsNotAnEmptyTarget) {
+  Inputs none = inputs();
+  none.target = "";
+  EXPECT_NE(make_manifest(none).digest, make_manifest(inputs()).digest);
+}
+
+}  // namespace
+}  // namespace imagewright

@@ -1,0 +1,82 @@
+#!/usr/bin/env bats
+# Buildah, the real program with a store of its own.
+
+# shellcheck disable=SC2034,SC2154 # variables that common.bash and Bats set or use
+
+load common
+load engine_tests
+
+setup_file() { own_buildah; }
+teardown_file() { end_buildah; }
+
+setup() {
+  ENGINE=buildah
+  setup_engine_test
+}
+
+teardown() {
+  teardown_engine_test
+  # Of no build, whatever became of it.
+  [ "$(buildah containers -q)" = "" ]
+}
+
+@test "buildah: an unchanged second run builds nothing" { unchanged_second_run_builds_nothing; }
+@test "buildah: the image holds exactly the directory" { image_holds_exactly_the_directory; }
+@test "buildah: arguments, target and labels reach the image" { arguments_target_and_labels_reach_the_image; }
+@test "buildah: nothing old comes from its memory" { nothing_old_comes_from_the_engines_memory; }
+@test "buildah: the image id in the state is the engine's" { image_id_in_the_state_is_the_engines; }
+@test "buildah: an image that is gone from the engine is built again" { image_gone_from_the_engine_is_built_again; }
+@test "buildah: new bytes under the same size, mode and mtime reach the image" { secret_edit_reaches_the_image; }
+@test "buildah: a Dockerfile edited that way counts" { secret_edit_of_the_dockerfile_reaches_the_image; }
+@test "buildah: two directories that look alike are kept apart" { directories_that_look_alike_are_kept_apart; }
+@test "buildah: a change and its undoing during a RUN step are noticed" { there_and_back_during_a_run_step; }
+@test "buildah: what it took meanwhile does not stay" { there_and_back_where_the_engine_took_the_other; }
+@test "buildah: a file changed during the build is built next time" { change_during_the_build_is_built_next_time; }
+@test "buildah: Ctrl-C ends it and keeps what is finished" { interrupt_ends_the_engine INT 130; }
+@test "buildah: TERM does the same" { interrupt_ends_the_engine TERM 143; }
+@test "buildah: runs leave nothing in the caches" { runs_leave_nothing_in_the_caches; }
+@test "podman is refused: exit 2" { podman_is_refused; }
+
+@test "buildah: found by itself where a docker program has no daemon" {
+  [ -n "$(type -P docker)" ]
+  directory_image test
+  one_image test
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(engine_used)" = buildah ]
+}
+
+@test "docker asked for without a daemon: exit 3, and it says where none answers" {
+  directory_image test
+  one_image test
+  run --separate-stderr iw build --engine docker
+  [ "$status" -eq 3 ]
+  [[ "$stderr" == *"the docker daemon does not answer at unix:///nonexistent/docker.sock"* ]]
+  sed -i 's/^builder:/&\n  engine: docker/' imagewright.yml
+  run --separate-stderr iw build
+  [ "$status" -eq 3 ]
+  [[ "$stderr" == *"the docker daemon does not answer"* ]]
+  # --engine wins over the file.
+  run_build --engine buildah
+  [ "$status" -eq 0 ]
+  [ "$(engine_used)" = buildah ]
+}
+
+@test "no engine on PATH: exit 3" {
+  directory_image test
+  one_image test
+  mkdir empty
+  run --separate-stderr env PATH="$PWD/empty" "$IMAGEWRIGHT" build
+  [ "$status" -eq 3 ]
+  [[ "$stderr" == *"neither docker nor buildah is on PATH"* ]]
+}
+
+@test "buildah: a failing build leaves no container" {
+  held_image test
+  printf 'FROM scratch\nCOPY busybox /\nRUN ["/busybox","false"]\n' >test/Dockerfile
+  one_image test
+  run_build
+  [ "$status" -eq 1 ]
+  [ "$(images_with failed)" = "$image" ]
+  [ "$(buildah containers -q)" = "" ]
+}

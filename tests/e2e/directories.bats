@@ -1,0 +1,511 @@
+#!/usr/bin/env bats
+# Directories as sources: content decides. What builds an image again and what does not, what `context` shows, and
+# that it is what the image gets. On Buildah.
+
+load common
+
+# A project that is built once; every test works on a copy of it, its state included.
+setup_file() {
+  own_buildah
+  export XDG_CACHE_HOME=$BATS_FILE_TMPDIR/cache XDG_STATE_HOME=$BATS_FILE_TMPDIR/state
+  mkdir -p "$BATS_FILE_TMPDIR/model"
+  cd "$BATS_FILE_TMPDIR/model" || return 1
+  directory_image app
+  printf '*.log\n' >app/.dockerignore
+  mkdir -p app/sub/below app/empty
+  echo "one" >app/sub/below/one.txt
+  echo "#!/bin/sh" >app/run.sh
+  chmod 755 app/run.sh
+  ln -s file.txt app/link
+  echo "noise" >app/noise.log
+  # For what moves without a change: these times are old.
+  find app -exec touch -h -d '2014-03-21 22:02:01' {} +
+  cat >app.yml <<'END'
+builder:
+  images:
+  - name: test/app
+    from: app
+    args: {ONE: a, TWO: b}
+    labels: {key: value}
+END
+  iw build app.yml -q
+}
+
+teardown_file() { end_buildah; }
+
+setup() {
+  project
+  cp -a "$BATS_FILE_TMPDIR/model/." .
+}
+
+# The whole state stays as it is, and there is nothing to say.
+builds_nothing() {
+  local before
+  before=$(sql .dump)
+  expect_nothing build app.yml
+  equal "$(sql .dump)" "$before"
+}
+
+# builds REASONS: the next run builds, for exactly these reasons, and the one after it nothing.
+builds() {
+  expect 0 build app.yml
+  equal "$stderr" ""
+  equal "$(sed -E 's/ in [0-9.]+ m?s / /' <<<"$output")" "built test/app ($1)"
+  expect_nothing build app.yml
+}
+
+# --- What builds nothing
+
+@test "directories: a second run builds nothing" {
+  builds_nothing
+}
+
+@test "directories: touching builds nothing" {
+  find app -exec touch -h {} +
+  builds_nothing
+}
+
+@test "directories: a copy with other times in another place, with its state, builds nothing" {
+  mkdir elsewhere
+  cp -r app elsewhere/app
+  cp app.yml .builder.state.db elsewhere
+  rm -r app .builder.state.db
+  cd elsewhere
+  builds_nothing
+}
+
+@test "directories: rewriting a file with the same bytes builds nothing" {
+  rm app/file.txt
+  echo "some text" >app/file.txt
+  builds_nothing
+}
+
+@test "directories: an ignored file, changed, added or removed, builds nothing" {
+  echo "more noise" >>app/noise.log
+  chmod 600 app/noise.log
+  builds_nothing
+  echo "noise" >app/other.log
+  rm app/noise.log
+  builds_nothing
+}
+
+@test "directories: an owner builds nothing" {
+  [ "$(id -u)" -eq 0 ] || skip "only root can give files away"
+  chown -hR 1234:1234 app
+  builds_nothing
+}
+
+@test "directories: a hard link is its content" {
+  cp app/file.txt app/copy.txt
+  builds "context changed"
+  ln -f app/file.txt app/copy.txt
+  builds_nothing
+}
+
+@test "directories: the mode of the context's root builds nothing" {
+  chmod 700 app
+  builds_nothing
+}
+
+@test "directories: the order of args, and a map or a list of them, build nothing" {
+  cat >app.yml <<'END'
+builder:
+  images:
+  - labels: ["key=value"]
+    args: [TWO=b, ONE=a]
+    from: ./app
+    name: test/app
+END
+  builds_nothing
+}
+
+@test "directories: a comment in the configuration and other images in it build nothing" {
+  cat >>app.yml <<'END'
+  # a comment
+  - name: test/other
+    from: app
+END
+  expect_nothing build app.yml -i test/app
+}
+
+# --- What builds
+
+@test "directories: one byte builds, though size and times are the same" {
+  echo "some next" >app/file.txt
+  touch -d '2014-03-21 22:02:01' app/file.txt
+  equal "$(stat -c '%s %Y' app/file.txt)" "$(stat -c '%s %Y' "$BATS_FILE_TMPDIR/model/app/file.txt")"
+  builds "context changed"
+}
+
+@test "directories: one byte far below builds" {
+  echo "two" >app/sub/below/one.txt
+  builds "context changed"
+}
+
+@test "directories: a mode bit of a file builds" {
+  chmod g+w app/file.txt
+  builds "context changed"
+}
+
+@test "directories: the set-user-id bit builds" {
+  chmod u+s app/run.sh
+  builds "context changed"
+}
+
+@test "directories: a mode bit of a directory builds" {
+  chmod o-rx app/sub
+  builds "context changed"
+}
+
+@test "directories: a link's target builds, though it leads to the same file" {
+  ln -sfn ./file.txt app/link
+  builds "context changed"
+}
+
+@test "directories: an added empty directory builds" {
+  mkdir app/sub/new
+  builds "context changed"
+}
+
+@test "directories: a removed empty directory builds" {
+  rmdir app/empty
+  builds "context changed"
+}
+
+@test "directories: an added file builds, though it is empty" {
+  : >app/sub/new
+  builds "context changed"
+}
+
+@test "directories: a removed file builds" {
+  rm app/sub/below/one.txt
+  builds "context changed"
+}
+
+@test "directories: another name for a file builds" {
+  mv app/run.sh app/sub/run.sh
+  builds "context changed"
+}
+
+@test "directories: a file that becomes a link to the same bytes builds" {
+  mv app/run.sh app/real.sh
+  builds "context changed"
+  cp app/real.sh app/run.sh
+  builds "context changed"
+  ln -sf real.sh app/run.sh
+  builds "context changed"
+}
+
+@test "directories: a file that becomes an empty directory builds" {
+  rm app/file.txt
+  mkdir app/file.txt
+  builds "context changed"
+}
+
+@test "directories: an extended attribute builds" {
+  setfattr -n user.note -v one app/file.txt 2>/dev/null || skip "no user attributes on this file system"
+  builds "context changed"
+  setfattr -n user.note -v two app/file.txt
+  builds "context changed"
+}
+
+@test "directories: there and back builds nothing" {
+  echo "other text" >app/file.txt
+  chmod 777 app/sub
+  expect 1 status app.yml --exit-code
+  echo "some text" >app/file.txt
+  chmod 755 app/sub
+  builds_nothing
+}
+
+@test "directories: an image that is built holds the change" {
+  echo "next text" >app/file.txt
+  builds "context changed"
+  unpack_buildah localhost/test/app out
+  equal "$(<out/file.txt)" "next text"
+}
+
+# --- The ignore file
+
+@test "directories: a changed ignore file builds, as it is part of the context" {
+  echo "# a comment" >>app/.dockerignore
+  builds "context changed"
+}
+
+@test "directories: an ignore file that leaves itself out builds only by what it changes" {
+  printf '*.log\n.dockerignore\n' >app/.dockerignore
+  builds "context changed"
+  printf '# the same\n**/.dockerignore\n/*.log/\n' >app/.dockerignore
+  builds_nothing
+  printf '.dockerignore\n' >app/.dockerignore
+  builds "context changed"
+}
+
+@test "directories: the ignore file beside the Dockerfile wins, and is not merged with the context's" {
+  printf 'sub\n' >app/Dockerfile.dockerignore
+  builds "context changed"
+  echo "two" >app/sub/below/one.txt
+  builds_nothing
+  echo "more noise" >>app/noise.log
+  builds "context changed"
+}
+
+# --- The Dockerfile
+
+@test "directories: a changed Dockerfile builds" {
+  echo "LABEL more=1" >>app/Dockerfile
+  builds "context changed, dockerfile changed"
+}
+
+@test "directories: a changed Dockerfile that is ignored builds" {
+  echo "Dockerfile" >>app/.dockerignore
+  builds "context changed"
+  echo "LABEL more=1" >>app/Dockerfile
+  builds "dockerfile changed"
+}
+
+@test "directories: a Dockerfile outside of the context counts by its content" {
+  mkdir docker
+  mv app/Dockerfile docker/app.Dockerfile
+  echo '    dockerfile: ../docker/app.Dockerfile' >>app.yml
+  builds "context changed"
+  touch docker/app.Dockerfile
+  echo "other" >docker/other
+  builds_nothing
+  echo "LABEL more=1" >>docker/app.Dockerfile
+  builds "dockerfile changed"
+}
+
+@test "directories: the ignore file beside a Dockerfile outside of the context wins" {
+  mkdir docker
+  mv app/Dockerfile docker/app.Dockerfile
+  echo "run.sh" >docker/app.Dockerfile.dockerignore
+  echo '    dockerfile: ../docker/app.Dockerfile' >>app.yml
+  builds "context changed"
+  echo "echo" >>app/run.sh
+  builds_nothing
+  unpack_buildah localhost/test/app out
+  [ ! -e out/run.sh ]
+  [ -e out/noise.log ]
+}
+
+@test "directories: without a Dockerfile, dockerfile is taken" {
+  mv app/Dockerfile app/dockerfile
+  builds "context changed"
+  echo "LABEL more=1" >>app/dockerfile
+  builds "context changed, dockerfile changed"
+}
+
+@test "directories: Dockerfile comes before dockerfile" {
+  echo "FROM scratch" >app/dockerfile
+  builds "context changed"
+  unpack_buildah localhost/test/app out
+  [ -e out/file.txt ]
+}
+
+# --- Arguments, target, labels
+
+@test "directories: an arg that is added, changed or removed builds" {
+  sed -i 's/TWO: b/TWO: b, THREE: c/' app.yml
+  builds "arg THREE added"
+  sed -i 's/TWO: b/TWO: x/' app.yml
+  builds "arg TWO changed"
+  sed -i 's/ONE: a, //' app.yml
+  builds "arg ONE removed"
+}
+
+@test "directories: an arg without a value counts by the environment's" {
+  sed -i 's/TWO: b/TWO: b, THREE:/' app.yml
+  builds_nothing
+  export THREE=c
+  builds "arg THREE added"
+  export THREE=d
+  builds "arg THREE changed"
+}
+
+@test "directories: a label that is added, changed or removed builds" {
+  sed -i 's/key: value/key: value, other: x/' app.yml
+  builds "label other added"
+  sed -i 's/key: value/key: new/' app.yml
+  builds "label key changed"
+  sed -i 's/key: new, //' app.yml
+  builds "label key removed"
+}
+
+@test "directories: a target that is added, changed or removed builds" {
+  printf 'FROM scratch AS one\nCOPY file.txt /\nFROM scratch AS two\nCOPY run.sh /\n' >app/Dockerfile
+  builds "context changed, dockerfile changed"
+  echo '    target: one' >>app.yml
+  builds "target added"
+  sed -i 's/target: one/target: two/' app.yml
+  builds "target changed"
+  sed -i '/target:/d' app.yml
+  builds "target removed"
+}
+
+# --- from: .
+
+@test "directories: 'from: .' with the state beside it stays quiet, and the image holds nothing of ours" {
+  printf 'builder:\n  images:\n  - {name: test/dot, from: .}\n' >app/imagewright.yml
+  cd app
+  expect 0 build -s .
+  has "$output" "built test/dot"
+  equal "$stderr" "" # not even that something changed while it was built
+  expect_nothing build
+  expect_nothing build
+  expect_nothing imagewright.yml
+  unpack_buildah localhost/test/dot ../out
+  equal "$(cd ../out && ls -A)" $'.dockerignore\nDockerfile\nempty\nfile.txt\nimagewright.yml\nlink\nrun.sh\nsub'
+}
+
+@test "directories: two images from '.' with the state beside them stay quiet" {
+  printf 'builder:\n  images:\n  - {name: test/dot1, from: .}\n  - {name: test/dot2, from: ., args: {X: 1}}\n' >app/dots.yml
+  cd app
+  expect 0 dots.yml
+  equal "$stderr" ""
+  expect_nothing dots.yml
+}
+
+# --- context
+
+@test "directories: context --json has every entry's path, type, mode, size, digest and target, in bytewise order" {
+  mkdir plain
+  echo "FROM scratch" >plain/Dockerfile
+  mkdir -p plain/a/deep plain/B "plain/ä"
+  printf 'x' >plain/a/deep/x
+  : >plain/a-b
+  chmod 4711 plain/a-b
+  ln -s ../nowhere plain/a/link
+  chmod 1777 plain/B
+  configuration plain.yml test/plain plain
+  expect 0 context test/plain plain.yml --json
+  equal "$stderr" ""
+  equal "$(field "$output" '.[] | [.path, .type, .mode, (.size | tostring), .digest // "-", .target // "-"] | join(" ")')" \
+    "B dir 1777 0 - -
+Dockerfile file 0644 13 sha256:$(sha256sum <plain/Dockerfile | cut -d' ' -f1) -
+a dir 0755 0 - -
+a-b file 4711 0 sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 -
+a/deep dir 0755 0 - -
+a/deep/x file 0644 1 sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 -
+a/link symlink 0777 0 - ../nowhere
+ä dir 0755 0 - -"
+  equal "$(field "$output" '.[0] | keys | join(" ")')" "digest mode path size target type"
+}
+
+@test "directories: context shows devices" {
+  mknod app/null c 1 3 2>/dev/null || skip "no devices can be made here"
+  mknod app/disk b 7 0
+  expect 0 context test/app app.yml --json
+  equal "$(field "$output" '.[] | select(.type == "char" or .type == "block") | .path + " " + .type')" \
+    $'disk block\nnull char'
+}
+
+@test "directories: a device counts by its number" {
+  mknod app/device c 1 3 2>/dev/null || skip "no devices can be made here"
+  expect 0 build app.yml -n
+  equal "$output" "would build test/app (context changed)"
+  expect 0 status app.yml -vv
+  local one
+  one=$(grep -o 'Input context .*' <<<"$stderr" || true)
+  expect 0 build app.yml -n -vv
+  one=$(grep -o 'Input context .*' <<<"$stderr")
+  rm app/device
+  mknod app/device c 1 5
+  expect 0 build app.yml -n -vv
+  lacks "$stderr" "$one"
+  has "$stderr" "Input context "
+}
+
+@test "directories: context prints a line an entry, and needs neither an engine nor a state" {
+  rm .builder.state.db
+  expect 0 context test/app app.yml
+  equal "${#lines[@]}" 9
+  has "$output" " file.txt" "link -> file.txt" "sub/below/one.txt"
+  lacks "$output" "noise.log"
+  equal "$stderr" ""
+  local before=$output
+  PATH=$BATS_TEST_TMPDIR expect 0 context test/app app.yml
+  equal "$output" "$before"
+  [ ! -e .builder.state.db ]
+}
+
+@test "directories: context takes a name with or without its tag" {
+  sed -i 's|test/app|test/app:1.0|' app.yml
+  expect 0 context test/app app.yml
+  local before=$output
+  expect 0 context test/app:1.0 app.yml
+  equal "$output" "$before"
+}
+
+# what_context_says, what_is_in DIRECTORY: "PATH TYPE MODE DIGEST-OR-TARGET", in bytewise order.
+what_context_says() {
+  field "$output" '.[] | [.path, .type, .mode, ((.digest // .target // "-") | ltrimstr("sha256:"))] | join(" ")'
+}
+what_is_in() {
+  local path mode
+  (cd "$1" && find . -mindepth 1 -printf '%P\n') | LC_ALL=C sort | while IFS= read -r path; do
+    mode=$(printf '%04o' "0$(stat -c %a "$1/$path")")
+    if [ -L "$1/$path" ]; then
+      echo "$path symlink $mode $(readlink "$1/$path")"
+    elif [ -d "$1/$path" ]; then
+      echo "$path dir $mode -"
+    else
+      echo "$path file $mode $(sha256sum <"$1/$path" | cut -d' ' -f1)"
+    fi
+  done
+}
+
+@test "directories: an image made by 'COPY . /' holds exactly what context shows" {
+  mkdir -p app/many/levels/of/directories "app/with blank" "app/ünï"
+  chmod 2750 app/many
+  printf '\0\1\2' >"app/with blank/bytes"
+  chmod 0400 "app/with blank/bytes"
+  ln -s /absolute/nowhere app/ünï/dangling
+  expect 0 build app.yml
+  expect 0 context test/app app.yml --json
+  unpack_buildah localhost/test/app out
+  equal "$(what_is_in out)" "$(what_context_says)"
+  has "$(what_context_says)" "many dir 2750 -" "link symlink 0777 file.txt"
+}
+
+@test "directories: the same with an ignore file that brings some back" {
+  mkdir -p app/logs/keep/deep app/logs/drop/deep app/docs/a app/vendor/x
+  echo 1 >app/logs/keep/deep/a.log
+  echo 2 >app/logs/keep/b.txt
+  echo 3 >app/logs/drop/c.txt
+  echo 4 >app/logs/drop/deep/d.txt
+  echo 5 >app/docs/a/README.md
+  echo 6 >app/docs/a/x.html
+  echo 7 >app/docs/index.html
+  echo 8 >app/vendor/x/y
+  cat >app/.dockerignore <<'END'
+# a comment
+logs
+!logs/keep
+**/*.log
+!/docs/../important.log
+
+docs/**
+! docs/**/*.md
+vendor/*
+sub/below/*.txt
+/?ink/
+END
+  echo 9 >app/important.log
+  expect 0 build app.yml
+  expect 0 context test/app app.yml --json
+  unpack_buildah localhost/test/app out
+  equal "$(what_is_in out)" "$(what_context_says)"
+  equal "$(field "$output" '.[] | select(.path | test("^(Docker|run|file|.docker)") | not).path')" "docs
+docs/a
+docs/a/README.md
+empty
+important.log
+logs
+logs/keep
+logs/keep/b.txt
+logs/keep/deep
+sub
+sub/below
+vendor"
+}

@@ -1,0 +1,209 @@
+#!/usr/bin/env bats
+# Docker, the real program with a daemon of its own: BuildKit, and the classic builder where nothing better is there.
+#
+# shellcheck disable=SC2034,SC2154 # variables that common.bash and Bats set or use
+
+load common
+load engine_tests
+
+setup_file() {
+  own_buildah
+  start_dockerd
+}
+
+teardown_file() {
+  stop_dockerd
+  end_buildah
+}
+
+setup() {
+  ENGINE=docker
+  setup_engine_test
+}
+
+teardown() { teardown_engine_test; }
+
+# What people do by hand, with BuildKit.
+docker_build() { DOCKER_BUILDKIT=1 "$(docker_with_buildkit)" build -q "$@" >/dev/null; }
+
+@test "docker: an unchanged second run builds nothing" { unchanged_second_run_builds_nothing; }
+@test "docker: the image holds exactly the directory" { image_holds_exactly_the_directory; }
+@test "docker: arguments, target and labels reach the image" { arguments_target_and_labels_reach_the_image; }
+@test "docker: nothing old comes from its memory" { nothing_old_comes_from_the_engines_memory; }
+@test "docker: the image id in the state is the engine's" { image_id_in_the_state_is_the_engines; }
+@test "docker: an image that is gone from the engine is built again" { image_gone_from_the_engine_is_built_again; }
+@test "docker: new bytes under the same size, mode and mtime reach the image" { secret_edit_reaches_the_image; }
+@test "docker: a Dockerfile edited that way counts" { secret_edit_of_the_dockerfile_reaches_the_image; }
+@test "docker: two directories that look alike are kept apart" { directories_that_look_alike_are_kept_apart; }
+@test "docker: a change and its undoing during a RUN step are noticed" { there_and_back_during_a_run_step; }
+@test "docker: what it took meanwhile does not stay" { there_and_back_where_the_engine_took_the_other; }
+@test "docker: Ctrl-C ends it and keeps what is finished" { interrupt_ends_the_engine INT 130; }
+@test "docker: TERM does the same" { interrupt_ends_the_engine TERM 143; }
+@test "docker: runs leave nothing in the caches" { runs_leave_nothing_in_the_caches; }
+@test "podman is refused, also where docker answers: exit 2" { podman_is_refused; }
+
+@test "docker: a file changed during the build is built next time" {
+  # BuildKit takes the context before the first step: the image has what was fingerprinted, but nobody can tell.
+  change_during_the_build_is_built_next_time
+}
+
+@test "docker: plain builds by hand ship old bytes, ours after them the new ones" {
+  docker_with_buildkit >/dev/null || skip "no docker CLI with BuildKit built in"
+  directory_image test
+  touch -d '2021-02-03 04:05:06' test/file.txt
+  docker_build -t "$image-plain" test
+  edit_secretly test/file.txt "other txt"
+  docker_build -t "$image-plain" test
+  # The point: BuildKit remembers the directory by its name, and compares size, mode and mtime only.
+  [ "$(content "$image-plain" file.txt)" = "some text" ]
+  one_image test
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(content "$image" file.txt)" = "other txt" ]
+  # And what we handed over does not mend or spoil what is done by hand.
+  edit_secretly test/file.txt "third txt"
+  run_build
+  [ "$(content "$image" file.txt)" = "third txt" ]
+}
+
+@test "docker: by hand, a directory of the same name gets the other's bytes; ours does not" {
+  docker_with_buildkit >/dev/null || skip "no docker CLI with BuildKit built in"
+  local one
+  for one in first other; do
+    directory_image "$one/alike"
+    echo "from $one" >"$one/alike/file.txt"
+    touch -d '2021-02-03 04:05:06' "$one/alike/file.txt" "$one/alike/Dockerfile" "$one/alike"
+    (cd "$one/alike" && docker_build -t "$image-$one" .)
+  done
+  [ "$(content "$image-other" file.txt)" = "from first" ]
+  one_image other/alike
+  run_build
+  [ "$(content "$image" file.txt)" = "from other" ]
+}
+
+@test "docker: found by itself where a daemon answers; the file and --engine choose otherwise" {
+  directory_image test
+  one_image test
+  run_build
+  [ "$(engine_used)" = docker ]
+  sed -i 's/^builder:/&\n  engine: buildah/' imagewright.yml
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(reasons)" = "image is gone from buildah" ]
+  [ "$(engine_used)" = buildah ]
+  run_build
+  [ "$built" = "" ]
+  run_build --engine docker
+  [ "$status" -eq 0 ]
+  [ "$(engine_used)" = docker ]
+  sed -i 's/engine: buildah/engine: docker/' imagewright.yml
+  run_build
+  [ "$built" = "" ]
+}
+
+@test "docker: the context named by the docker CLI's configuration is asked, too" {
+  directory_image test
+  one_image test
+  docker context create mine --docker "host=$DOCKER_HOST" >/dev/null
+  unset DOCKER_HOST
+  export DOCKER_CONTEXT=mine
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(engine_used)" = docker ]
+  docker image inspect "$image" >/dev/null
+  run_build
+  [ "$built" = "" ]
+}
+
+# A PATH on which docker cannot use BuildKit: a CLI from 23 on without buildx, or one that says it is.
+classic_path() {
+  mkdir classic
+  local real
+  if real=$(docker_without_buildkit); then
+    ln -s "$real" classic/docker
+  else
+    real=$(type -P docker)
+    cat >classic/docker <<END
+#!/bin/bash
+case \$1 in
+  --version) echo "Docker version 28.0.0, build 0000000" ;;
+  buildx) exit 1 ;;
+  *) exec "$real" "\$@" ;;
+esac
+END
+    chmod +x classic/docker
+  fi
+  classic=$PWD/classic
+}
+
+@test "docker: without BuildKit the classic builder serves, with a warning, and the image is right" {
+  classic_path
+  directory_image test
+  mkdir -p test/a/closed test/empty
+  echo no >test/secret
+  echo no >test/a/no.tmp
+  echo yes >test/a/closed/file
+  ln -s a/closed test/link
+  printf 'secret\n**/*.tmp\nDockerfile*\n' >test/.dockerignore.wins
+  chmod 0555 test/a/closed
+  chmod 0600 test/a/closed/file
+  # The rules that win stand beside the Dockerfile: what only .dockerignore leaves out counts.
+  echo file.txt >test/.dockerignore
+  mv test/.dockerignore.wins test/Dockerfile.dockerignore
+  one_image test
+  local both
+  both=$(PATH=$classic iw build 2>&1)
+  [[ "$both" == *"warning: "*"cannot use BuildKit here"*"classic builder, which leaves .dockerignore out"* ]]
+  [[ "$both" == *"built $image in "* ]]
+  grep -q '^Step 1/' <(iw log "$image") # or it was not the classic one
+  unpack "$image" got
+  cp -a test expected
+  rm expected/secret expected/a/no.tmp expected/Dockerfile* expected/.dockerignore
+  diff <(listing expected) <(listing got)
+  PATH=$classic run_build
+  [ "$built" = "" ]
+  [ "$errors" = "" ]
+  touch -d '2021-02-03 04:05:06' test/file.txt
+  edit_secretly test/file.txt "other txt"
+  PATH=$classic run_build
+  [ "$status" -eq 0 ]
+  [ "$built" = "$image" ]
+  [ "$(engine_id "$image")" = "$(state "select image_id from image_state")" ]
+  [ "$(content "$image" file.txt)" = "other txt" ]
+}
+
+@test "docker: the classic builder's failing and interrupted builds leave no container" {
+  classic_path
+  held_image slow
+  printf 'FROM scratch\nCOPY busybox /\nRUN ["/busybox","false"]\n' >failing.Dockerfile
+  cat >imagewright.yml <<END
+builder:
+  images:
+  - {name: $image-failing, from: slow, dockerfile: ../failing.Dockerfile}
+  - {name: $image, from: slow}
+END
+  PATH=$classic start_build --json
+  until_true 30 holds
+  kill -INT "$run_pid"
+  end_of_build
+  [ "$status" -eq 130 ]
+  until_true 15 holds_no_more
+  until_true 5 no_containers
+  [ "$(state "select name, result from build order by id")" = "$image-failing|failed
+$image|interrupted" ]
+}
+no_containers() { [ "$(docker ps -aq)" = "" ]; }
+
+@test "docker: a failing build fails the image and keeps the last success" {
+  directory_image test
+  one_image test
+  run_build
+  local before
+  before=$(state "select * from image_state")
+  echo 'COPY missing /' >>test/Dockerfile
+  run --separate-stderr iw build
+  [ "$status" -eq 1 ]
+  [[ "$stderr" == *"failed $image: docker build ended with status 1"* ]]
+  [[ "$stderr" == *"  | "*missing*"the whole log: /"* ]]
+  [ "$(state "select * from image_state")" = "$before" ]
+}

@@ -1,0 +1,373 @@
+# What must hold on every engine: bodies of tests, to be wrapped by the file of each one. Wants ENGINE (docker or
+# buildah), with the engine of that name the one that imagewright finds by itself, and setup_engine_test in setup.
+#
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # status, built, events come from run_build
+
+setup_engine_test() {
+  project
+  image=e2e/t$$-$BATS_TEST_NUMBER
+}
+
+teardown_engine_test() {
+  end_held
+  no_leftovers
+}
+
+# A file's bytes replaced by as many others, its mtime and mode kept: nothing but its ctime tells.
+edit_secretly() {
+  local stamp
+  stamp=$(stat -c %y "$1")
+  [ "${#2}" -eq "$(($(stat -c %s "$1") - 1))" ]
+  echo "$2" >"$1"
+  touch -d "$stamp" "$1"
+}
+
+# PATH gets a program in place of the engine's: around each build of $image it runs what stands in ./before and
+# ./after. That the engine builds while the context is another one is then no matter of luck.
+meddling_engine() {
+  local real
+  real=$(type -P "$ENGINE")
+  [ "$ENGINE" != docker ] || real=$(docker_with_buildkit) || real=$(type -P docker)
+  mkdir -p meddling
+  cat >"meddling/$ENGINE" <<END
+#!/bin/bash
+case " \$* " in
+  *" -t $image "*) ;;
+  *) exec "$real" "\$@" ;;
+esac
+. "$PWD/before"
+"$real" "\$@"
+status=\$?
+. "$PWD/after"
+exit \$status
+END
+  chmod +x "meddling/$ENGINE"
+}
+
+unchanged_second_run_builds_nothing() {
+  directory_image test
+  one_image test
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$built" = "$image" ]
+  [ "$(reasons)" = "never built" ]
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$built" = "" ]
+  [ "$(images_with up-to-date)" = "$image" ]
+  # One byte, and it is built again: "nothing" above was an answer.
+  echo "some texT" >test/file.txt
+  run_build
+  [ "$built" = "$image" ]
+  [ "$(reasons)" = "context changed" ]
+}
+
+image_holds_exactly_the_directory() {
+  directory_image test
+  mkdir -p "test/a/deep/er" test/empty "test/with blank" test/left
+  head -c 300000 /dev/urandom >test/a/deep/er/binary
+  printf '#!/bin/sh\n' >test/a/run.sh
+  echo mute >"test/with blank/ümlaut"
+  : >test/nothing
+  ln -s ../file.txt test/a/link
+  ln -s /nowhere test/a/dangling
+  echo no >test/left/out
+  echo no >test/a/no.tmp
+  printf 'left\n**/*.tmp\n' >test/.dockerignore
+  chmod 0755 test/a/run.sh
+  chmod 0600 "test/with blank/ümlaut"
+  chmod 0750 test/nothing
+  [ "$ENGINE" = buildah ] || chmod 4750 test/nothing # Buildah drops this bit
+  chmod 0700 test/empty
+  chmod 0775 test/a/deep
+  one_image test
+  run_build
+  [ "$status" -eq 0 ]
+  unpack "$image" got
+  cp -a test expected
+  rm -r expected/left expected/a/no.tmp
+  diff <(listing expected) <(listing got)
+}
+
+arguments_target_and_labels_reach_the_image() {
+  directory_image test
+  cat >test/Dockerfile <<'END'
+FROM scratch AS first
+ARG WORD=default
+ARG OTHER=other
+LABEL word=$WORD other=$OTHER
+COPY file.txt /first
+FROM scratch AS second
+COPY file.txt /second
+END
+  one_image test "target: first" "args: {WORD: 'two words = one'}" "labels: {com.example/mine: \"it's\"}"
+  run_build
+  [ "$status" -eq 0 ]
+  local labels
+  labels=$(engine_labels "$image")
+  [ "$(field "$labels" .word)" = "two words = one" ]
+  [ "$(field "$labels" .other)" = other ]
+  [ "$(field "$labels" '."com.example/mine"')" = "it's" ]
+  unpack "$image" got
+  [ "$(ls got)" = first ]
+  # Each of them alone makes it stale, and the new value arrives.
+  one_image test "target: first" "args: {WORD: new}" "labels: {com.example/mine: \"it's\"}"
+  run_build
+  [ "$(reasons)" = "arg WORD changed" ]
+  [ "$(field "$(engine_labels "$image")" .word)" = new ]
+  one_image test "target: first" "args: {WORD: new}"
+  run_build
+  [ "$(reasons)" = "label com.example/mine removed" ]
+  [ "$(field "$(engine_labels "$image")" '."com.example/mine"')" = null ]
+  one_image test "target: second" "args: {WORD: new}"
+  run_build
+  [ "$(reasons)" = "target changed" ]
+  unpack "$image" later
+  [ "$(ls later)" = second ]
+  run_build
+  [ "$built" = "" ]
+}
+
+# What an engine that remembers steps by their text alone gets wrong.
+nothing_old_comes_from_the_engines_memory() {
+  directory_image test
+  cp "$(type -P busybox)" test/busybox
+  mkdir test/mounted
+  echo one >test/mounted/word
+  cat >test/Dockerfile <<'END'
+FROM scratch
+ARG WORD=one
+COPY busybox /
+RUN --mount=type=bind,source=mounted,target=/from ["/busybox","cp","/from/word","/ran"]
+LABEL word=$WORD
+COPY file.txt /
+END
+  printf 'Dockerfile\n' >test/.dockerignore
+  one_image test "labels: {mine: one}"
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(field "$(engine_labels "$image")" '"\(.word) \(.mine)"')" = "one one" ]
+  sed -i s/WORD=one/WORD=two/ test/Dockerfile
+  run_build
+  [ "$(reasons)" = "dockerfile changed" ]
+  [ "$(field "$(engine_labels "$image")" '"\(.word) \(.mine)"')" = "two one" ]
+  one_image test "args: {WORD: three}"
+  run_build
+  [ "$(field "$(engine_labels "$image")" '"\(.word) \(.mine)"')" = "three null" ]
+  echo two >test/mounted/word
+  run_build
+  [ "$(reasons)" = "context changed" ]
+  [ "$(content "$image" ran)" = two ]
+}
+
+image_id_in_the_state_is_the_engines() {
+  directory_image test
+  one_image test
+  run_build
+  [ "$status" -eq 0 ]
+  local id
+  id=$(engine_id "$image")
+  [[ "$id" =~ ^sha256:[0-9a-f]{64}$ ]]
+  [ "$(state "select image_id, engine, verified from image_state where name = '$image'")" = "$id|$ENGINE|1" ]
+  [ "$(jq -r 'select(.event == "image-finished").image_id' <<<"$events")" = "$id" ]
+  [ "$(state "select image_id from build where name = '$image'")" = "$id" ]
+}
+
+image_gone_from_the_engine_is_built_again() {
+  directory_image test
+  one_image test
+  run_build
+  remove_image "$image"
+  run iw status
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"stale"*"image is gone from $ENGINE"* ]]
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$built" = "$image" ]
+  [ "$(reasons)" = "image is gone from $ENGINE" ]
+  [ "$(content "$image" file.txt)" = "some text" ]
+  run_build
+  [ "$built" = "" ]
+}
+
+secret_edit_reaches_the_image() {
+  directory_image test
+  touch -d '2021-02-03 04:05:06' test/file.txt test/Dockerfile test
+  one_image test
+  run_build
+  edit_secretly test/file.txt "other txt"
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(reasons)" = "context changed" ]
+  [ "$(content "$image" file.txt)" = "other txt" ]
+  run_build
+  [ "$built" = "" ]
+}
+
+secret_edit_of_the_dockerfile_reaches_the_image() {
+  directory_image test
+  printf 'FROM scratch\nCOPY file.txt /one\n' >test/Dockerfile
+  echo Dockerfile >test/.dockerignore # so that nothing else of the context tells
+  touch -d '2021-02-03 04:05:06' test/Dockerfile
+  one_image test
+  run_build
+  edit_secretly test/Dockerfile $'FROM scratch\nCOPY file.txt /two'
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(reasons)" = "dockerfile changed" ]
+  unpack "$image" got
+  [ "$(ls got)" = "two" ]
+}
+
+directories_that_look_alike_are_kept_apart() {
+  local one
+  for one in first other; do
+    directory_image "$one/app"
+    echo "from $one" >"$one/app/file.txt"
+    touch -d '2021-02-03 04:05:06' "$one/app/file.txt" "$one/app/Dockerfile" "$one/app"
+  done
+  cat >imagewright.yml <<END
+builder:
+  images:
+  - {name: $image-first, from: first/app}
+  - {name: $image-other, from: other/app}
+END
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(content "$image-first" file.txt)" = "from first" ]
+  [ "$(content "$image-other" file.txt)" = "from other" ]
+}
+
+# Expects that the run before was recorded as unverified: it builds again, and the one after that does not.
+settles_with() {
+  [ "$(state "select verified from image_state where name = '$image'")" = 0 ]
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$built" = "$image" ]
+  [[ "$(reasons)" == *"its context changed while it was built"* ]]
+  [ "$(state "select verified from image_state where name = '$image'")" = 1 ]
+  [ "$(content "$image" file.txt)" = "$1" ]
+  run_build
+  [ "$built" = "" ]
+}
+
+there_and_back_during_a_run_step() {
+  held_image test
+  one_image test
+  start_build --json
+  until_true 30 holds
+  cp -a test/file.txt saved
+  edit_secretly test/file.txt "else text"
+  cp -a saved test/file.txt
+  let_go
+  end_of_build
+  [ "$status" -eq 0 ]
+  [[ "$(jq -r 'select(.event == "warning").text' "$run_out")" == "$image: its context changed while it was built"* ]]
+  settles_with "some text"
+}
+
+there_and_back_where_the_engine_took_the_other() {
+  directory_image test
+  touch -d '2021-02-03 04:05:06' test/file.txt
+  one_image test
+  meddling_engine
+  cp -a test/file.txt saved
+  declare -f edit_secretly >before
+  echo "edit_secretly '$PWD/test/file.txt' 'else text'" >>before
+  echo "cp -a '$PWD/saved' '$PWD/test/file.txt'" >after
+  PATH=$PWD/meddling:$PATH run_build
+  [ "$status" -eq 0 ]
+  [ "$built" = "$image" ]
+  # The engine was deceived, or this test shows nothing. (It may remember these bytes under this size and mtime.)
+  [ "$(content "$image" file.txt)" = "else text" ]
+  [ "$(<test/file.txt)" = "some text" ]
+  settles_with "some text"
+}
+
+# The engine has nothing stale where a file changes under our hands, and the result is not trusted.
+change_during_the_build_is_built_next_time() {
+  held_image test
+  one_image test
+  start_build --json
+  until_true 30 holds
+  edit_secretly test/file.txt "else text"
+  let_go
+  end_of_build
+  [ "$status" -eq 0 ]
+  settles_with "else text"
+}
+
+# engine_used: which one built $image, by the state.
+engine_used() { state "select engine from image_state where name = '$image'"; }
+
+podman_is_refused() {
+  directory_image test
+  one_image test
+  run --separate-stderr iw build --engine podman
+  [ "$status" -eq 2 ]
+  [[ "$stderr" == *"'podman' is not available in this version"*"docker or buildah"* ]]
+  sed -i 's/^builder:/&\n  engine: podman/' imagewright.yml
+  run --separate-stderr iw build
+  [ "$status" -eq 2 ]
+  [[ "$stderr" == *"'podman' is not available in this version"* ]]
+}
+
+interrupt_ends_the_engine() {
+  local signal=$1 code=$2
+  directory_image quick
+  held_image slow
+  cat >imagewright.yml <<END
+builder:
+  images:
+  - {name: $image-quick, from: quick}
+  - {name: $image-slow, from: slow}
+  - {name: $image-later, from: quick}
+END
+  start_build --json
+  until_true 30 holds
+  kill "-$signal" "$run_pid"
+  end_of_build
+  [ "$status" -eq "$code" ]
+  # The engine's program ended before us; what a daemon did for it ends at once, too.
+  run pgrep -f -- "-t $image-slow"
+  [ "$status" -eq 1 ]
+  until_true 5 holds_no_more
+  [ "$(state "select name from image_state")" = "$image-quick" ]
+  [ "$(state "select image_id from image_state")" = "$(engine_id "$image-quick")" ]
+  [ "$(state "select name, result from build order by id")" = "$image-quick|success
+$image-slow|interrupted" ]
+  [ "$(jq 'select(.event == "run-finished").interrupted' "$run_out")" = true ]
+  events=$(<"$run_out")
+  [ "$(images_with skipped)" = "$image-slow $image-later" ]
+  no_leftovers
+  # What was interrupted is no failure, and the next run does it.
+  [ "$(iw status --json | jq -r '.[].state' | paste -sd' ')" = "up-to-date stale stale" ]
+  cp quick/Dockerfile slow/Dockerfile
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$built" = "$image-slow $image-later" ]
+}
+
+runs_leave_nothing_in_the_caches() {
+  directory_image good
+  directory_image bad
+  echo 'COPY missing /' >>bad/Dockerfile
+  directory_image repository
+  git -C repository init -q
+  git -C repository add .
+  git -C repository commit -qm first
+  cat >imagewright.yml <<END
+builder:
+  images:
+  - {name: $image-good, from: good}
+  - {name: $image-bad, from: bad}
+  - {name: $image-git, from: {git: repository}}
+END
+  run_build
+  [ "$status" -eq 1 ]
+  [ "$built" = "$image-good $image-git" ]
+  [ -d "$XDG_CACHE_HOME/imagewright/staging" ]
+  [ -d "$XDG_CACHE_HOME/imagewright/checkouts" ]
+  no_leftovers
+}

@@ -1,0 +1,133 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "io/docker_engine.h"
+#include "io/docker_socket.h"
+#include "io/error.h"
+#include "io/staging.h"
+#include "temp_directory.h"
+
+namespace imagewright {
+namespace {
+
+using testing::ElementsAre;
+
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) {
+    if (const char* old = std::getenv(name)) old_ = old;
+    setenv(name, value.c_str(), 1);
+  }
+  ~Variable() {
+    if (old_) {
+      setenv(name_, old_->c_str(), 1);
+    } else {
+      unsetenv(name_);
+    }
+  }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> old_;
+};
+
+TEST(DockerEngine, BuildKitIsBuiltInUntil22AndAPluginFrom23On) {
+  using Builder = DockerCli::Builder;
+  EXPECT_EQ(docker_builder("20.10.24+dfsg1", false), Builder::BuiltIn);
+  EXPECT_EQ(docker_builder("22.06.0", false), Builder::BuiltIn);
+  EXPECT_EQ(docker_builder("23.0.0", false), Builder::Classic);
+  EXPECT_EQ(docker_builder("28.2.2", false), Builder::Classic);
+  EXPECT_EQ(docker_builder("28.2.2", true), Builder::Buildx);
+  EXPECT_EQ(docker_builder("17.12.1-ce", false), Builder::Classic);
+}
+
+TEST(DockerSocket, TheHostIsFoundAsTheCliFindsIt) {
+  const TempDirectory home;
+  const Variable config("DOCKER_CONFIG", home.path().string());
+  const Variable context("DOCKER_CONTEXT", "");
+  const Variable none("DOCKER_HOST", "");
+  EXPECT_EQ(docker_host(), "unix:///var/run/docker.sock");
+  home.write("config.json", R"({"currentContext": "other"})");
+  home.write("contexts/meta/" + hex(sha256("other")) + "/meta.json",
+             R"({"Name": "other", "Endpoints": {"docker": {"Host": "unix:///run/other.sock"}}})");
+  EXPECT_EQ(docker_host(), "unix:///run/other.sock");
+  const Variable host("DOCKER_HOST", "tcp://10.0.0.1:2375");
+  EXPECT_EQ(docker_host(), "tcp://10.0.0.1:2375");
+}
+
+TEST(DockerSocket, NobodyThereIsNoAnswer) {
+  const Variable host("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+  EXPECT_FALSE(docker_answers());
+  EXPECT_EQ(docker_image_ids(), std::nullopt);
+}
+
+TEST(FindEngine, AnUnknownOrLaterEngineIsAMistakeOfTheUsers) {
+  const TempDirectory cache;
+  for (const char* name : {"podman", "rkt"}) {
+    try {
+      find_engine(name, cache.path());
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), Error::Kind::Usage);
+    }
+  }
+}
+
+TEST(FindEngine, NoEngineAtAllIsMissing) {
+  const TempDirectory empty;
+  const Variable path("PATH", empty.path().string());
+  for (const char* name : {"", "docker", "buildah"}) {
+    try {
+      find_engine(name, empty.path());
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), Error::Kind::Missing);
+    }
+  }
+}
+
+TEST(Staging, NamesAreOfTheContentAndTheImageIdMustBeOne) {
+  const TempDirectory cache;
+  const TempDirectory context;
+  const std::vector<Entry> entries;
+  BuildRequest request;
+  request.context = context.path();
+  request.context_name = "c0ffee";
+  request.entries = &entries;
+  request.dockerfile = "FROM scratch\n";
+  const Staging one(cache.path(), request);
+  request.dockerfile = "FROM other\n";
+  const Staging other(cache.path(), request);
+  EXPECT_NE(one.dockerfile().filename(), other.dockerfile().filename());
+  EXPECT_EQ(one.ignore_file(), one.dockerfile().string() + ".dockerignore");
+  EXPECT_EQ(std::filesystem::read_symlink(one.named_context()), context.path());
+  EXPECT_EQ(one.named_context().filename(), "c0ffee");
+  EXPECT_EQ(one.image_id(), "");
+  write_file(one.image_id_file(), "sha256:" + std::string(64, 'a'));
+  EXPECT_EQ(one.image_id(), "sha256:" + std::string(64, 'a'));
+  write_file(one.image_id_file(), "sha256:" + std::string(63, 'a') + "g");
+  EXPECT_EQ(one.image_id(), "");
+}
+
+TEST(Staging, ArgumentsAreSpelledForAllEngines) {
+  const TempDirectory cache;
+  BuildRequest request;
+  request.tag = "a/b:1";
+  request.context_name = "c";
+  request.target = "t";
+  request.args = {{"K", "v w"}};
+  request.labels = {{"l", "m"}};
+  const Staging staging(cache.path(), request);
+  std::vector<std::string> argv;
+  add_common_arguments(argv, request, staging);
+  EXPECT_THAT(argv, ElementsAre("-f", staging.dockerfile().string(), "-t", "a/b:1", "--iidfile",
+                                staging.image_id_file().string(), "--target", "t", "--build-arg",
+                                "K=v w", "--label", "l=m"));
+}
+
+}  // namespace
+}  // namespace imagewright

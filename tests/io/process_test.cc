@@ -1,0 +1,141 @@
+#include "io/process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <thread>
+
+#include "io/error.h"
+#include "io/interrupt.h"
+#include "temp_directory.h"
+
+namespace imagewright {
+namespace {
+
+using testing::ElementsAre;
+
+Command shell(const std::string& script) {
+  Command command;
+  command.argv = {"sh", "-c", script};
+  return command;
+}
+
+std::vector<std::string> lines(const Command& command) {
+  std::vector<std::string> result;
+  run_command(command, [&](std::string_view line) { result.emplace_back(line); });
+  return result;
+}
+
+TEST(Process, LinesComeInOrderOfBothStreams) {
+  EXPECT_THAT(lines(shell("echo one; echo two >&2; printf 'three\\r\\nfour\\rfive'")),
+              ElementsAre("one", "two", "three", "four", "five"));
+}
+
+TEST(Process, AnEndlessLineComesInPieces) {
+  const auto all = lines(shell("head -c 200000 /dev/zero | tr '\\0' x"));
+  ASSERT_EQ(all.size(), 4U);
+  EXPECT_EQ(all[0].size(), 65536U);
+}
+
+TEST(Process, TheStatusIsTheProgramsOrItsSignals) {
+  EXPECT_EQ(run_command(shell("exit 7"), {}).status, 7);
+  EXPECT_EQ(run_command(shell("kill -9 $$"), {}).status, 128 + SIGKILL);
+}
+
+TEST(Process, AMissingProgramIsAnError) {
+  Command command;
+  command.argv = {"no-such-program-anywhere"};
+  EXPECT_THROW(run_command(command, {}), Error);
+  command.argv = {"/etc/passwd"};
+  EXPECT_THROW(capture(command), Error);
+}
+
+TEST(Process, CaptureKeepsTheStreamsApartAndFeedsInput) {
+  const std::string input(300'000, 'i');
+  const Output output = capture(shell("cat; echo problem >&2"), input);
+  EXPECT_TRUE(output.exit.ok());
+  EXPECT_EQ(output.out, input);
+  EXPECT_EQ(output.err, "problem\n");
+}
+
+TEST(Process, AProgramThatDoesNotReadItsInputIsNoTrouble) {
+  EXPECT_TRUE(capture(shell("exit 0"), std::string(1'000'000, 'i')).exit.ok());
+}
+
+TEST(Process, TheEnvironmentIsChangedAsAsked) {
+  setenv("IMAGEWRIGHT_TEST_GONE", "x", 1);
+  Command command = shell("echo \"$IMAGEWRIGHT_TEST_NEW-$IMAGEWRIGHT_TEST_GONE\"");
+  command.environment = {{"IMAGEWRIGHT_TEST_NEW", "value"},
+                         {"IMAGEWRIGHT_TEST_GONE", std::nullopt}};
+  EXPECT_EQ(capture(command).out, "value-\n");
+}
+
+TEST(Process, StandardInputIsEmpty) {
+  EXPECT_EQ(capture(shell("wc -c")).out, "0\n");
+}
+
+TEST(Process, TimeEndsTheProgramAndWhatItStarted) {
+  const TempDirectory directory;
+  Command command = shell("sleep 1000 & echo $! > " + (directory / "pid").string() + "; wait");
+  command.timeout = std::chrono::milliseconds(300);
+  const Exit exit = run_command(command, {});
+  EXPECT_TRUE(exit.timed_out);
+  EXPECT_FALSE(exit.ok());
+  int pid = 0;
+  std::ifstream(directory / "pid") >> pid;
+  ASSERT_GT(pid, 0);
+  EXPECT_NE(kill(pid, 0), 0) << "the grandchild lives on";
+}
+
+TEST(Process, AProgramThatIgnoresTermIsKilled) {
+  Command command = shell("trap '' TERM; while :; do sleep 0.05; done");
+  command.timeout = std::chrono::milliseconds(200);
+  EXPECT_TRUE(run_command(command, {}).timed_out);
+}
+
+TEST(Process, AnInterruptEndsTheDescendantsFirstAndLetsTheProgramCleanUp) {
+  const TempDirectory directory;
+  catch_interrupts();
+  Command command = shell("sleep 1000; echo \"step ended: $?\"; touch " +
+                          (directory / "cleaned").string() + "; exit 9");
+  command.ending = Ending::DescendantsFirst;
+  bool sent = false;
+  const Exit exit = run_command(command, {}, [&] {
+    if (!sent) raise(SIGINT);
+    sent = true;
+  });
+  EXPECT_TRUE(exit.interrupted);
+  EXPECT_EQ(exit.status, 9);
+  EXPECT_TRUE(std::filesystem::exists(directory / "cleaned"));
+  EXPECT_EQ(interrupted(), SIGINT);
+  forget_interrupts();
+  EXPECT_EQ(interrupted(), 0);
+}
+
+TEST(Process, AGrandchildThatKeepsTheOutputOpenDoesNotHoldUsForever) {
+  const auto all = lines(shell("echo done; sleep 5 & exit 0"));
+  EXPECT_THAT(all, ElementsAre("done"));
+}
+
+TEST(Process, ProgramsAreFoundInPathsOrder) {
+  const TempDirectory directory;
+  directory.write("a/tool", "#!/bin/sh\n", 0755);
+  directory.write("b/tool", "#!/bin/sh\n", 0755);
+  directory.write("c/tool", "not executable");
+  const std::string old = std::getenv("PATH");
+  setenv("PATH",
+         (".:" + (directory / "c").string() + ":" + (directory / "b").string() + ":" +
+          (directory / "a").string())
+             .c_str(),
+         1);
+  EXPECT_THAT(find_programs("tool"), ElementsAre(directory / "b/tool", directory / "a/tool"));
+  EXPECT_EQ(find_program("none"), "");
+  setenv("PATH", old.c_str(), 1);
+}
+
+}  // namespace
+}  // namespace imagewright

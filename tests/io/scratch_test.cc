@@ -1,0 +1,107 @@
+#include "io/scratch.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "io/build_log.h"
+#include "io/error.h"
+#include "temp_directory.h"
+
+namespace imagewright {
+namespace {
+
+namespace fs = std::filesystem;
+
+void make_old(const fs::path& path) {
+  const timespec old[2] = {{1000, 0}, {1000, 0}};
+  utimensat(AT_FDCWD, path.c_str(), old, 0);
+}
+
+TEST(Scratch, ItGoesWithAllThatIsInIt) {
+  const TempDirectory parent;
+  fs::path path;
+  {
+    const ScratchDirectory scratch(parent / "a/b");
+    path = scratch.path();
+    write_file(path / "file", "x");
+    struct stat status = {};
+    ASSERT_EQ(stat(path.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 0777, 0700U);
+  }
+  EXPECT_FALSE(fs::exists(path));
+}
+
+TEST(Scratch, WhatAKilledProcessLeftIsRemovedAndWhatIsInUseStays) {
+  const TempDirectory parent;
+  std::array<int, 2> ready{};
+  ASSERT_EQ(pipe(ready.data()), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const ScratchDirectory left(parent.path());
+    const std::string path = left.path();
+    if (write(ready[1], path.c_str(), path.size()) < 0) _exit(1);
+    pause();
+    _exit(0);
+  }
+  std::string left(4096, '\0');
+  left.resize(static_cast<std::size_t>(read(ready[0], left.data(), left.size())));
+  make_old(left);
+  { const ScratchDirectory scratch(parent.path()); }
+  EXPECT_TRUE(fs::exists(left)) << "in use";
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  { const ScratchDirectory scratch(parent.path()); }
+  EXPECT_FALSE(fs::exists(left)) << "its owner is gone";
+}
+
+TEST(Scratch, WritingAFileReplacesItWholeOrNotAtAll) {
+  const TempDirectory directory;
+  directory.write("file", "old and longer");
+  write_file(directory / "file", "new");
+  std::ifstream file(directory / "file");
+  EXPECT_EQ(std::string((std::istreambuf_iterator<char>(file)), {}), "new");
+  EXPECT_THROW(write_file(directory / "none/file", "x"), Error);
+}
+
+TEST(BuildLog, KeepsTheFileAndTheLastLines) {
+  const TempDirectory directory;
+  BuildLog log(directory / "image");
+  for (int i = 0; i < 25; ++i) log.add("line " + std::to_string(i));
+  EXPECT_EQ(log.last_lines().size(), 10U);
+  EXPECT_EQ(log.last_lines().front(), "line 15");
+  std::ifstream file(log.path());
+  std::string first;
+  std::getline(file, first);
+  EXPECT_EQ(first, "line 0");
+  EXPECT_EQ(log.error(), "");
+}
+
+TEST(BuildLog, OldOnesGoBeyondAHundred) {
+  const TempDirectory directory;
+  for (int i = 0; i < 120; ++i) directory.write(std::to_string(1000 + i) + ".log", "");
+  const BuildLog log(directory.path());
+  std::size_t count = 0;
+  for ([[maybe_unused]] const auto& entry : fs::directory_iterator(directory.path())) ++count;
+  EXPECT_EQ(count, 100U);
+  EXPECT_FALSE(fs::exists(directory / "1020.log"));
+  EXPECT_TRUE(fs::exists(directory / "1021.log"));
+  EXPECT_TRUE(fs::exists(log.path()));
+}
+
+TEST(BuildLog, ADirectoryThatCannotBeMadeIsToldOnceAndHindersNothing) {
+  const TempDirectory directory;
+  directory.write("file", "");
+  BuildLog log(directory / "file/image");
+  log.add("line");
+  EXPECT_NE(log.error(), "");
+  EXPECT_EQ(log.path(), "");
+  EXPECT_EQ(log.last_lines().size(), 1U);
+}
+
+}  // namespace
+}  // namespace imagewright
