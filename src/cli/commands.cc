@@ -86,7 +86,7 @@ std::string status_line(const ImageStatus& image, std::size_t width, bool color)
   std::string state = fmt::format("{:<10}", word(image.standing));
   if (color) state = fmt::format("\x1b[{}m{}\x1b[0m", paint, state);
   std::string why = describe(image.reasons);
-  if (!image.message.empty()) why += (why.empty() ? "" : "; ") + image.message;
+  if (!image.message.empty()) why += (why.empty() ? "" : "; ") + without_controls(image.message);
   std::string line = fmt::format("{:<{}}  {}  {}", image.name, width, state, why);
   line.erase(line.find_last_not_of(' ') + 1);
   return line + "\n";
@@ -143,7 +143,7 @@ int context(const Options& options) {
   Observation observation = observer.observe(image);
   const ContextFiles& files = observer.files(image, observation);
   for (const std::string& warning : files.request.rules.warnings()) {
-    fmt::print(stderr, "imagewright: warning: {}\n", warning);
+    fmt::print(stderr, "imagewright: warning: {}\n", without_controls(warning));
   }
   if (options.json) {
     Json list = Json::array();

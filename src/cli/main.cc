@@ -13,6 +13,7 @@
 #include "cli/options.h"
 #include "io/error.h"
 #include "io/interrupt.h"
+#include "run/progress.h"
 
 namespace {
 
@@ -48,7 +49,8 @@ int run(const std::vector<std::string>& arguments) {
     return imagewright::run_command_line(std::get<imagewright::Options>(parsed));
   } catch (const imagewright::Error& error) {
     if (imagewright::interrupted() != 0) return 128 + imagewright::interrupted();
-    fmt::print(stderr, "imagewright: {}\n", error.what());
+    // One line, whatever a file may be called.
+    fmt::print(stderr, "imagewright: {}\n", imagewright::without_controls(error.what()));
     return status_of(error.kind());
   }
 }

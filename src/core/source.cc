@@ -185,7 +185,12 @@ tl::expected<void, ParseError> check_remote(std::string_view text) {
 // git-check-ref-format(1): the rest of what no ref may hold is also what makes a refspec or a
 // revision expression of a name (`a:refs/heads/b`, `refs/*`, `HEAD~1`).
 tl::expected<void, ParseError> check_ref(std::string_view ref) {
-  if (auto part = check_part("the git ref", ref); !part) return part;
+  // (`branch: X` and `tag: X` arrive with what makes them full.)
+  std::string_view name = ref;
+  for (const std::string_view kind : {"refs/heads/", "refs/tags/"}) {
+    if (ref.starts_with(kind)) name.remove_prefix(kind.size());
+  }
+  if (auto part = check_part("the git ref", name); !part) return part;
   if (ref.find_first_of(" ~^:?*[\\") != kNone || ref.find("..") != kNone ||
       ref.find("@{") != kNone) {
     return wrong(fmt::format("the git ref '{}' holds what no branch, tag or commit id can", ref));

@@ -34,9 +34,9 @@ class LogProgress : public Progress {
     logger_.flush_on(spdlog::level::debug);
   }
 
-  void step(const std::string& text) override { logger_.info(text); }
-  void detail(const std::string& text) override { logger_.debug(text); }
-  void warning(const std::string& text) override { logger_.warn(text); }
+  void step(const std::string& text) override { logger_.info(without_controls(text)); }
+  void detail(const std::string& text) override { logger_.debug(without_controls(text)); }
+  void warning(const std::string& text) override { logger_.warn(without_controls(text)); }
 
   void waiting(const std::filesystem::path& state_directory, int process_id) override {
     logger_.info("Waiting for another run (process {}) to finish with the state in {}", process_id,
@@ -56,7 +56,7 @@ class LogProgress : public Progress {
 
   void image_finished(const ImageResult& result) override {
     if (result.state == ImageState::Failed)
-      logger_.error("Failed {}: {}", result.name, result.message);
+      logger_.error("Failed {}: {}", result.name, without_controls(result.message));
     if (result.state == ImageState::Skipped)
       logger_.info("Skipped {}: {}", result.name, result.message);
     if (result.state == ImageState::Built) {

@@ -69,6 +69,15 @@ std::string engine_ignore(const IgnoreRules& rules) {
   return text;
 }
 
+// Reads a Dockerfile or an ignore file. A FIFO would give nothing, a device no end.
+std::string read_text(const fs::path& path) {
+  std::error_code error;
+  if (fs::is_other(path, error)) {
+    fail("'" + path.string() + "' is a FIFO, a socket or a device, not a file");
+  }
+  return read_file(path);
+}
+
 // Reads a context. `confined`: it comes from a repository, and nothing may lead out of it.
 std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const fs::path& context,
                                            bool confined) {
@@ -81,9 +90,9 @@ std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const fs::p
     tree_stamp(files->request);
   }
   const fs::path dockerfile = dockerfile_path(image, context);
-  files->dockerfile = read_file(confined ? inside(context, dockerfile) : dockerfile);
+  files->dockerfile = read_text(confined ? inside(context, dockerfile) : dockerfile);
   if (const auto path = ignore_path(dockerfile, context)) {
-    auto rules = IgnoreRules::parse(read_file(confined ? inside(context, *path) : *path));
+    auto rules = IgnoreRules::parse(read_text(confined ? inside(context, *path) : *path));
     if (!rules) fail(describe(rules.error(), path->string()));
     files->request.rules = std::move(*rules);
   }

@@ -14,7 +14,7 @@ class PlainProgress : public Progress {
       : out_(out), err_(err), quiet_(quiet), summary_(summary) {}
 
   void warning(const std::string& text) override {
-    fmt::print(err_, "imagewright: warning: {}\n", text);
+    fmt::print(err_, "imagewright: warning: {}\n", without_controls(text));
   }
 
   void waiting(const std::filesystem::path& state_directory, int process_id) override {
@@ -49,7 +49,7 @@ class PlainProgress : public Progress {
 
  private:
   void print_failure(const ImageResult& result) {
-    fmt::print(err_, "failed {}: {}\n", result.name, result.message);
+    fmt::print(err_, "failed {}: {}\n", result.name, without_controls(result.message));
     for (const std::string& line : result.last_lines)
       fmt::print(err_, "  | {}\n", without_controls(line));
     if (!result.log.empty()) fmt::print(err_, "  the whole log: {}\n", result.log.string());

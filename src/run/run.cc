@@ -34,7 +34,7 @@ std::string definition(const ImageConfig& image) {
   if (!image.target.empty()) text += ", target " + image.target;
   for (const auto& [name, value] : image.args) text += fmt::format(", arg {}={}", name, value);
   for (const auto& [name, value] : image.labels) text += fmt::format(", label {}={}", name, value);
-  return without_controls(redacted(text));
+  return redacted(text);
 }
 
 // A run in progress: what its steps share.

@@ -134,6 +134,7 @@ END
     chmod +x classic/docker
   fi
   classic=$PWD/classic
+  iw() { PATH=$classic "$IMAGEWRIGHT" "$@"; }
 }
 
 @test "docker: without BuildKit the classic builder serves, with a warning, and the image is right" {
@@ -152,7 +153,7 @@ END
   mv test/.dockerignore.wins test/Dockerfile.dockerignore
   one_image test
   local both
-  both=$(PATH=$classic iw build 2>&1)
+  both=$(iw build 2>&1)
   [[ "$both" == *"warning: "*"cannot use BuildKit here"*"classic builder, which leaves .dockerignore out"* ]]
   [[ "$both" == *"built $image in "* ]]
   grep -q '^Step 1/' <(iw log "$image") # or it was not the classic one
@@ -160,12 +161,12 @@ END
   cp -a test expected
   rm expected/secret expected/a/no.tmp expected/Dockerfile* expected/.dockerignore
   diff <(listing expected) <(listing got)
-  PATH=$classic run_build
+  run_build
   [ "$built" = "" ]
   [ "$errors" = "" ]
   touch -d '2021-02-03 04:05:06' test/file.txt
   edit_secretly test/file.txt "other txt"
-  PATH=$classic run_build
+  run_build
   [ "$status" -eq 0 ]
   [ "$built" = "$image" ]
   [ "$(engine_id "$image")" = "$(state "select image_id from image_state")" ]

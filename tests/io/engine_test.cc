@@ -104,8 +104,9 @@ TEST(Staging, NamesAreOfTheContentAndTheImageIdMustBeOne) {
   const Staging other(cache.path(), request);
   EXPECT_NE(one.dockerfile().filename(), other.dockerfile().filename());
   EXPECT_EQ(one.ignore_file(), one.dockerfile().string() + ".dockerignore");
-  EXPECT_EQ(std::filesystem::read_symlink(one.named_context()), context.path());
-  EXPECT_EQ(one.named_context().filename(), "c0ffee");
+  const std::filesystem::path link = one.named_context();
+  EXPECT_EQ(std::filesystem::read_symlink(link), context.path());
+  EXPECT_EQ(link.filename(), "c0ffee");
   EXPECT_EQ(one.image_id(), "");
   write_file(one.image_id_file(), "sha256:" + std::string(64, 'a'));
   EXPECT_EQ(one.image_id(), "sha256:" + std::string(64, 'a'));
