@@ -205,8 +205,12 @@ class CommandLine {
     const auto chosen = app_.get_subcommands();
     const std::string command = chosen.empty() ? "" : chosen.front()->get_name() + " ";
     const std::string more = "\nsee: imagewright " + command + "--help";
-    if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr || chosen.empty())
-      return error.what() + more;
+    if (chosen.empty()) {
+      const auto words = app_.remaining();
+      return "a command or a configuration file is missing" +
+             did_you_mean(words.empty() ? "" : words.front(), {"--version", "--help"}) + more;
+    }
+    if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what() + more;
     std::vector<std::string> known;
     for (const CLI::Option* option : chosen.front()->get_options()) {
       for (const std::string& name : option->get_lnames()) known.push_back("--" + name);

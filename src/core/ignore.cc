@@ -206,6 +206,11 @@ bool IgnoreRules::empty() const {
   return rules_->patterns.empty();
 }
 
+bool IgnoreRules::has_exceptions() const {
+  return std::any_of(rules_->patterns.begin(), rules_->patterns.end(),
+                     [](const IgnorePattern& pattern) { return pattern.exception; });
+}
+
 std::string IgnoreRules::text() const {
   std::string lines;
   for (const IgnorePattern& pattern : rules_->patterns) lines += as_line(pattern);

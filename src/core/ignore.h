@@ -45,6 +45,10 @@ class IgnoreRules {
 
   bool empty() const;
 
+  /// Is there a `!` rule? Older engines' matchers take some of them otherwise: they do not enter an
+  /// ignored directory for `!**/*.md`, and let `!a` bring back what `a/*` ignores.
+  bool has_exceptions() const;
+
   /// The patterns again, one a line, cleaned, such that an engine that reads them comes to the same
   /// answers.
   std::string text() const;

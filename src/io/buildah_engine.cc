@@ -1,14 +1,11 @@
 #include "io/buildah_engine.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cctype>
-#include <fstream>
 #include <sstream>
 #include <system_error>
 
-#include "core/digest.h"
+#include "io/engine_memory.h"
 #include "io/error.h"
 #include "io/scratch.h"
 #include "io/staging.h"
@@ -92,32 +89,22 @@ bool run_works(const fs::path& cache, const std::vector<std::string>& isolation)
   return capture(command).exit.status == kProbeStatus;
 }
 
-// What the answer depends on: this buildah, this user, and the runtimes that are there.
-std::string probe_key(const std::string& version) {
-  std::string key = version + " uid " + std::to_string(getuid());
-  for (const char* program : {"buildah", "runc", "crun"}) {
-    struct stat status = {};
-    const std::string path = find_program(program);
-    if (!path.empty() && stat(path.c_str(), &status) == 0) {
-      key += " " + path + " " + std::to_string(status.st_size) + " " +
-             std::to_string(status.st_mtim.tv_sec);
-    }
-  }
-  return hex(sha256(key));
-}
-
-std::vector<std::string> find_isolation(const fs::path& cache, const std::string& version) {
+std::vector<std::string> find_isolation(const fs::path& cache) {
   if (probe_program().empty()) return {};
-  const fs::path remembered = cache / "buildah" / probe_key(version);
-  std::ifstream file(remembered);
-  std::size_t choice = candidates().size();
-  if (file >> choice && choice < candidates().size()) return candidates()[choice];
-  for (choice = 0; choice < candidates().size(); ++choice) {
-    if (!run_works(cache, candidates()[choice])) continue;
-    std::error_code ignored;
-    fs::create_directories(remembered.parent_path(), ignored);
-    write_file(remembered, std::to_string(choice) + "\n");
-    return candidates()[choice];
+  const EngineMemory memory(cache, "buildah isolation",
+                            {find_program("buildah"), find_program("runc"), find_program("crun")});
+  const auto& all = candidates();
+  const auto named = [](const std::vector<std::string>& isolation) {
+    return isolation.empty() ? std::string("default") : isolation.front() + " " + isolation.back();
+  };
+  const auto remembered = memory.recall();
+  for (const auto& isolation : all) {
+    if (remembered == named(isolation)) return isolation;
+  }
+  for (const auto& isolation : all) {
+    if (!run_works(cache, isolation)) continue;
+    memory.remember(named(isolation));
+    return isolation;
   }
   return {};  // nothing runs here; a Dockerfile without RUN still builds, another will say why not
 }
@@ -168,7 +155,7 @@ Readiness BuildahEngine::prepare() {
     }
     version_ = output.out.substr(kBefore.size(),
                                  output.out.find_first_of(" \n", kBefore.size()) - kBefore.size());
-    isolation_ = find_isolation(cache_, version_);
+    isolation_ = find_isolation(cache_);
     prepared_ = true;
   }
   std::string text = "buildah " + version_;
@@ -179,7 +166,9 @@ Readiness BuildahEngine::prepare() {
 BuildOutcome BuildahEngine::build(const BuildRequest& request, const OnLine& on_line,
                                   const OnTick& on_tick) {
   prepare();
-  const Staging staging(cache_, request);
+  const Staging staging(
+      cache_, request,
+      request.ignore_has_exceptions ? Staging::Context::Copy : Staging::Context::Directory);
   Command command;
   // --layers: without it there is no cache and a new id each time. --force-rm: a failure leaves no
   // container.
@@ -187,7 +176,8 @@ BuildOutcome BuildahEngine::build(const BuildRequest& request, const OnLine& on_
   command.argv = {"buildah", "build", layers ? "--layers" : "--layers=false", "--force-rm"};
   command.argv.insert(command.argv.end(), isolation_.begin(), isolation_.end());
   add_common_arguments(command.argv, request, staging);
-  command.argv.insert(command.argv.end(), {"--ignorefile", staging.ignore_file(), request.context});
+  command.argv.insert(command.argv.end(),
+                      {"--ignorefile", staging.ignore_file(), staging.context()});
   command.ending = Ending::DescendantsFirst;
 
   BuildOutcome outcome;

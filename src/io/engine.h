@@ -25,6 +25,9 @@ struct BuildRequest {
   std::string context_name;
   std::string dockerfile;  ///< its bytes
   std::string ignore;      ///< the rules, as the text of an ignore file
+  /// There are `!` rules, which older engines read otherwise: they are to get a copy of what
+  /// counts.
+  bool ignore_has_exceptions = false;
   std::string target;
   std::map<std::string, std::string> args;
   std::map<std::string, std::string> labels;

@@ -1,6 +1,8 @@
 #include "io/staging.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include <fstream>
 #include <iterator>
@@ -18,71 +20,96 @@ namespace {
 
 constexpr char kIgnoreFile[] = ".dockerignore";
 
+// Copies one entry, without its mode and times. False: errno says why not.
+bool copy_entry(const Entry& entry, const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  switch (entry.type) {
+    case EntryType::Directory:
+      fs::create_directory(to, error);
+      break;
+    case EntryType::File:
+      fs::copy_file(from, to, error);
+      break;
+    case EntryType::Symlink:
+      fs::create_symlink(entry.target, to, error);
+      break;
+    case EntryType::Block:
+    case EntryType::Character:
+      return mknod(to.c_str(), (entry.type == EntryType::Block ? S_IFBLK : S_IFCHR) | 0600,
+                   entry.device) == 0;
+  }
+  errno = error.value();
+  return !error;
+}
+
+// Gives the copy the entry's attributes, mode and time. False: errno says why not.
+bool copy_properties(const Entry& entry, const fs::path& from, const fs::path& to) {
+  for (const auto& [name, value] : entry.xattrs) {
+    if (lsetxattr(to.c_str(), name.c_str(), value.data(), value.size(), 0) != 0) return false;
+  }
+  if (entry.type != EntryType::Symlink && chmod(to.c_str(), entry.mode) != 0) return false;
+  struct stat status = {};
+  if (lstat(from.c_str(), &status) != 0) return false;
+  const timespec times[2] = {status.st_mtim, status.st_mtim};
+  return utimensat(AT_FDCWD, to.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void copy_context(const BuildRequest& request, const fs::path& copy, bool without_ignore_file) {
+  const auto check = [](bool done, const fs::path& from) {
+    if (!done) throw Error(Error::Kind::Source, with_errno("cannot copy '" + from.string() + "'"));
+  };
+  std::error_code error;
+  fs::create_directory(copy, error);
+  errno = error.value();
+  check(!error, copy);
+  const auto left_out = [&](const Entry& entry) {
+    return without_ignore_file && entry.path == kIgnoreFile;
+  };
+  const std::vector<Entry>& entries = *request.entries;
+  for (const Entry& entry : entries) {
+    if (left_out(entry)) continue;
+    check(copy_entry(entry, request.context / entry.path, copy / entry.path),
+          request.context / entry.path);
+  }
+  // Directories after what is in them: one without write permission takes no files, and each file
+  // moves its time.
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    if (left_out(*entry)) continue;
+    const fs::path from = request.context / entry->path;
+    check(copy_properties(*entry, from, copy / entry->path), from);
+  }
+}
+
 }  // namespace
 
-Staging::Staging(const fs::path& cache, const BuildRequest& request)
-    : request_(request), directory_(cache / "staging") {
+Staging::Staging(const fs::path& cache, const BuildRequest& request, Context context)
+    : request_(request), directory_(cache / "staging"), context_(fs::absolute(request.context)) {
+  std::string ignore = request.ignore;
+  if (context != Context::Directory) {
+    context_ = directory_.path() / "context";
+    copy_context(request, context_, context == Context::ClassicCopy);
+    // Not empty: then some would read the context's own instead.
+    ignore = "# This is a copy of what counts: nothing is left out.\n";
+  }
   Sha256 both;
   both.update_field(request.dockerfile);
-  both.update_field(request.ignore);
+  both.update_field(ignore);
   const std::string name = request.context_name + "-" + hex(both.finish()) + ".Dockerfile";
   dockerfile_ = directory_.path() / name;
   ignore_file_ = directory_.path() / (name + kIgnoreFile);
   write_file(dockerfile_, request.dockerfile);
-  write_file(ignore_file_, request.ignore);
+  write_file(ignore_file_, ignore);
 }
 
 fs::path Staging::named_context() const {
   const fs::path link = directory_.path() / request_.context_name;
   std::error_code error;
-  fs::create_directory_symlink(fs::absolute(request_.context), link, error);
-  if (error)
+  fs::create_directory_symlink(context_, link, error);
+  if (error) {
     throw Error(Error::Kind::Missing,
                 with_errno("cannot write '" + link.string() + "'", error.value()));
+  }
   return link;
-}
-
-fs::path Staging::copied_context() const {
-  const fs::path copy = directory_.path() / "context";
-  std::error_code error;
-  fs::create_directory(copy, error);
-  for (const Entry& entry : *request_.entries) {
-    if (error) break;
-    if (entry.path == kIgnoreFile) continue;
-    const fs::path to = copy / entry.path;
-    const fs::path from = request_.context / entry.path;
-    switch (entry.type) {
-      case EntryType::Directory:
-        fs::create_directory(to, error);
-        break;
-      case EntryType::File:
-        fs::copy_file(from, to, error);
-        if (!error) fs::permissions(to, static_cast<fs::perms>(entry.mode), error);
-        break;
-      case EntryType::Symlink:
-        fs::create_symlink(entry.target, to, error);
-        break;
-      case EntryType::Block:
-      case EntryType::Character:
-        if (mknod(to.c_str(), entry.mode | (entry.type == EntryType::Block ? S_IFBLK : S_IFCHR),
-                  entry.device) != 0) {
-          error = std::error_code(errno, std::generic_category());
-        }
-        break;
-    }
-    if (error)
-      throw Error(Error::Kind::Source,
-                  with_errno("cannot copy '" + from.string() + "'", error.value()));
-  }
-  if (error)
-    throw Error(Error::Kind::Missing,
-                with_errno("cannot write '" + copy.string() + "'", error.value()));
-  // Modes of directories last: one without write permission takes no files.
-  for (const Entry& entry : *request_.entries) {
-    if (entry.type == EntryType::Directory)
-      fs::permissions(copy / entry.path, static_cast<fs::perms>(entry.mode), error);
-  }
-  return copy;
 }
 
 std::string Staging::image_id() const {

@@ -14,8 +14,18 @@ namespace imagewright {
 
 class Staging {
  public:
-  /// Writes into a scratch directory below `cache/staging`. Throws Error(Missing).
-  Staging(const std::filesystem::path& cache, const BuildRequest& request);
+  /// How the context itself is handed over.
+  enum class Context {
+    Directory,  ///< as it lies there, with the ignore file
+    Copy,       ///< a copy of exactly what counts, with an ignore file that leaves nothing out
+    /// A copy for docker's classic builder. Without `.dockerignore`: that one would apply it once
+    /// more, and add a line to it, another one each time.
+    ClassicCopy,
+  };
+
+  /// Writes into a scratch directory below `cache/staging`. Throws Error(Missing); Error(Source) if
+  /// the context cannot be copied.
+  Staging(const std::filesystem::path& cache, const BuildRequest& request, Context context);
 
   /// `<context name>-<digest of both>.Dockerfile`: an engine that remembers Dockerfiles by name is
   /// never shown another one under the same.
@@ -24,13 +34,10 @@ class Staging {
   const std::filesystem::path& ignore_file() const { return ignore_file_; }
   std::filesystem::path image_id_file() const { return directory_.path() / "image-id"; }
 
-  /// A symlink to the context under its context name.
+  /// The context's directory, or its copy.
+  const std::filesystem::path& context() const { return context_; }
+  /// A symlink to it under the request's context name. To be asked for once.
   std::filesystem::path named_context() const;
-
-  /// A copy of what counts, for an engine that reads no ignore file beside the Dockerfile. Without
-  /// `.dockerignore`: docker's classic builder would apply it once more, and add a line to it,
-  /// another one each time.
-  std::filesystem::path copied_context() const;
 
   /// What the engine wrote to image_id_file: `sha256:<hex>`, or "" if it is not that.
   std::string image_id() const;
@@ -38,6 +45,7 @@ class Staging {
  private:
   const BuildRequest& request_;
   ScratchDirectory directory_;
+  std::filesystem::path context_;
   std::filesystem::path dockerfile_;
   std::filesystem::path ignore_file_;
 };

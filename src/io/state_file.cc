@@ -302,6 +302,16 @@ SQLite::Database empty_state() {
   return database;
 }
 
+namespace {
+
+bool is_full(const fs::path& file) {
+  std::error_code error;
+  const fs::space_info space = fs::space(file.parent_path(), error);
+  return !error && space.available == 0;
+}
+
+}  // namespace
+
 Error state_error(const fs::path& file, const SQLite::Exception& exception) {
   const char* said = exception.what();
   std::string message;
@@ -316,7 +326,9 @@ Error state_error(const fs::path& file, const SQLite::Exception& exception) {
           fmt::format("the state file '{}' is damaged ({}); {}", file.string(), said, kAdvice);
       break;
     default:
-      message = fmt::format("cannot use the state file '{}': {}", file.string(), said);
+      // SQLite says "disk I/O error" where it could not make a file that it needs.
+      message = fmt::format("cannot use the state file '{}': {}", file.string(),
+                            is_full(file) ? "database or disk is full" : said);
   }
   return Error(Error::Kind::Missing, message);
 }

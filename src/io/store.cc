@@ -324,6 +324,17 @@ std::vector<std::string> Store::retire(const std::string& config,
   });
 }
 
+void Store::take_over(const std::string& name, const std::string& config) {
+  const auto row = find(name);
+  if (!row || row->config == config) return;
+  in_state(database_->file, [&] {
+    Change change(database_->sqlite);
+    Query(database_->statements, "UPDATE image_state SET config = ? WHERE name = ?", config, name)
+        .run();
+    change.commit();
+  });
+}
+
 void Store::clear() {
   in_state(database_->file, [&] {
     Change change(database_->sqlite);

@@ -95,6 +95,10 @@ class Store {
   std::vector<BuildRow> builds(
       const std::string& name);  ///< newest first; at most the last 100 are kept
 
+  /// From now on the row is owned by `config`, whose present inputs it was found to hold. Writes
+  /// nothing if it is already.
+  void take_over(const std::string& name, const std::string& config);
+
   /// The end of a full run of `config`: adopts the rows that nobody owns, then drops those of
   /// `config` whose name is not in `keep`. Gives the dropped names, in order. Attempts are history
   /// and stay.

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "io/error.h"
@@ -73,18 +74,32 @@ Fd open_directory(int root, std::string_view path) {
   return fd;
 }
 
-std::vector<std::string> names_in(int directory) {
+// What was a directory a moment ago is none, or another thing, by now.
+bool is_gone(int error) {
+  return error == ENOENT || error == ENOTDIR || error == ELOOP;
+}
+
+// nullopt: it cannot be listed (errno).
+std::optional<std::vector<std::string>> names_in(int directory) {
   std::vector<std::string> names;
   // closedir closes its descriptor: it gets one of its own.
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(dup(directory)), closedir);
-  if (!stream) return names;
+  Fd own(fcntl(directory, F_DUPFD_CLOEXEC, 0));
+  if (!own) return std::nullopt;
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(own.get()), closedir);
+  if (!stream) return std::nullopt;
+  own.release();
   rewinddir(stream.get());
+  errno = 0;
   while (const dirent* entry = readdir(stream.get())) {
     const std::string_view name(entry->d_name);
     if (name != "." && name != "..") names.emplace_back(name);
+    errno = 0;
   }
+  if (errno != 0) return std::nullopt;
   return names;
 }
+
+using Xattrs = std::vector<std::pair<std::string, std::string>>;
 
 bool xattr_counts(std::string_view name) {
   const auto begins = [&](std::string_view prefix) {
@@ -97,8 +112,8 @@ bool xattr_counts(std::string_view name) {
 // The extended attributes that count, sorted. `list(buffer, size)` and `get(name, buffer, size)`
 // are the system's calls, for a descriptor or for a path.
 template <typename List, typename Get>
-std::vector<std::pair<std::string, std::string>> xattrs(const List& list, const Get& get) {
-  std::vector<std::pair<std::string, std::string>> result;
+std::optional<Xattrs> xattrs(const List& list, const Get& get) {
+  Xattrs result;
   std::string names;
   ssize_t size = 0;
   while ((size = list(nullptr, 0)) > 0) {
@@ -106,7 +121,8 @@ std::vector<std::pair<std::string, std::string>> xattrs(const List& list, const 
     size = list(names.data(), names.size());
     if (size >= 0 || errno != ERANGE) break;
   }
-  if (size <= 0) return result;
+  if (size < 0 && errno != ENOENT && errno != ENOTSUP) return std::nullopt;
+  if (size <= 0) return result;  // none, gone meanwhile, or a file system that has none
   names.resize(static_cast<std::size_t>(size));
   std::string value(std::size_t{64} * 1024, '\0');  // the kernel's limit
   for (std::size_t at = 0; at < names.size();) {
@@ -114,6 +130,7 @@ std::vector<std::pair<std::string, std::string>> xattrs(const List& list, const 
     at += name.size() + 1;
     if (!xattr_counts(name)) continue;
     const ssize_t got = get(name.c_str(), value.data(), value.size());
+    if (got < 0 && errno != ENODATA && errno != ENOENT) return std::nullopt;
     if (got >= 0) result.emplace_back(name, value.substr(0, static_cast<std::size_t>(got)));
   }
   std::sort(result.begin(), result.end());
@@ -121,7 +138,7 @@ std::vector<std::pair<std::string, std::string>> xattrs(const List& list, const 
 }
 
 // Of an entry of an open directory, never of what it links to.
-std::vector<std::pair<std::string, std::string>> xattrs_of(int directory, const std::string& name) {
+std::optional<Xattrs> xattrs_of(int directory, const std::string& name) {
   const std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
   return xattrs([&](char* to, std::size_t size) { return llistxattr(path.c_str(), to, size); },
                 [&](const char* key, char* to, std::size_t size) {
@@ -129,7 +146,7 @@ std::vector<std::pair<std::string, std::string>> xattrs_of(int directory, const 
                 });
 }
 
-std::vector<std::pair<std::string, std::string>> xattrs_of(int fd) {
+std::optional<Xattrs> xattrs_of(int fd) {
   return xattrs(
       [&](char* to, std::size_t size) { return flistxattr(fd, to, size); },
       [&](const char* key, char* to, std::size_t size) { return fgetxattr(fd, key, to, size); });
@@ -159,11 +176,12 @@ class Walk {
   void list(const Pending& directory, std::vector<Pending>& pending) {
     const Fd fd = open_directory(root_.get(), directory.path);
     if (!fd) {
-      if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
-        return;  // gone, or another thing by now
+      if (is_gone(errno)) return;
       cannot_read(request_.root, directory.path);
     }
-    for (const std::string& name : names_in(fd.get())) {
+    const auto names = names_in(fd.get());
+    if (!names) cannot_read(request_.root, directory.path);
+    for (const std::string& name : *names) {
       if (std::find(request_.excluded.begin(), request_.excluded.end(), name) !=
           request_.excluded.end())
         continue;
@@ -215,7 +233,9 @@ class Walk {
              ": no image can hold it; name it in the ignore file");
     }
     if (with_details_ && !S_ISREG(status.st_mode)) {
-      seen.entry.xattrs = xattrs_of(directory, name);
+      auto found = xattrs_of(directory, name);
+      if (!found) cannot_read(request_.root, path);
+      seen.entry.xattrs = std::move(*found);
     }
     seen_.push_back(std::move(seen));
   }
@@ -273,12 +293,17 @@ bool read_stable(int fd, struct stat& status, const Restart& restart, const Sink
   static thread_local std::array<char, std::size_t{128} * 1024> buffer;
   for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
     restart();
-    if (fstat(fd, &status) != 0 || lseek(fd, 0, SEEK_SET) < 0) return false;
-    ssize_t got = 0;
-    while ((got = read(fd, buffer.data(), buffer.size())) != 0) {
-      if (got < 0 && errno == EINTR) continue;
+    if (fstat(fd, &status) != 0) return false;
+    // Less than was asked for, where the size says so too, is the end: no further read has to say
+    // it.
+    ssize_t got = 1;
+    for (off_t at = 0; got > 0; at += got) {
+      do {
+        got = pread(fd, buffer.data(), buffer.size(), at);
+      } while (got < 0 && errno == EINTR);
       if (got < 0) return false;
       sink(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
+      if (got < static_cast<ssize_t>(buffer.size()) && at + got >= status.st_size) break;
     }
     struct stat after = {};
     if (fstat(fd, &after) != 0) return false;
@@ -310,7 +335,9 @@ void read_entry(const TreeRequest& request, int directory, Seen& seen, Sha256& h
   seen.entry.content = hash.finish();
   seen.entry.mode = seen.status.st_mode & 07777;
   seen.entry.size = static_cast<std::uint64_t>(seen.status.st_size);
-  seen.entry.xattrs = xattrs_of(fd.get());
+  auto found = xattrs_of(fd.get());
+  if (!found) cannot_read(request.root, path);
+  seen.entry.xattrs = std::move(*found);
 }
 
 // Reads all files, a run of one directory's files at a time, by several threads. The first error is
@@ -358,6 +385,9 @@ class Reader {
       for (std::size_t run = next_++; run < runs_.size() && !stop_; run = next_++) {
         stop_if_interrupted();
         const Fd directory = open_directory(root_, directory_of(seen_[runs_[run].front()]));
+        if (!directory && !is_gone(errno)) {
+          cannot_read(request_.root, std::string(directory_of(seen_[runs_[run].front()])));
+        }
         for (const std::size_t i : runs_[run]) {
           if (directory) {
             read_entry(request_, directory.get(), seen_[i], hash);

@@ -61,6 +61,56 @@ class PlainProgress : public Progress {
   bool summary_;
 };
 
+// The bytes of the first character; 0: that is no UTF-8.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
+  };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+  // The second byte's range is narrower behind these: overlong forms, surrogates, the end of
+  // Unicode.
+  const unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+  const unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+  if (length == 0 || first > 0xf4 || byte(1) < low || byte(1) > high) return 0;
+  for (std::size_t i = 2; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  return length;
+}
+
+// Is the first character, valid UTF-8, a control character? (U+0080 to U+009F: terminals know the
+// escape sequences' short forms among them.)
+bool is_control(std::string_view text) {
+  const auto byte = static_cast<unsigned char>(text[0]);
+  return byte < 0x20 || byte == 0x7f ||
+         (byte == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0);
+}
+
+// The bytes of the escape sequence at the beginning.
+std::size_t escape_length(std::string_view text) {
+  const auto skip = [&](std::size_t at, char low, char high) {
+    while (at < text.size() && text[at] >= low && text[at] <= high) ++at;
+    return at;
+  };
+  const char kind = text.size() > 1 ? text[1] : '\0';
+  std::size_t end = 0;
+  if (kind == '[') {
+    end = skip(skip(2, '0', '?'), ' ', '/');
+  } else if (kind != '\0' && std::string_view("]PX^_").find(kind) != std::string_view::npos) {
+    // A string, up to a bell or ESC \. One without an end is shown: it may be the whole line.
+    const std::size_t bell = text.find('\a');
+    const std::size_t terminator = text.find("\x1b\\", 1);
+    if (bell == std::string_view::npos && terminator == std::string_view::npos) return 2;
+    return bell < terminator ? bell + 1 : terminator + 2;
+  } else {
+    end = skip(1, ' ', '/');
+  }
+  const bool has_final = end < text.size() && text[end] >= '0' && text[end] <= '~';
+  return has_final ? end + 1 : end;
+}
+
 }  // namespace
 
 std::unique_ptr<Progress> make_plain_progress(std::FILE* out, std::FILE* err, bool quiet,
@@ -98,17 +148,20 @@ std::string describe(const RunSummary& summary) {
 
 std::string without_controls(std::string_view line) {
   std::string text;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(line[i]);
-    if (byte == 0x1b && i + 1 < line.size() && line[i + 1] == '[') {
-      // A control sequence: up to its final byte.
-      i += 2;
-      while (i < line.size() && (line[i] < 0x40 || line[i] > 0x7e)) ++i;
+  while (!line.empty()) {
+    const auto byte = static_cast<unsigned char>(line[0]);
+    std::size_t length = utf8_length(line);
+    if (byte == 0x1b) {
+      length = escape_length(line);
     } else if (byte == '\t') {
       text += ' ';
-    } else if (byte >= 0x20 && byte != 0x7f) {
-      text += line[i];
+    } else if (length == 0) {
+      text += "\uFFFD";
+      length = 1;
+    } else if (!is_control(line)) {
+      text += line.substr(0, length);
     }
+    line.remove_prefix(length);
   }
   return text;
 }

@@ -85,7 +85,8 @@ std::unique_ptr<Progress> make_json_progress(std::FILE* out);
 /// "0.3 s", "12.0 s", "3 min 20 s".
 std::string describe(std::chrono::milliseconds duration);
 
-/// "\x1b[…m" and other control characters made harmless, for a line that goes to a terminal.
+/// A line for a terminal: without escape sequences and control characters, whatever bytes it has;
+/// what is no UTF-8 becomes U+FFFD.
 std::string without_controls(std::string_view line);
 
 /// "2 built, 1 failed, 3 up to date".

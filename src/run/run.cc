@@ -135,6 +135,7 @@ class Run {
     result(index).reasons = verdict.reasons;
     if (!verdict.build()) {
       result(index).image_id = store_->find(image.name)->image_id;
+      if (!options_.dry_run) store_->take_over(image.name, project_.config_path);
       schedule_.move(index, ImageState::UpToDate);
       return;
     }
@@ -163,6 +164,7 @@ class Run {
     request.entries = &files.snapshot.entries;
     request.dockerfile = files.dockerfile;
     request.ignore = files.ignore;
+    request.ignore_has_exceptions = files.request.rules.has_exceptions();
     request.target = image.target;
     request.args = image.args;
     request.labels = image.labels;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Bad input: one clear message, the right exit status, nothing lost. On Buildah, where an engine is needed at all.
+# shellcheck disable=SC2154 # what `run` sets
 
 load common
 
@@ -56,6 +57,14 @@ see: imagewright build --help"
   expect 2 status good.yml --exitcode
   has "$stderr" "did you mean '--exit-code'?"
   [ ! -e .builder.state.db ]
+}
+
+@test "bad input: options alone are refused" {
+  expect 2 -v
+  equal "$stderr" "imagewright: a command or a configuration file is missing
+see: imagewright --help"
+  expect 2 --verison
+  has "$stderr" "did you mean '--version'?"
 }
 
 @test "bad input: an option of another command is refused" {
@@ -305,6 +314,24 @@ END
   run --separate-stderr as_nobody sh look
   equal "$status$stderr" 0
   lacks "$output" "closed" "file.txt"
+}
+
+@test "bad input: a directory that cannot be listed is an error, never an empty directory" {
+  mkdir -p test/a/b/c
+  touch test/a/b/c/file
+  expect 0 context test/tmp good.yml
+  local whole=$output limit
+  for limit in {6..12}; do # files that may be open at a time: it fails somewhere else at each
+    # shellcheck disable=SC2016
+    run --separate-stderr sh -c 'ulimit -n "$0" && exec "$1" context test/tmp good.yml' "$limit" "$IMAGEWRIGHT"
+    if [ "$status" -eq 0 ]; then
+      equal "$output" "$whole"
+    else
+      equal "$output" ""
+      [ -n "$stderr" ]
+    fi
+  done
+  equal "$status" 0
 }
 
 @test "bad input: an ignore file or a Dockerfile that cannot be read is named" {

@@ -8,7 +8,7 @@
 #   field JSON FILTER      a value out of JSON text, by jq
 #
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # status, built and the like are for the tests
+# shellcheck disable=SC2034,SC2154 # status, built and the like are for the tests
 
 bats_require_minimum_version 1.5.0
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The original's story: one file in its form, its options, its log, its state; where we depart from it; and the
 # options and commands that have no counterpart there. On Buildah.
+# shellcheck disable=SC2154 # what `run` sets
 
 load common
 
@@ -109,7 +110,7 @@ original_state() {
 @test "first: the engine's lines come while it works" {
   gate test/tmp
   mkfifo talk
-  exec 6<>talk
+  exec 6<>./talk
   in_background out talk dingen.yml -v
   local run=$!
   await 6 "Build? True"
@@ -121,6 +122,7 @@ original_state() {
 
 @test "first: at -v there is no live view, not even where one is wished for" {
   expect 0 dingen.yml -v --progress tty --color always
+  has "$stderr" "STEP 1/2: FROM scratch"
   lacks "$stderr$output" $'\e' $'\r'
 }
 
@@ -320,6 +322,7 @@ story_in() {
 @test "first: a name that moves to another configuration as it is, is not built again" {
   configuration one.yml test/tmp test test/moves test
   expect 0 one.yml
+  has "$output" "built test/moves in "
   configuration two.yml test/moves test
   expect_nothing two.yml
   configuration one.yml test/tmp test
@@ -464,7 +467,7 @@ story_in() {
 @test "first: a second run waits for the first, says for what, and builds nothing anew" {
   gate test/tmp
   mkfifo talk
-  exec 6<>talk
+  exec 6<>./talk
   in_background first /dev/null dingen.yml
   local first=$! second
   await_gate
@@ -578,8 +581,7 @@ test/missing unknown"
   in_background first /dev/null dingen.yml
   local first=$!
   await_gate
-  IMAGEWRIGHT="timeout 30 $IMAGEWRIGHT"
-  iw() { $IMAGEWRIGHT "$@"; }
+  iw() { timeout 30 "$IMAGEWRIGHT" "$@"; }
   expect 0 status dingen.yml
   equal "$output" "test/tmp  stale       never built"
   expect 0 context test/tmp dingen.yml

@@ -27,7 +27,8 @@ talking_image() {
   one_image test
 }
 
-# on_terminal COLUMNS ARGUMENTS...: the real binary on a pseudo-terminal; raw has what came. Typed with type_in.
+# on_terminal COLUMNS ARGUMENTS...: the real binary on a pseudo-terminal; raw has what came. What is written to
+# descriptor 9 is typed.
 on_terminal() {
   local columns=$1
   shift
@@ -37,36 +38,32 @@ on_terminal() {
   exec 9>keys
 }
 
-type_in() { printf "$1" >&9; }
-
 screen() { python3 "$BATS_TEST_DIRNAME/screen.py" "$1" "$2" <raw; }
 
-# The whole story on a terminal of that many columns: sets frames and lines.
+# The whole story on a terminal of that many columns: sets frames and left.
 watched() {
   talking_image "$(printf 'word%.0s ' {1..60})"
   on_terminal "$@"
   until_true 30 holds
-  until_true 10 grep -q "$image.*word" raw
+  until_true 10 grep -q "$image [0-9]* s word" raw
   let_go
   end_of_build
-  exec 9>&-
   [ "$status" -eq 0 ]
   frames=$(screen "$1" frames)
-  lines=$(screen "$1" lines)
+  left=$(screen "$1" lines)
 }
 
 widest() { cut -d' ' -f1 <<<"$frames" | sort -n | tail -n 1; }
 
 # One line that stays, and one that counts, and the cursor at a new line's beginning.
 only_the_end_is_left() {
-  [[ "$lines" =~ ^"built $image in "[0-9.]+" s (never built)"$'\n'"1 built in "[0-9.]+" s"$'\n'"<cursor at 0>"$ ]]
+  [[ "$left" =~ ^"built $image in "[0-9.]+" s (never built)"$'\n'"1 built in "[0-9.]+" s"$'\n'"<cursor at 0>"$ ]]
 }
 
 @test "terminal: the running image is shown with a spinner and its last output line, and gone in the end" {
   watched 200
-  local shown
-  shown=$(grep -E "^[0-9]+ [⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] \[1/1\] $image [0-9]+ s word word" <<<"$frames")
-  [ "$(cut -d' ' -f2 <<<"$shown" | sort -u | wc -l)" -gt 1 ] || [ "$(wc -l <<<"$shown")" -eq 1 ] # it turns
+  grep -qE "^[0-9]+ [⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏] \[1/1\] $image [0-9]+ s word word" <<<"$frames"
+  [ "$(cut -d' ' -f2 <<<"$frames" | sort -u | wc -l)" -gt 1 ] # it turns
   [ "$(widest)" -le 200 ]
   [ "$(widest)" -gt 150 ] # and uses what room there is
   only_the_end_is_left
@@ -84,32 +81,33 @@ only_the_end_is_left() {
   talking_image "$(printf '世界%.0s' {1..30})ümlaut"
   on_terminal 40
   until_true 30 holds
-  until_true 10 grep -q "世界" raw
+  until_true 10 grep -q "$image [0-9]* s 世界" raw
   let_go
   end_of_build
   [ "$status" -eq 0 ]
-  lines=$(screen 40 lines)
+  left=$(screen 40 lines)
   only_the_end_is_left
 }
 
-@test "terminal: colours, and none with NO_COLOR or --color never" {
-  local color=$escape'\[[0-9;]*m'
+@test "terminal: colours" {
   watched 80
-  grep -q "$color" raw
-  NO_COLOR=1 on_terminal 80 --force
-  until_true 30 holds
-  until_true 10 grep -q "$image.*word" raw
-  let_go
-  end_of_build
-  [ "$(grep -c "$color" raw)" -eq 0 ]
+  grep -q "$escape\[[0-9;]*m" raw
+}
+
+colourless() {
+  [ "$(grep -c "$escape\[[0-9;]*m" raw)" -eq 0 ]
   grep -q "$escape\[K" raw # but the live view
-  on_terminal 80 --force --color never
-  until_true 30 holds
-  until_true 10 grep -q "$image.*word" raw
-  let_go
-  end_of_build
-  [ "$(grep -c "$color" raw)" -eq 0 ]
-  grep -q "$escape\[K" raw
+}
+
+@test "terminal: no colours with NO_COLOR" {
+  export NO_COLOR=1
+  watched 80
+  colourless
+}
+
+@test "terminal: no colours with --color never" {
+  watched 80 --color never
+  colourless
 }
 
 # no_escapes ARGUMENTS...: a build that works and one that fails and talks in colours, told without escape codes.
@@ -131,7 +129,6 @@ no_escapes() {
 @test "terminal: a dumb one gets no escape codes" { TERM=dumb no_escapes; }
 
 @test "pipe: no escape codes at all" {
-  talking_image '\033[31mred\033[0m' 'exit 3'
   local how
   for how in "" -v -vv "--color always"; do
     hold=
@@ -161,12 +158,12 @@ tamed() {
   talking_image "$wild" 'exit 3'
   on_terminal 100
   until_true 30 holds
-  until_true 10 grep -qa "A.*B.*C.*D.*E.*F.*G" raw
+  until_true 10 grep -qaE "$image [0-9]+ s AB.*C.*D.*E.*F.*G" raw
   let_go
   end_of_build
   [ "$status" -eq 1 ]
   tamed
-  grep -qF '  | A' shown
+  grep -q '^  | AB' shown
   # The log has it as it came.
   grep -qaF "$escape]0;title" "$(sed -n 's/^  the whole log: //p' shown)"
 }
@@ -189,11 +186,18 @@ tamed() {
   end_of_build
   [ "$status" -eq 1 ]
   screen 100 lines >shown
-  grep -q "failed $image: .*A.*B.*C" shown
+  grep -q "failed $image: .*AB.*C" shown
   run --separate-stderr iw build
   [[ "$stderr" != *"$escape"* ]]
+}
+
+@test "terminal: status does not show them either" {
+  directory_image test
+  mkfifo "test/A${escape}[2JC"
+  one_image test
   run --separate-stderr iw status
-  [[ "$output" == *"unknown"*A*B*C* ]]
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"unknown"*A*C* ]]
   [[ "$output" != *"$escape"* ]]
 }
 
@@ -201,12 +205,12 @@ tamed() {
   talking_image "last words"
   on_terminal 80
   until_true 30 holds
-  until_true 10 grep -q "last words" raw
-  type_in '\x03'
+  until_true 10 grep -q "$image [0-9]* s last words" raw
+  printf '\x03' >&9
   end_of_build 10
   [ "$status" -eq 130 ]
   holds_no_more
   [ "$(screen 80 lines | grep -c '[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]')" -eq 0 ]
-  lines=$(screen 80 lines)
-  [[ "$lines" =~ ^"imagewright: interrupted; finished builds are kept"$'\n'"1 skipped in "[0-9.]+" s"$'\n'"<cursor at 0>"$ ]]
+  left=$(screen 80 lines)
+  [[ "$left" =~ ^"imagewright: interrupted; finished builds are kept"$'\n'"1 skipped in "[0-9.]+" s"$'\n'"<cursor at 0>"$ ]]
 }

@@ -99,9 +99,9 @@ TEST(Staging, NamesAreOfTheContentAndTheImageIdMustBeOne) {
   request.context_name = "c0ffee";
   request.entries = &entries;
   request.dockerfile = "FROM scratch\n";
-  const Staging one(cache.path(), request);
+  const Staging one(cache.path(), request, Staging::Context::Directory);
   request.dockerfile = "FROM other\n";
-  const Staging other(cache.path(), request);
+  const Staging other(cache.path(), request, Staging::Context::Directory);
   EXPECT_NE(one.dockerfile().filename(), other.dockerfile().filename());
   EXPECT_EQ(one.ignore_file(), one.dockerfile().string() + ".dockerignore");
   const std::filesystem::path link = one.named_context();
@@ -118,11 +118,12 @@ TEST(Staging, ArgumentsAreSpelledForAllEngines) {
   const TempDirectory cache;
   BuildRequest request;
   request.tag = "a/b:1";
+  request.context = "/context";
   request.context_name = "c";
   request.target = "t";
   request.args = {{"K", "v w"}};
   request.labels = {{"l", "m"}};
-  const Staging staging(cache.path(), request);
+  const Staging staging(cache.path(), request, Staging::Context::Directory);
   std::vector<std::string> argv;
   add_common_arguments(argv, request, staging);
   EXPECT_THAT(argv, ElementsAre("-f", staging.dockerfile().string(), "-t", "a/b:1", "--iidfile",

@@ -1,0 +1,28 @@
+// What was found out about an engine's program, remembered between runs in the cache directory.
+// Knows nothing of what is remembered.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace imagewright {
+
+/// Answers that hold as long as these programs are what they are.
+class EngineMemory {
+ public:
+  /// `question` tells kinds of answers apart. An answer is forgotten when one of the `files`
+  /// appears, goes or changes (size, mtime), and is another one for another user.
+  EngineMemory(const std::filesystem::path& cache, const std::string& question,
+               const std::vector<std::string>& files);
+
+  std::optional<std::string> recall() const;
+  /// `answer` is one line. A cache that cannot be written costs time, nothing else.
+  void remember(const std::string& answer) const;
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace imagewright
