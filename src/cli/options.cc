@@ -42,6 +42,8 @@ class CommandLine {
              "imagewright") {
     app_.set_version_flag("--version", "imagewright " IMAGEWRIGHT_VERSION);
     app_.require_subcommand(1);
+    app_.get_formatter()->label("SUBCOMMAND", "COMMAND");
+    app_.get_formatter()->label("Subcommands", "Commands");
     app_.footer(
         "`imagewright FILE` is `imagewright build FILE` with relative paths in the working "
         "directory.\n"
@@ -100,7 +102,8 @@ class CommandLine {
     add_selection(sub);
     sub->add_option("-j,--jobs", options_.jobs,
                     "how many builds at once (accepted; so far one at a time)")
-        ->check(CLI::Range(1, 1024));
+        ->check(CLI::Range(1, 1024))
+        ->option_text("N");
     sub->add_flag("-n,--dry-run", options_.run.dry_run,
                   "show what would be built; build and write nothing");
     sub->add_flag("--force", options_.run.force, "build whatever the verdict");
@@ -198,7 +201,7 @@ class CommandLine {
 
   std::string help() const {
     const auto chosen = app_.get_subcommands();
-    return chosen.empty() ? app_.help() : chosen.front()->help();
+    return chosen.empty() ? app_.help() : chosen.front()->help("imagewright");
   }
 
   std::string explain(const CLI::ParseError& error) const {

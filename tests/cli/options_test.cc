@@ -94,6 +94,8 @@ TEST(Options, MistakesEndWithStatusTwoAndOneHint) {
 TEST(Options, HelpAndVersionAreForStandardOutput) {
   EXPECT_EQ(early_end({"--help"}).status, 0);
   EXPECT_THAT(early_end({"status", "--help"}).text, HasSubstr("--exit-code"));
+  EXPECT_THAT(early_end({"status", "--help"}).text,
+              HasSubstr("Usage: imagewright status [OPTIONS] [CONFIG]"));
   EXPECT_THAT(early_end({"--version"}).text, HasSubstr("imagewright 0."));
 }
 

@@ -1,12 +1,16 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 
 #include "io/docker_engine.h"
 #include "io/docker_socket.h"
+#include "io/engine_memory.h"
 #include "io/error.h"
 #include "io/staging.h"
+#include "io/tree.h"
 #include "temp_directory.h"
 
 namespace imagewright {
@@ -112,6 +116,60 @@ TEST(Staging, NamesAreOfTheContentAndTheImageIdMustBeOne) {
   EXPECT_EQ(one.image_id(), "sha256:" + std::string(64, 'a'));
   write_file(one.image_id_file(), "sha256:" + std::string(63, 'a') + "g");
   EXPECT_EQ(one.image_id(), "");
+}
+
+TEST(Staging, ACopyHoldsExactlyWhatCountsAsItWas) {
+  const TempDirectory cache;
+  const TempDirectory context;
+  context.write("d/file", "bytes", 0640);
+  context.write("d/ignored", "x");
+  context.write(".dockerignore", "d/ignored");
+  std::filesystem::create_symlink("file", context / "d/link");
+  chmod((context / "d").c_str(), 0555);
+  const timespec old[2] = {{1000, 0}, {1000, 0}};
+  utimensat(AT_FDCWD, (context / "d/file").c_str(), old, 0);
+  TreeRequest tree;
+  tree.root = context.path();
+  tree.rules = std::move(*IgnoreRules::parse("d/ignored"));
+  const auto entries = read_tree(tree).entries;
+  BuildRequest request;
+  request.context = context.path();
+  request.context_name = "c";
+  request.entries = &entries;
+  request.ignore = "d/ignored\n";
+  const Staging staging(cache.path(), request, Staging::Context::Copy);
+  TreeRequest copy;
+  copy.root = staging.context();
+  const auto copied = read_tree(copy).entries;
+  EXPECT_EQ(context_digest(copied), context_digest(entries));
+  struct stat status = {};
+  ASSERT_EQ(stat((staging.context() / "d/file").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mtim.tv_sec, 1000);
+  EXPECT_EQ(read_file(staging.ignore_file()).find("ignored"), std::string::npos)
+      << "the rules would apply twice";
+  const Staging classic(cache.path(), request, Staging::Context::ClassicCopy);
+  EXPECT_FALSE(std::filesystem::exists(classic.context() / ".dockerignore"));
+  EXPECT_TRUE(std::filesystem::exists(staging.context() / ".dockerignore"));
+  chmod((context / "d").c_str(), 0755);
+}
+
+TEST(EngineMemory, AnAnswerHoldsAsLongAsTheProgramsAreWhatTheyAre) {
+  const TempDirectory directory;
+  directory.write("program", "1");
+  const std::vector<std::string> files = {(directory / "program").string(),
+                                          (directory / "plugin").string()};
+  const auto memory = [&](const std::string& question) {
+    return EngineMemory(directory / "cache", question, files);
+  };
+  EXPECT_EQ(memory("a").recall(), std::nullopt);
+  memory("a").remember("answer");
+  EXPECT_EQ(memory("a").recall(), "answer");
+  EXPECT_EQ(memory("b").recall(), std::nullopt);
+  directory.write("plugin", "new");
+  EXPECT_EQ(memory("a").recall(), std::nullopt) << "a plugin has appeared";
+  memory("a").remember("other");
+  directory.write("program", "12");
+  EXPECT_EQ(memory("a").recall(), std::nullopt) << "the program has changed";
 }
 
 TEST(Staging, ArgumentsAreSpelledForAllEngines) {
