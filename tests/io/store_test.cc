@@ -254,6 +254,16 @@ TEST_F(StoreTest, RetiresOnlyItsOwnRowsAndAdoptsTheOthers) {
   EXPECT_THAT(store.retire("/c.yml", {"kept", "free, kept"}), IsEmpty());
 }
 
+// Without it the old file's next run drops the row, and the new file builds the image once more.
+TEST_F(StoreTest, ARowThatWasTakenOverIsNotRetiredByItsFormerOwner) {
+  Store store = Store::in_memory();
+  store.record_success(image("moved", "/old.yml"), attempt("moved"));
+  store.take_over("moved", "/new.yml");
+  store.take_over("unknown", "/new.yml");
+  EXPECT_THAT(store.retire("/old.yml", {}), IsEmpty());
+  EXPECT_EQ(store.find("moved"), image("moved", "/new.yml"));
+}
+
 TEST_F(StoreTest, ClearForgetsRowsOnly) {
   Store store = Store::in_memory();
   store.record_success(image("a"), attempt("a"));
