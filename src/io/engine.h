@@ -55,7 +55,8 @@ class Engine {
 
   /// "docker", "buildah".
   virtual std::string name() const = 0;
-  /// The ids (`sha256:…`) of all images that the engine has. One question. Throws Error(Missing).
+  /// The ids (`sha256:…`) of all images that the engine has. One question. May be called from
+  /// another thread until the first `prepare`. Throws Error(Missing).
   virtual std::set<std::string> image_ids() = 0;
   /// Makes ready for building: finds out, once, how this engine's program must be called. Throws
   /// Error(Missing).

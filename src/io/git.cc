@@ -221,12 +221,23 @@ struct Git::Remotes {
 Git::Git(fs::path cache) : cache_(std::move(cache)), remotes_(std::make_unique<Remotes>()) {}
 Git::~Git() = default;
 
+void Git::ask_ahead() {
+  settle();
+  asking_ = std::async(std::launch::async, [this] { remotes_->ask(); });
+}
+
+void Git::settle() {
+  if (asking_.valid()) asking_.get();
+}
+
 void Git::want(const GitSource& source) {
+  settle();
   git_remote(source);  // for its checks
   if (given_commit(source).empty()) remotes_->want(source);
 }
 
 ResolvedRef Git::resolve(const GitSource& source) {
+  settle();
   const GitRemote remote = git_remote(source);
   ResolvedRef found;
   found.commit = given_commit(source);
@@ -245,6 +256,7 @@ ResolvedRef Git::resolve(const GitSource& source) {
 }
 
 std::string Git::tree(const GitSource& source, const ResolvedRef& at) {
+  settle();
   GitMirror mirror(remotes_->program, cache_, git_remote(source));
   const std::vector<std::string> way = way_to(source);
   if (!is_full_git_id(at.commit)) {

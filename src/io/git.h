@@ -8,6 +8,7 @@
 #pragma once
 
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -32,6 +33,10 @@ class Git {
 
   /// Says that `source` will be resolved, so that one question per repository covers all its refs.
   void want(const GitSource& source);
+
+  /// Begins to ask all wanted repositories, in the background: whatever is called next waits for
+  /// the answers first.
+  void ask_ahead();
 
   /// What the source's ref means now. The first call asks all wanted repositories (up to 8 at
   /// once), once; what is wanted later is asked then, and what was answered stays for the run. One
@@ -61,8 +66,11 @@ class Git {
 
  private:
   struct Remotes;
+  void settle();
+
   std::filesystem::path cache_;
   std::unique_ptr<Remotes> remotes_;
+  std::future<void> asking_;  // waits, when destroyed, for what uses remotes_
 };
 
 }  // namespace imagewright

@@ -1,6 +1,16 @@
 #include "run/judge.h"
 
+#include <algorithm>
+
 namespace imagewright {
+
+Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force)
+    : store_(store), engine_(engine), force_(force) {
+  const bool any = std::any_of(images.begin(), images.end(), [&](const ImageConfig& image) {
+    return store_.find(image.name).has_value();
+  });
+  if (any) image_ids_ = std::async(std::launch::async, [this] { return engine_.image_ids(); });
+}
 
 Verdict Judge::decide(const std::string& image, const Manifest& now) {
   std::optional<LastSuccess> last;
@@ -20,8 +30,7 @@ Verdict Judge::decide(const std::string& image, const Manifest& now) {
 }
 
 bool Judge::engine_has(const std::string& image_id) {
-  if (!image_ids_) image_ids_ = engine_.image_ids();
-  return image_ids_->count(image_id) != 0;
+  return image_ids_.get().count(image_id) != 0;
 }
 
 }  // namespace imagewright

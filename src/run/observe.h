@@ -44,14 +44,15 @@ class Observer {
   Observer(const std::vector<ImageConfig>& images, std::filesystem::path base,
            const std::filesystem::path& cache);
 
+  /// Begins to ask the repositories, in the background.
+  void ask_ahead() { git_.ask_ahead(); }
+
   /// Throws Error(Source) that names what is wrong with the image's source.
   Observation observe(const ImageConfig& image);
 
   /// The files behind an observation; checks a git tree out if that was not needed yet. Throws as
   /// above.
   const ContextFiles& files(const ImageConfig& image, Observation& observation);
-
-  int git_questions() const { return git_.questions(); }
 
  private:
   Observation observe_directory(const ImageConfig& image, const DirectorySource& source);

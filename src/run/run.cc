@@ -59,7 +59,8 @@ class Run {
                                images_.size(), images_.size() == 1 ? "" : "s"));
     if (!open_state()) return finish();
     progress_.run_started(project_.config_path, images_.size());
-    judge_.emplace(*store_, *engine_, options_.force);
+    observer_.ask_ahead();
+    judge_.emplace(*store_, *engine_, images_, options_.force);
     while (interrupted() == 0) {
       const auto next = schedule_.next();
       if (!next) break;

@@ -41,7 +41,8 @@ std::vector<ImageStatus> image_status(const Project& project, const RunOptions& 
                                   project.places.cache);
   Store store = Store::open_read_only(project.state_directory);
   Observer observer(images, project.base, project.places.cache);
-  Judge judge(store, *engine, options.force);
+  observer.ask_ahead();
+  Judge judge(store, *engine, images, options.force);
 
   std::vector<ImageStatus> all;
   for (const ImageConfig& image : images) {
