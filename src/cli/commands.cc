@@ -139,7 +139,7 @@ std::string entry_line(const Entry& entry) {
 int context(const Options& options) {
   const Project project = load_project(options);
   const ImageConfig& image = find_image(project, options.image);
-  Observer observer({image}, project.base, project.places.cache);
+  Observer observer({image}, project.base, project.places);
   Observation observation = observer.observe(image);
   const ContextFiles& files = observer.files(image, observation);
   for (const std::string& warning : files.request.rules.warnings()) {

@@ -48,7 +48,9 @@ int run(const std::vector<std::string>& arguments) {
   try {
     return imagewright::run_command_line(std::get<imagewright::Options>(parsed));
   } catch (const imagewright::Error& error) {
-    if (imagewright::interrupted() != 0) return 128 + imagewright::interrupted();
+    if (imagewright::interrupted() != 0 && error.kind() == imagewright::Error::Kind::Source) {
+      return 128 + imagewright::interrupted();
+    }
     // One line, whatever a file may be called.
     fmt::print(stderr, "imagewright: {}\n", imagewright::without_controls(error.what()));
     return status_of(error.kind());

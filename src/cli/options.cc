@@ -35,6 +35,23 @@ std::size_t first_word(const std::vector<std::string>& arguments) {
   return arguments.size();
 }
 
+// A choice among words, with a message that a reader of the help understands.
+CLI::Validator one_of(const std::vector<std::string>& words) {
+  return CLI::Validator(
+      [words](const std::string& value) {
+        if (among(words, value)) return std::string();
+        std::string all;
+        for (const std::string& word : words) all += (all.empty() ? "" : ", ") + word;
+        return "'" + value + "' is none of " + all + did_you_mean(value, words);
+      },
+      "", "one of");
+}
+
+template <typename Value>
+auto chosen_into(Value& value, const std::map<std::string, Value>& values) {
+  return [&value, values](const std::string& word) { value = values.at(word); };
+}
+
 class CommandLine {
  public:
   CommandLine()
@@ -59,6 +76,7 @@ class CommandLine {
     const std::size_t word = first_word(arguments);
     if (word < arguments.size()) {
       const std::string name = arguments[word];
+      if (name == "help" || name == "version") return parse({"--" + name});
       if (among(kLater, name)) {
         return EarlyEnd{
             2, "imagewright: '" + name + "' is not available in this version of imagewright\n"};
@@ -113,11 +131,13 @@ class CommandLine {
         "give up if another run holds the state, instead of waiting");
     add_engine(sub);
     add_json(sub, "one JSON event a line");
-    sub->add_option("--progress", options_.progress, "how to show it: auto, tty or plain")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, ProgressStyle>{{"auto", ProgressStyle::Auto},
-                                                 {"tty", ProgressStyle::Tty},
-                                                 {"plain", ProgressStyle::Plain}}))
+    sub->add_option_function<std::string>(
+           "--progress",
+           chosen_into<ProgressStyle>(options_.progress, {{"auto", ProgressStyle::Auto},
+                                                          {"tty", ProgressStyle::Tty},
+                                                          {"plain", ProgressStyle::Plain}}),
+           "how to show it: auto, tty or plain")
+        ->check(one_of({"auto", "tty", "plain"}))
         ->option_text("STYLE");
     add_talk(sub);
   }
@@ -182,7 +202,7 @@ class CommandLine {
   void add_engine(CLI::App* sub) {
     sub->add_option("--engine", options_.run.engine,
                     "docker or buildah (default: the configuration's, else by itself)")
-        ->check(CLI::IsMember({"docker", "buildah", "podman"}))
+        ->check(one_of({"docker", "buildah", "podman"}))
         ->option_text("NAME");
   }
   void add_json(CLI::App* sub, const std::string& what) {
@@ -191,11 +211,13 @@ class CommandLine {
   void add_talk(CLI::App* sub) {
     sub->add_flag("-v,--verbose", options_.verbose, "tell each step; twice: digests and ids, too");
     sub->add_flag("-q,--quiet", options_.quiet, "tell only what failed");
-    sub->add_option("--color", options_.color, "auto, always or never")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, ColorStyle>{{"auto", ColorStyle::Auto},
-                                              {"always", ColorStyle::Always},
-                                              {"never", ColorStyle::Never}}))
+    sub->add_option_function<std::string>(
+           "--color",
+           chosen_into<ColorStyle>(options_.color, {{"auto", ColorStyle::Auto},
+                                                    {"always", ColorStyle::Always},
+                                                    {"never", ColorStyle::Never}}),
+           "auto, always or never")
+        ->check(one_of({"auto", "always", "never"}))
         ->option_text("WHEN");
   }
 
@@ -210,8 +232,14 @@ class CommandLine {
     const std::string more = "\nsee: imagewright " + command + "--help";
     if (chosen.empty()) {
       const auto words = app_.remaining();
+      if (words.size() == 1 && words.front() == "-V")
+        return "there is no option '-V'; did you mean '--version'?" + more;
       return "a command or a configuration file is missing" +
              did_you_mean(words.empty() ? "" : words.front(), {"--version", "--help"}) + more;
+    }
+    if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+      const std::string what = error.what();
+      return "the option " + what.substr(0, what.find(':')) + " needs a value" + more;
     }
     if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr) return error.what() + more;
     std::vector<std::string> known;

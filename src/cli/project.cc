@@ -24,7 +24,11 @@ namespace fs = std::filesystem;
 
 [[noreturn]] void cannot_read(const Options& options, int error) {
   std::string message = with_errno("cannot read the configuration '" + options.config + "'", error);
-  if (error == ENOENT && options.original_form) {
+  std::error_code ignored;
+  if (error == ENOENT && fs::is_regular_file(options.image, ignored)) {
+    message +=
+        "; '" + options.image + "' was taken for the image: the configuration comes behind it";
+  } else if (error == ENOENT && options.original_form) {
     message += did_you_mean(options.config, {"build", "status", "context", "config", "log"});
   } else if (error == ENOENT && options.config == Options().config) {
     message += "; name another one behind the command";
@@ -83,6 +87,12 @@ const ImageConfig& find_image(const Project& project, const std::string& name) {
   for (const ImageConfig& image : project.config.images) {
     if (image.name == name) return image;
     names.push_back(image.name);
+  }
+  // Any spelling of the same reference, then the name without its tag.
+  const auto wanted = parse_reference(name);
+  for (const ImageConfig& image : project.config.images) {
+    const auto reference = parse_reference(image.name);
+    if (wanted && reference && normalized(*reference) == normalized(*wanted)) return image;
   }
   for (const ImageConfig& image : project.config.images) {
     const auto reference = parse_reference(image.name);

@@ -1,6 +1,7 @@
 // A build context as values: what an engine gets to see of a directory, entry by entry, and the
-// digest over it. Knows nothing of disks, ignore rules or git. Rules: semantics "The context":
-// path, type, mode, size, link target, device numbers, xattrs, content; no times, no owner.
+// digest over it. Knows nothing of disks, ignore rules or git. What counts, as in BuildKit's
+// cache/contenthash: path, type, mode, size, link target, device numbers, xattrs, content; no
+// times, no owner.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,7 @@
 // `.dockerignore`: which paths of a context are left out. Knows nothing of directories on disk: it
 // is told paths and answers. Rules: moby/patternmatcher, its top-down form
-// (MatchesUsingParentResults), and its ignorefile reader (conformance/ignore-match.json,
-// ignore-glob.json; semantics "The context"). Each directory's result per pattern feeds its
-// children.
+// (MatchesUsingParentResults), and its ignorefile reader. Each directory's result per pattern feeds
+// its children.
 #pragma once
 
 #include <memory>
@@ -61,10 +60,9 @@ class IgnoreRules {
   std::shared_ptr<const Rules> rules_;
 };
 
-/// Does one pattern alone ignore one path, itself or by a directory above it
-/// (conformance/ignore-glob.json)? An error is a malformed pattern: what Go's filepath.Match
-/// refuses, as far as moby's matcher asks it, and what its regular expression cannot hold. An
-/// odd pattern ignores nothing.
+/// Does one pattern alone ignore one path, itself or by a directory above it? An error is a
+/// malformed pattern: what Go's filepath.Match refuses, as far as moby's matcher asks it, and what
+/// its regular expression cannot hold. An odd pattern ignores nothing.
 tl::expected<bool, ParseError> glob_match(std::string_view pattern, std::string_view path);
 
 }  // namespace imagewright

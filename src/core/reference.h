@@ -1,5 +1,5 @@
 // Image references: `[domain/]path[:tag][@digest]`. Pure text.
-// Rules: distribution/reference (conformance/image-references.json).
+// Rules: distribution/reference.
 #pragma once
 
 #include <string>

@@ -1,6 +1,6 @@
 // What `from` means: a directory, or a git repository with ref and subdirectory. Pure text: nothing
 // is looked up here, neither on the disk nor on the network. Rules: BuildKit's git context URLs
-// (conformance/git-refs.json) and the original's (`git://…` and `github.com/…` are git).
+// and the original's (`git://…` and `github.com/…` are git).
 // `github.com/…` is https here.
 #pragma once
 
@@ -42,8 +42,8 @@ using Source = std::variant<DirectorySource, GitSource>;
 tl::expected<Source, ParseError> parse_source(std::string_view from);
 
 /// Reads the `git:` of the map form: a URL as above but without `#…` or `?…` and without the need
-/// for
-/// `.git` at its end, or a path (absolute, or relative to the configuration), which sets `local`.
+/// for `.git` at its end, or a path (absolute, or relative to the configuration), which sets
+/// `local`.
 tl::expected<GitSource, ParseError> parse_git_remote(std::string_view remote);
 
 /// The safety rules for the parts of a GitSource: none may begin with `-` or hold a control

@@ -111,8 +111,12 @@ std::vector<std::string> find_isolation(const fs::path& cache) {
 
 // Does the Dockerfile have what Buildah's cache of layers overlooks: an ARG, or a RUN --mount?
 // Rather once too often than once too seldom: it is not parsed.
+bool has_mounts(const std::string& dockerfile) {
+  return dockerfile.find("--mount") != std::string::npos;
+}
+
 bool has_arguments_or_mounts(const std::string& dockerfile) {
-  if (dockerfile.find("--mount") != std::string::npos) return true;
+  if (has_mounts(dockerfile)) return true;
   std::istringstream lines(dockerfile);
   for (std::string line; std::getline(lines, line);) {
     // (Letters only: a byte order mark may stand before it.)
@@ -166,9 +170,10 @@ Readiness BuildahEngine::prepare() {
 BuildOutcome BuildahEngine::build(const BuildRequest& request, const OnLine& on_line,
                                   const OnTick& on_tick) {
   prepare();
-  const Staging staging(
-      cache_, request,
-      request.ignore_has_exceptions ? Staging::Context::Copy : Staging::Context::Directory);
+  // A RUN --mount binds the directory as it lies there, with what the ignore file leaves out.
+  const bool copy = request.ignore_has_exceptions || has_mounts(request.dockerfile);
+  const Staging staging(cache_, request,
+                        copy ? Staging::Context::Copy : Staging::Context::Directory);
   Command command;
   // --layers: without it there is no cache and a new id each time. --force-rm: a failure leaves no
   // container.
@@ -182,7 +187,7 @@ BuildOutcome BuildahEngine::build(const BuildRequest& request, const OnLine& on_
 
   BuildOutcome outcome;
   outcome.exit = run_command(command, on_line, on_tick);
-  if (outcome.exit.ok()) outcome.image_id = staging.image_id();
+  if (outcome.exit.status == 0) outcome.image_id = staging.image_id();
   return outcome;
 }
 

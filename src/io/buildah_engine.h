@@ -1,4 +1,4 @@
-// Buildah, by its program: needs no daemon. Facts: engines.md.
+// Buildah, by its program: needs no daemon. Knows nothing of why it builds.
 #pragma once
 
 #include <filesystem>

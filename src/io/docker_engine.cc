@@ -145,7 +145,7 @@ BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_l
 
   BuildOutcome outcome;
   outcome.exit = run_command(command, on_line, on_tick);
-  if (outcome.exit.ok()) outcome.image_id = staging.image_id();
+  if (outcome.exit.status == 0) outcome.image_id = staging.image_id();
   return outcome;
 }
 

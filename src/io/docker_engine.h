@@ -1,5 +1,5 @@
 // Docker, by its CLI: BuildKit where the CLI and the daemon both can, else the classic builder,
-// with a warning. Facts: engines.md.
+// with a warning.
 #pragma once
 
 #include <filesystem>

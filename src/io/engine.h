@@ -1,5 +1,5 @@
 // The engines that build images, behind one small interface. What each one's program wants and how
-// it behaves is in docker_engine and buildah_engine; facts: engines.md. Knows nothing of why
+// it behaves is in docker_engine and buildah_engine. Knows nothing of why
 // something is built.
 #pragma once
 
@@ -36,8 +36,9 @@ struct BuildRequest {
 struct BuildOutcome {
   Exit exit;
   std::string image_id;  ///< `sha256:…`; "" unless it succeeded
-  /// The engine ended well and left a fresh image id.
-  bool ok() const { return exit.ok() && !image_id.empty(); }
+  /// The engine ended well and left a fresh image id; also if an interrupt came too late to stop
+  /// it.
+  bool ok() const { return exit.status == 0 && !image_id.empty(); }
 };
 
 /// What there is to tell about an engine that is ready.

@@ -212,8 +212,12 @@ struct Git::Remotes {
       for (std::size_t i = next++; i < open.size(); i = next++) open[i]->ask(program);
     };
     std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < std::min(kAskedAtOnce, open.size()); ++i)
-      others.emplace_back(ask_next);
+    try {
+      for (std::size_t i = 1; i < std::min(kAskedAtOnce, open.size()); ++i)
+        others.emplace_back(ask_next);
+    } catch (const std::system_error&) {
+      // No further thread is to be had: this one asks what is left.
+    }
     ask_next();
   }
 };

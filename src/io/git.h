@@ -1,7 +1,6 @@
 // Git sources by the `git` program: what a ref means now (one question per repository and run), one
 // commit fetched, shallow, into a mirror in the cache directory, and a tree written out as a plain
 // directory with fixed modes and times. Knows nothing of images or state.
-// Rules: semantics "Git", git-facts.
 // Everything throws Error(Source) with a message that names the repository (redacted) and what git
 // said, and, first of all, if check_git_source refuses the source; Error(Missing) if there is no
 // git.

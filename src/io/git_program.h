@@ -1,7 +1,6 @@
 // Starting the git program so that no source can make it do more than it is asked: its arguments,
 // its environment, its time, and a URL's credentials handed over where no process list,
 // configuration file or message shows them. Knows nothing of refs, mirrors or trees.
-// Rules: git-facts, "Starting git safely".
 #pragma once
 
 #include <chrono>

@@ -39,6 +39,11 @@ void catch_interrupts() {
   // No SA_RESTART: a wait for a lock or a child must come back and look.
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // The terminal is gone; unless somebody (nohup) wants us to go on without it.
+  struct sigaction before = {};
+  if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) {
+    sigaction(SIGHUP, &action, nullptr);
+  }
 }
 
 int interrupted() {

@@ -1,13 +1,14 @@
-// SIGINT and SIGTERM, turned into something that can be asked and waited for. Process-wide by
-// nature.
+// SIGINT, SIGTERM and SIGHUP, turned into something that can be asked and waited for. Process-wide
+// by nature.
 #pragma once
 
 namespace imagewright {
 
-/// From now on SIGINT and SIGTERM are noted instead of ending us. Call once, before threads start.
+/// From now on SIGINT, SIGTERM and SIGHUP (unless it is ignored) are noted instead of ending us.
+/// Call once, before threads start.
 void catch_interrupts();
 
-/// The first signal noted: SIGINT or SIGTERM; 0: none.
+/// The first signal noted: SIGINT, SIGTERM or SIGHUP; 0: none.
 int interrupted();
 
 /// How many came in all: a second one means "at once".

@@ -193,7 +193,9 @@ class Child {
 
   // Looks for an interrupt or the end of its time, and takes the next step of ending it.
   void look_after() {
-    if (reaped_) return;
+    // What has ended by itself was not ended by us: a build that ends well as a signal comes is
+    // kept.
+    if (ended()) return;
     const auto now = Clock::now();
     if (!ending_) {
       if (interrupted() != 0) {
@@ -206,9 +208,9 @@ class Child {
       ending_ = true;
       next_step_ = now;
     }
-    if (exit_.interrupted && interrupt_count() > 1) step_ = Step::Kill;
-    if (now < next_step_ && step_ != Step::Kill) return;
-    end(now);
+    const bool at_once = exit_.interrupted && interrupt_count() > 1 && !killed_;
+    if (at_once) step_ = Step::Kill;
+    if (now >= next_step_ || at_once) end(now);
   }
 
   // Has it ended? Without waiting.
@@ -239,6 +241,7 @@ class Child {
         kill(-pid_, SIGTERM);
         break;
       case Step::Kill:
+        killed_ = true;
         kill_all(descendants(pid_, process_table()));
         kill(-pid_, SIGKILL);
         break;
@@ -265,6 +268,7 @@ class Child {
   Exit exit_;
   Step step_ = Step::Descendants;
   bool ending_ = false;
+  bool killed_ = false;
   bool reaped_ = false;
 };
 

@@ -18,7 +18,8 @@ enum class Ending {
   Group,
   /// KILL the descendants first (a build's RUN processes), so that the program itself fails the
   /// step and
-  /// cleans up; where there are none, as Group. (Buildah and Podman: engines.md, "Ending a build".)
+  /// cleans up; where there are none, as Group. (Buildah and Podman, which after a
+  /// TERM leave the RUN alive or a container behind.)
   DescendantsFirst,
 };
 

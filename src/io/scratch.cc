@@ -25,13 +25,28 @@ Fd open_locked(const fs::path& directory) {
   return fd;
 }
 
+// Also what holds directories without write permission, as copies of contexts do.
+void remove_tree(const fs::path& tree) {
+  std::error_code error;
+  fs::remove_all(tree, error);
+  if (!error) return;
+  for (fs::recursive_directory_iterator at(tree, error), end; !error && at != end;
+       at.increment(error)) {
+    std::error_code ignored;
+    if (fs::symlink_status(at->path(), ignored).type() == fs::file_type::directory) {
+      fs::permissions(at->path(), fs::perms::owner_all, fs::perm_options::add, ignored);
+    }
+  }
+  fs::remove_all(tree, error);
+}
+
 void sweep(const fs::path& parent) {
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(parent, ignored)) {
+  std::error_code error;
+  for (fs::directory_iterator at(parent, error), end; !error && at != end; at.increment(error)) {
     struct stat status = {};
-    if (lstat(entry.path().c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) continue;
+    if (lstat(at->path().c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) continue;
     if (std::time(nullptr) - status.st_mtime < kYoung) continue;
-    if (const Fd lock = open_locked(entry.path())) fs::remove_all(entry.path(), ignored);
+    if (const Fd lock = open_locked(at->path())) remove_tree(at->path());
   }
 }
 
@@ -52,8 +67,7 @@ ScratchDirectory::ScratchDirectory(const fs::path& parent) {
 }
 
 ScratchDirectory::~ScratchDirectory() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
+  remove_tree(path_);
 }
 
 void write_file(const fs::path& path, std::string_view bytes) {

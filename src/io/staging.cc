@@ -11,6 +11,7 @@
 
 #include "core/digest.h"
 #include "io/error.h"
+#include "io/interrupt.h"
 
 namespace imagewright {
 
@@ -68,6 +69,7 @@ void copy_context(const BuildRequest& request, const fs::path& copy, bool withou
   const std::vector<Entry>& entries = *request.entries;
   for (const Entry& entry : entries) {
     if (left_out(entry)) continue;
+    if (interrupted() != 0) throw Error(Error::Kind::Source, "interrupted");
     check(copy_entry(entry, request.context / entry.path, copy / entry.path),
           request.context / entry.path);
   }

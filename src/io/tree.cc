@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include "io/error.h"
@@ -161,7 +162,7 @@ class Walk {
   std::vector<Seen> run() {
     std::vector<Pending> pending(1);
     while (!pending.empty()) {
-      stop_if_interrupted();
+      if (with_details_) stop_if_interrupted();
       const Pending directory = std::move(pending.back());
       pending.pop_back();
       list(directory, pending);
@@ -186,6 +187,10 @@ class Walk {
           request_.excluded.end())
         continue;
       const std::string path = directory.path.empty() ? name : directory.path + "/" + name;
+      if (std::find(request_.excluded_paths.begin(), request_.excluded_paths.end(), path) !=
+          request_.excluded_paths.end()) {
+        continue;
+      }
       Pending below{path, {}};
       const bool ignored =
           !request_.rules.empty() && request_.rules.match(path, directory.matched, &below.matched);
@@ -327,7 +332,10 @@ void read_entry(const TreeRequest& request, int directory, Seen& seen, Sha256& h
   }
   const bool read = read_stable(
       fd.get(), seen.status, [&] { hash.finish(); },
-      [&](std::string_view bytes) { hash.update(bytes); });
+      [&](std::string_view bytes) {
+        stop_if_interrupted();
+        hash.update(bytes);
+      });
   if (!read || !S_ISREG(seen.status.st_mode)) {
     if (errno != EBUSY && !read) cannot_read(request.root, path);
     fail("'" + (request.root / path).string() + "' keeps changing while it is read");
@@ -351,10 +359,15 @@ class Reader {
     split();
     const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
     const std::size_t threads = std::min(cores, runs_.size());
-    std::vector<std::thread> others;
-    for (std::size_t i = 1; i < threads; ++i) others.emplace_back([this] { work(); });
-    work();
-    for (std::thread& other : others) other.join();
+    {
+      std::vector<std::jthread> others;
+      try {
+        for (std::size_t i = 1; i < threads; ++i) others.emplace_back([this] { work(); });
+      } catch (const std::system_error&) {
+        // No further thread is to be had: those that there are do it all.
+      }
+      work();
+    }
     if (error_) std::rethrow_exception(error_);
   }
 
@@ -389,6 +402,7 @@ class Reader {
           cannot_read(request_.root, std::string(directory_of(seen_[runs_[run].front()])));
         }
         for (const std::size_t i : runs_[run]) {
+          if (stop_) return;
           if (directory) {
             read_entry(request_, directory.get(), seen_[i], hash);
           } else {

@@ -1,7 +1,7 @@
 // Reading a build context from the disk: the walk, each file's content, and a stamp by which to
 // tell later whether anything moved. Never steps outside the directory, never through a symlink
-// below it, never skips what it cannot read. Knows nothing of images, Dockerfiles or state. Rules:
-// semantics "The context"; reading a file as in "The stat cache" (fstat, read, fstat).
+// below it, never skips what it cannot read. Knows nothing of images, Dockerfiles or state.
+// A file is read between two fstats that must agree.
 #pragma once
 
 #include <filesystem>
@@ -19,6 +19,7 @@ struct TreeRequest {
   IgnoreRules rules;
   std::vector<std::string>
       excluded;  ///< file names left out wherever they stand, whatever the rules say
+  std::vector<std::string> excluded_paths;  ///< the same for single paths
 };
 
 struct Snapshot {
@@ -34,8 +35,8 @@ Snapshot read_tree(const TreeRequest& request);
 
 /// A digest over what the file system says of every entry that counts (identity, size, times,
 /// mode), without reading files. Any write moves a ctime, so equal stamps before and after mean
-/// that nothing was touched in between. The root itself does not count: our own state may lie in
-/// it. Throws as read_tree.
+/// that nothing was touched in between. An interrupt does not hinder it. The root itself does not
+/// count: our own state may lie in it. Throws as read_tree.
 Digest tree_stamp(const TreeRequest& request);
 
 /// The bytes of one file, by fstat, read, fstat. Throws Error(Source).

@@ -1,3 +1,4 @@
+// Progress as JSON events, and how reasons and documents are written as JSON (docs/formats.md).
 #include <fmt/format.h>
 
 #include "run/json.h"

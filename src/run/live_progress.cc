@@ -1,3 +1,5 @@
+// Progress on a terminal: lasting lines, and below them one live line that is drawn over. Knows its
+// width, not its height.
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// Progress as the original's log. Knows nothing of terminals.
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -39,7 +40,8 @@ class LogProgress : public Progress {
   void warning(const std::string& text) override { logger_.warn(without_controls(text)); }
 
   void waiting(const std::filesystem::path& state_directory, int process_id) override {
-    logger_.info("Waiting for another run (process {}) to finish with the state in {}", process_id,
+    const std::string who = process_id > 0 ? fmt::format(" (process {})", process_id) : "";
+    logger_.info("Waiting for another run{} to finish with the state in {}", who,
                  state_directory.string());
   }
 

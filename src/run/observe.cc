@@ -22,9 +22,14 @@ namespace fs = std::filesystem;
   throw Error(Error::Kind::Source, message);
 }
 
+// A symlink that leads nowhere is there: what reads it says so. What cannot be looked at is an
+// error.
 bool is_there(const fs::path& path) {
   std::error_code error;
-  return fs::exists(path, error);
+  const fs::file_type type = fs::symlink_status(path, error).type();
+  if (type == fs::file_type::none)
+    fail(with_errno("cannot read '" + path.string() + "'", error.value()));
+  return type != fs::file_type::not_found;
 }
 
 // A path from a repository, with all symlinks followed, must still be inside what was checked out.
@@ -63,10 +68,32 @@ std::optional<fs::path> ignore_path(const fs::path& dockerfile, const fs::path& 
 }
 
 // What an engine is told to leave out: the rules, then our own files wherever they stand.
-std::string engine_ignore(const IgnoreRules& rules) {
+std::string engine_ignore(const IgnoreRules& rules, const std::vector<std::string>& own_paths) {
   std::string text = rules.text();
   for (const std::string& name : Store::file_names()) text += "**/" + name + "\n";
+  for (const std::string& path : own_paths) {
+    text += '/';
+    for (const char byte : path) {
+      if (std::string_view("*?[]\\").find(byte) != std::string_view::npos) text += '\\';
+      text += byte;
+    }
+    text += '\n';
+  }
   return text;
+}
+
+// Which of our own directories lie in the context (the home directory can be one): their paths in
+// it.
+std::vector<std::string> paths_inside(const fs::path& context,
+                                      const std::vector<fs::path>& directories) {
+  std::vector<std::string> paths;
+  std::error_code error;
+  const fs::path root = fs::weakly_canonical(context, error);
+  for (const fs::path& directory : directories) {
+    const fs::path path = fs::weakly_canonical(directory, error).lexically_relative(root);
+    if (!path.empty() && path != "." && *path.begin() != "..") paths.push_back(path.string());
+  }
+  return paths;
 }
 
 // Reads a Dockerfile or an ignore file. A FIFO would give nothing, a device no end.
@@ -80,10 +107,11 @@ std::string read_text(const fs::path& path) {
 
 // Reads a context. `confined`: it comes from a repository, and nothing may lead out of it.
 std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const fs::path& context,
-                                           bool confined) {
+                                           bool confined, const std::vector<fs::path>& own) {
   auto files = std::make_unique<ContextFiles>();
   files->request.root = context;
   files->request.excluded = Store::file_names();
+  files->request.excluded_paths = paths_inside(context, own);
   std::error_code error;
   if (!fs::is_directory(context, error)) {
     // The walk says it better: missing, no directory, a loop of symlinks.
@@ -96,7 +124,7 @@ std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const fs::p
     if (!rules) fail(describe(rules.error(), path->string()));
     files->request.rules = std::move(*rules);
   }
-  files->ignore = engine_ignore(files->request.rules);
+  files->ignore = engine_ignore(files->request.rules, files->request.excluded_paths);
   files->snapshot = read_tree(files->request);
   return files;
 }
@@ -171,8 +199,8 @@ bool ContextFiles::touched() const {
   }
 }
 
-Observer::Observer(const std::vector<ImageConfig>& images, fs::path base, const fs::path& cache)
-    : base_(std::move(base)), cache_(cache), git_(cache) {
+Observer::Observer(const std::vector<ImageConfig>& images, fs::path base, const Places& places)
+    : base_(std::move(base)), cache_(places.cache), logs_(places.logs), git_(places.cache) {
   for (const ImageConfig& image : images) {
     if (const auto* source = std::get_if<GitSource>(&image.source)) git_.want(absolute(*source));
   }
@@ -191,7 +219,7 @@ Observation Observer::observe(const ImageConfig& image) {
 
 Observation Observer::observe_directory(const ImageConfig& image, const DirectorySource& source) {
   const fs::path directory = (base_ / source.path).lexically_normal();
-  auto files = read_context(image, directory, false);
+  auto files = read_context(image, directory, false, {cache_, logs_});
   Observation observation = make_observation(image, digests_of(*files));
   observation.source = "directory " + directory.string();
   observation.files = std::move(files);
@@ -232,9 +260,11 @@ std::unique_ptr<ContextFiles> Observer::check_out(const ImageConfig& image, cons
   auto checkout = std::make_unique<ScratchDirectory>(cache_ / "checkouts");
   // Its own directory below: the scratch directory's private mode is not the context's.
   const fs::path directory = checkout->path() / "tree";
-  fs::create_directory(directory);
+  std::error_code error;
+  fs::create_directory(directory, error);
+  if (error) fail(with_errno("cannot make '" + directory.string() + "'", error.value()));
   git_.write_tree(source, tree, directory);
-  auto files = read_context(image, directory, true);
+  auto files = read_context(image, directory, true, {});
   files->checkout = std::move(checkout);
   return files;
 }
@@ -246,13 +276,20 @@ std::vector<ImageConfig> select_images(const std::vector<ImageConfig>& images,
   for (const std::string& glob : globs) {
     bool found = false;
     std::vector<std::string> names;
+    const auto wanted = parse_reference(glob);  // what is no glob may be another spelling of a name
     for (std::size_t i = 0; i < images.size(); ++i) {
       const std::string& name = images[i].name;
       const auto reference = parse_reference(name);
       names.push_back(name);
-      if (fnmatch(glob.c_str(), name.c_str(), 0) == 0 ||
-          (reference && fnmatch(glob.c_str(), reference->repository.c_str(), 0) == 0)) {
-        selected[i] = found = true;
+      std::vector<std::string> spellings = {name};
+      if (reference) {
+        spellings.push_back(reference->repository);
+        spellings.push_back(normalized(*reference));
+        if (reference->tag.empty()) spellings.push_back(name + ":latest");
+        if (wanted && normalized(*wanted) == normalized(*reference)) selected[i] = found = true;
+      }
+      for (const std::string& spelling : spellings) {
+        if (fnmatch(glob.c_str(), spelling.c_str(), 0) == 0) selected[i] = found = true;
       }
     }
     if (!found) {

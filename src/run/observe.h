@@ -11,6 +11,7 @@
 #include "core/config.h"
 #include "core/fingerprint.h"
 #include "io/git.h"
+#include "io/places.h"
 #include "io/scratch.h"
 #include "io/tree.h"
 
@@ -42,7 +43,7 @@ class Observer {
   /// Relative directories are against `base`. Announces the git sources of all `images`, so that
   /// each repository is asked once; asks nothing yet.
   Observer(const std::vector<ImageConfig>& images, std::filesystem::path base,
-           const std::filesystem::path& cache);
+           const Places& places);
 
   /// Begins to ask the repositories, in the background.
   void ask_ahead() { git_.ask_ahead(); }
@@ -63,6 +64,7 @@ class Observer {
 
   std::filesystem::path base_;
   std::filesystem::path cache_;
+  std::filesystem::path logs_;
   Git git_;
 };
 

@@ -1,3 +1,4 @@
+// Progress as plain lines: what was built or failed. Also the words that all ways of showing share.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -45,7 +45,7 @@ class Run {
         options_(options),
         progress_(progress),
         images_(select_images(project.config.images, options.images)),
-        observer_(images_, project.base, project.places.cache),
+        observer_(images_, project.base, project.places),
         schedule_(images_.size(), options.fail_fast),
         started_(Clock::now()) {
     for (const ImageConfig& image : images_) summary_.images.emplace_back().name = image.name;
@@ -91,11 +91,20 @@ class Run {
     store_ = Store::open(project_.state_directory);
     progress_.step("State prepared in " +
                    (project_.state_directory / Store::file_names().front()).string());
+    make_places();
     if (options_.clean) {
       store_->clear();
       progress_.step("State emptied");
     }
     return true;
+  }
+
+  // Before the first look: where they lie in a context (the home directory can be one), making them
+  // later would change it. Where they cannot be made, whoever needs them says so.
+  void make_places() {
+    std::error_code ignored;
+    fs::create_directories(project_.places.cache, ignored);
+    fs::create_directories(project_.places.logs, ignored);
   }
 
   void work_on(std::size_t index) {
@@ -159,6 +168,9 @@ class Run {
   void build(std::size_t index, const ImageConfig& image, Observation& observation) {
     const ContextFiles& files = observer_.files(image, observation);
     hint_at_git_directory(image, files);
+    for (const std::string& warning : files.request.rules.warnings()) {
+      progress_.warning(image.name + ": " + warning);
+    }
     BuildRequest request;
     request.tag = image.name;
     request.context = files.request.root;

@@ -1,3 +1,4 @@
+// What a run would do, without a lock and without writing. Declared in run/run.h.
 #include <fmt/format.h>
 
 #include "io/error.h"
@@ -40,7 +41,7 @@ std::vector<ImageStatus> image_status(const Project& project, const RunOptions& 
   const auto engine = find_engine(options.engine.empty() ? project.config.engine : options.engine,
                                   project.places.cache);
   Store store = Store::open_read_only(project.state_directory);
-  Observer observer(images, project.base, project.places.cache);
+  Observer observer(images, project.base, project.places);
   observer.ask_ahead();
   Judge judge(store, *engine, images, options.force);
 
@@ -54,6 +55,11 @@ std::vector<ImageStatus> image_status(const Project& project, const RunOptions& 
     try {
       const Observation observation = observer.observe(image);
       status.source = observation.source;
+      if (observation.files) {
+        for (const std::string& warning : observation.files->request.rules.warnings()) {
+          progress.warning(image.name + ": " + warning);
+        }
+      }
       const Verdict verdict = judge.decide(image.name, observation.manifest);
       progress.image_decided(image.name, verdict);
       status.reasons = verdict.reasons;

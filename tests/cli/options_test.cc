@@ -88,11 +88,16 @@ TEST(Options, MistakesEndWithStatusTwoAndOneHint) {
   EXPECT_THAT(early_end({"why", "a"}).text, HasSubstr("not available in this version"));
   EXPECT_EQ(early_end({"context"}).status, 2);
   EXPECT_EQ(early_end({"build", "--engine", "rkt"}).status, 2);
+  EXPECT_THAT(early_end({"build", "--progress", "tyt"}).text,
+              HasSubstr("'tyt' is none of auto, tty, plain; did you mean 'tty'?"));
+  EXPECT_EQ(early_end({"build", "--color", "1"}).status, 2);
+  EXPECT_THAT(early_end({"build", "-j"}).text, HasSubstr("the option --jobs needs a value"));
   EXPECT_EQ(early_end({}).status, 2);
 }
 
 TEST(Options, HelpAndVersionAreForStandardOutput) {
   EXPECT_EQ(early_end({"--help"}).status, 0);
+  EXPECT_EQ(early_end({"help"}).status, 0);
   EXPECT_THAT(early_end({"status", "--help"}).text, HasSubstr("--exit-code"));
   EXPECT_THAT(early_end({"status", "--help"}).text,
               HasSubstr("Usage: imagewright status [OPTIONS] [CONFIG]"));

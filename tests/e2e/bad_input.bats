@@ -656,3 +656,22 @@ on_small_disk() {
   run sh -c '"$1" config good.yml >/dev/full' sh "$IMAGEWRIGHT"
   equal "$status" 3
 }
+
+@test "bad input: a configuration in the image's place is told from a missing configuration" {
+  run --separate-stderr iw context good.yml
+  [ "$status" -eq 2 ]
+  [[ "$stderr" == *"'good.yml' was taken for the image: the configuration comes behind it" ]]
+}
+
+@test "bad input: an ignore file that is a symlink to nowhere is an error, not an ignore file that is not there" {
+  ln -s nowhere test/.dockerignore
+  run --separate-stderr iw context test/tmp good.yml
+  [ "$status" -eq 1 ]
+  [[ "$stderr" == *".dockerignore"*"No such file"* ]]
+}
+
+@test "bad input: an odd pattern in the ignore file is warned of when it is built" {
+  printf 'a|b*\n' >test/.dockerignore
+  run --separate-stderr iw status good.yml
+  [[ "$stderr" == *"warning: test/tmp: line 1: "* ]]
+}

@@ -80,3 +80,21 @@ teardown() {
   [ "$(images_with failed)" = "$image" ]
   [ "$(buildah containers -q)" = "" ]
 }
+
+@test "buildah: a RUN that mounts the context sees only what counts" {
+  mkdir app
+  cp /bin/busybox app/
+  echo one >app/secret
+  printf 'secret\n' >app/.dockerignore
+  cat >app/Dockerfile <<'EOF'
+FROM scratch
+COPY busybox /busybox
+RUN --mount=type=bind,target=/src ["/busybox", "sh", "-c", "/busybox ls -A /src > /seen"]
+EOF
+  printf 'builder:\n  images:\n  - {name: test/mount, from: app}\n' >imagewright.yml
+  iw build
+  unpack_buildah test/mount "$BATS_TEST_TMPDIR/image"
+  run cat "$BATS_TEST_TMPDIR/image/seen"
+  [[ "$output" == *Dockerfile* ]]
+  [[ "$output" != *secret* ]]
+}

@@ -549,3 +549,19 @@ logs/drop/c.txt
 logs/keep
 logs/keep/b.txt"
 }
+
+@test "directories: a context that is the home directory, with our caches and logs in it, comes to rest" {
+  mkdir -p home && cd home
+  directory_image .
+  printf 'builder:\n  images:\n  - {name: test/home, from: .}\n' >imagewright.yml
+  export HOME=$PWD
+  unset XDG_CACHE_HOME XDG_STATE_HOME
+  iw build -q
+  run iw build
+  [ "$status" -eq 0 ]
+  [ -z "$output" ]
+  unpack_buildah test/home "$BATS_TEST_TMPDIR/image"
+  [ ! -e "$BATS_TEST_TMPDIR/image/.cache/imagewright" ]
+  [ ! -e "$BATS_TEST_TMPDIR/image/.local/state/imagewright/logs" ]
+  [ -e "$BATS_TEST_TMPDIR/image/file.txt" ]
+}

@@ -706,3 +706,16 @@ test/two - refs/heads/main d - -"
   expect 0 config elsewhere/again.yml --json
   equal "$(field "$output" .builder.images)" "$images"
 }
+
+@test "first: an image is found by any spelling of its name" {
+  local name
+  for name in test/tmp test/tmp:latest docker.io/test/tmp 'test/*:latest'; do
+    run --separate-stderr iw build dingen.yml -n -i "$name"
+    [ "$status" -eq 0 ]
+    [ "$output" = "would build test/tmp (never built)" ]
+  done
+  for name in test/tmp test/tmp:latest docker.io/test/tmp; do
+    run --separate-stderr iw context "$name" dingen.yml
+    [ "$status" -eq 0 ]
+  done
+}

@@ -97,6 +97,30 @@ TEST(Process, AProgramThatIgnoresTermIsKilled) {
   EXPECT_TRUE(run_command(command, {}).timed_out);
 }
 
+// It was killed at once after the TERM.
+TEST(Process, AProgramHasTimeToCleanUpAfterTerm) {
+  const TempDirectory directory;
+  Command command = shell("trap 'sleep 0.5; touch " + (directory / "cleaned").string() +
+                          "; exit 4' TERM; while :; do sleep 0.05; done");
+  command.timeout = std::chrono::milliseconds(200);
+  const Exit exit = run_command(command, {});
+  EXPECT_TRUE(exit.timed_out);
+  EXPECT_EQ(exit.status, 4);
+  EXPECT_TRUE(std::filesystem::exists(directory / "cleaned"));
+}
+
+// A build that had ended well was called interrupted, and built again.
+TEST(Process, AnInterruptThatComesAfterTheEndEndsNothing) {
+  catch_interrupts();
+  const Exit exit = run_command(shell("echo done"), [](std::string_view) {
+    usleep(300'000);  // the shell has nothing left to do but end
+    raise(SIGINT);
+  });
+  forget_interrupts();
+  EXPECT_FALSE(exit.interrupted);
+  EXPECT_EQ(exit.status, 0);
+}
+
 TEST(Process, AnInterruptEndsTheDescendantsFirstAndLetsTheProgramCleanUp) {
   const TempDirectory directory;
   catch_interrupts();

@@ -59,6 +59,30 @@ TEST(Scratch, WhatAKilledProcessLeftIsRemovedAndWhatIsInUseStays) {
   EXPECT_FALSE(fs::exists(left)) << "its owner is gone";
 }
 
+// Copies of such contexts stayed for ever, for users who are not root.
+TEST(Scratch, DirectoriesWithoutWritePermissionGoToo) {
+  const TempDirectory parent;
+  chmod(parent.path().c_str(), 0777);
+  const bool is_root = getuid() == 0;
+  if (is_root) {
+    ASSERT_EQ(seteuid(65534), 0);
+  }
+  fs::path path;
+  {
+    const ScratchDirectory scratch(parent.path());
+    path = scratch.path();
+    fs::create_directories(path / "a/b");
+    write_file(path / "a/b/file", "x");
+    chmod((path / "a/b").c_str(), 0555);
+    chmod((path / "a").c_str(), 0500);
+  }
+  const bool is_gone = !fs::exists(path);
+  if (is_root) {
+    ASSERT_EQ(seteuid(0), 0);
+  }
+  EXPECT_TRUE(is_gone);
+}
+
 TEST(Scratch, WritingAFileReplacesItWholeOrNotAtAll) {
   const TempDirectory directory;
   directory.write("file", "old and longer");

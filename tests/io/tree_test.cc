@@ -9,9 +9,11 @@
 #include <sys/xattr.h>
 
 #include <atomic>
+#include <csignal>
 #include <thread>
 
 #include "io/error.h"
+#include "io/interrupt.h"
 #include "temp_directory.h"
 
 namespace imagewright {
@@ -106,6 +108,27 @@ TEST(Tree, IgnoredDirectoriesAreSentOnlyAsParents) {
   EXPECT_THAT(paths(request(directory, "node\n!node/keep/a\n")),
               ElementsAre("node", "node/keep", "node/keep/a"));
   EXPECT_THAT(paths(request(directory, "node\n!node/other\n")), ElementsAre());
+}
+
+TEST(Tree, ExcludedPathsAreLeftOutWithAllBelowThem) {
+  const TempDirectory directory;
+  directory.write("a/cache/x", "");
+  directory.write("cache/x", "");
+  TreeRequest excluding = request(directory);
+  excluding.excluded_paths = {"cache"};
+  EXPECT_THAT(paths(excluding), ElementsAre("a", "a/cache", "a/cache/x"));
+}
+
+// Every Ctrl-C looked like a change of the context.
+TEST(Tree, AnInterruptEndsReadingButNotTheLookAfterwards) {
+  const TempDirectory directory;
+  directory.write("a", "1");
+  const Snapshot snapshot = read_tree(request(directory));
+  catch_interrupts();
+  raise(SIGINT);
+  EXPECT_EQ(tree_stamp(request(directory)), snapshot.stamp);
+  EXPECT_THAT(error_of(request(directory)), HasSubstr("interrupted"));
+  forget_interrupts();
 }
 
 TEST(Tree, ExcludedNamesAreNowhere) {
