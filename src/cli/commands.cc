@@ -45,7 +45,7 @@ bool use_color(const Options& options) {
 
 std::unique_ptr<Progress> make_progress(const Options& options) {
   if (options.json) return make_json_progress(stdout);
-  if (options.verbose > 0) return make_log_progress(stderr, options.verbose > 1);
+  if (options.verbose > 0) return make_log_progress(options.verbose > 1);
   if (options.quiet) return make_plain_progress(stdout, stderr, true, false);
   const char* terminal = std::getenv("TERM");
   const bool dumb = terminal == nullptr || std::string_view(terminal) == "dumb";
@@ -58,7 +58,7 @@ std::unique_ptr<Progress> make_progress(const Options& options) {
 // For the commands that build nothing: their answer is on stdout, so what they tell meanwhile is on
 // stderr.
 std::unique_ptr<Progress> make_reader_progress(const Options& options) {
-  if (options.verbose > 0) return make_log_progress(stderr, options.verbose > 1);
+  if (options.verbose > 0) return make_log_progress(options.verbose > 1);
   return make_plain_progress(stderr, stderr, options.quiet, false);
 }
 

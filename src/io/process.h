@@ -42,7 +42,7 @@ struct Exit {
 /// Called with each line of output, without its line end, as it comes; stdout and stderr in order
 /// of arrival. A line longer than 64 KiB comes in pieces. `\r` ends a line, too.
 using OnLine = std::function<void(std::string_view line)>;
-/// Called about ten times a second while the program runs.
+/// Called at least about ten times a second while the program runs.
 using OnTick = std::function<void()>;
 
 /// Runs a program to its end, with stdin from /dev/null, in a session of its own; it is killed if

@@ -27,7 +27,8 @@ class LevelFlag : public spdlog::custom_flag_formatter {
 
 class LogProgress : public Progress {
  public:
-  LogProgress(std::FILE* err, bool debug) : logger_("__main__", make_sink(err)) {
+  explicit LogProgress(bool debug)
+      : logger_("__main__", std::make_shared<spdlog::sinks::stderr_sink_mt>()) {
     auto formatter = std::make_unique<spdlog::pattern_formatter>();
     formatter->add_flag<LevelFlag>('*').set_pattern("%Y-%m-%d %H:%M:%S,%e %n %* %v");
     logger_.set_formatter(std::move(formatter));
@@ -78,17 +79,13 @@ class LogProgress : public Progress {
   }
 
  private:
-  static spdlog::sink_ptr make_sink(std::FILE*) {
-    return std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  }
-
   spdlog::logger logger_;
 };
 
 }  // namespace
 
-std::unique_ptr<Progress> make_log_progress(std::FILE* err, bool debug) {
-  return std::make_unique<LogProgress>(err, debug);
+std::unique_ptr<Progress> make_log_progress(bool debug) {
+  return std::make_unique<LogProgress>(debug);
 }
 
 }  // namespace imagewright

@@ -35,8 +35,8 @@ struct RunSummary {
   std::size_t count(ImageState state) const;
 };
 
-/// Told in this order: steps; for each image started, steps, decided, output and ticks, finished;
-/// finished.
+/// Told in this order: steps; for each image started, steps, decided, output and ticks, finished; for
+/// each that was cancelled before its turn, only finished; the run finished.
 class Progress {
  public:
   Progress() = default;
@@ -60,7 +60,7 @@ class Progress {
     (void)name, (void)verdict;
   }
   virtual void output(const std::string& name, std::string_view line) { (void)name, (void)line; }
-  /// About ten times a second while an engine works.
+  /// At least about ten times a second while an engine works.
   virtual void tick() {}
   virtual void image_finished(const ImageResult& result) = 0;
   virtual void row_retired(const std::string& name) { (void)name; }
@@ -72,8 +72,8 @@ class Progress {
 std::unique_ptr<Progress> make_plain_progress(std::FILE* out, std::FILE* err, bool quiet,
                                               bool summary);
 
-/// The original's log on `err`: `2014-03-21 22:02:01,988 __main__   INFO Working on test/busybox`.
-std::unique_ptr<Progress> make_log_progress(std::FILE* err, bool debug);
+/// The original's log on stderr: `2014-03-21 22:02:01,988 __main__   INFO Working on test/busybox`.
+std::unique_ptr<Progress> make_log_progress(bool debug);
 
 /// A terminal: as plain with a summary, and a live last line with a spinner, the running image and
 /// the last line of its output, cut to the terminal's width. `color`: with ANSI colours.

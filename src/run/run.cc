@@ -318,7 +318,8 @@ fs::path log_directory(const Project& project, const std::string& image) {
   // Per state directory, so that two projects with an image of one name keep their logs apart.
   std::error_code ignored;
   const fs::path state = fs::weakly_canonical(project.state_directory, ignored);
-  std::string name = image;
+  // Readable, short enough for any file system, and no other image's.
+  std::string name = image.substr(0, 100) + "-" + hex(sha256(image)).substr(0, 8);
   std::replace(name.begin(), name.end(), '/', '_');
   return project.places.logs / hex(sha256(state.string())).substr(0, 16) / name;
 }
