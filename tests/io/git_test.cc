@@ -526,7 +526,11 @@ TEST_F(GitTreeTest, AMirrorThatIsDeletedOrBrokenIsMadeAnew) {
       [&] { fs::remove_all(mirror() / "objects"); },
       [&] { fs::remove_all(mirror() / "refs"); },
       [&] { fs::remove(pack()); },
-      [&] { fs::resize_file(pack(), 20); },
+      [&] {
+        fs::permissions(pack(), fs::perms::owner_write,
+                        fs::perm_options::add);  // git makes it 0444
+        fs::resize_file(pack(), 20);
+      },
       [&] { shell("chmod 777 " + mirror().string()); },
       [&] {
         const fs::path path = mirror();
