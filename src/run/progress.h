@@ -35,8 +35,8 @@ struct RunSummary {
   std::size_t count(ImageState state) const;
 };
 
-/// Told in this order: steps; for each image started, steps, decided, output and ticks, finished; for
-/// each that was cancelled before its turn, only finished; the run finished.
+/// Told in this order: steps; for each image started, steps, decided, output and ticks, finished;
+/// for each that was cancelled before its turn, only finished; the run finished.
 class Progress {
  public:
   Progress() = default;
