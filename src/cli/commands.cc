@@ -139,7 +139,8 @@ std::string entry_line(const Entry& entry) {
 int context(const Options& options) {
   const Project project = load_project(options);
   const ImageConfig& image = find_image(project, options.image);
-  Observer observer({image}, project.base, project.places);
+  const std::vector<ImageConfig> images = {image};
+  Observer observer(images, project);
   Observation observation = observer.observe(image);
   const ContextFiles& files = observer.files(image, observation);
   for (const std::string& warning : files.request.rules.warnings()) {
@@ -147,10 +148,10 @@ int context(const Options& options) {
   }
   if (options.json) {
     Json list = Json::array();
-    for (const Entry& entry : files.snapshot.entries) list.push_back(entry_json(entry));
+    for (const Entry& entry : files.entries()) list.push_back(entry_json(entry));
     print(list);
   } else {
-    for (const Entry& entry : files.snapshot.entries) print(entry_line(entry));
+    for (const Entry& entry : files.entries()) print(entry_line(entry));
   }
   return 0;
 }

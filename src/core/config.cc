@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/reference.h"
+#include "core/shown.h"
 #include "core/suggest.h"
 #include "core/yaml.h"
 
@@ -182,7 +183,10 @@ class Reader {
     if (!reference->digest.empty()) {
       fail(place, "'name' cannot have a digest: an image has one only once it is built");
     }
-    const auto [first, fresh] = lines.try_emplace(normalized(*reference), place.line);
+    // In full it is what the engines take it for, and not all that is a name is one then.
+    const std::string full = normalized(*reference);
+    if (const auto good = parse_reference(full); !good) fail(place, good.error().message);
+    const auto [first, fresh] = lines.try_emplace(full, place.line);
     if (!fresh) {
       fail(place,
            fmt::format("the image '{}' is defined already, in line {}", name, first->second));

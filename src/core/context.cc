@@ -19,42 +19,31 @@ std::string_view name_of(std::string_view path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-void add_entry(Sha256& hash, const Entry& entry) {
-  hash.update_field(name_of(entry.path));
-  hash.update_field(word(entry.type));
-  hash.update_number(entry.mode);
-  hash.update_number(entry.size);
-  hash.update_field(entry.target);
-  hash.update_number(entry.device);
-  if (entry.type == EntryType::File) {
-    hash.update({reinterpret_cast<const char*>(entry.content.data()), entry.content.size()});
-  }
-  hash.update_number(entry.xattrs.size());
-  for (const auto& [name, value] : entry.xattrs) {
-    hash.update_field(name);
-    hash.update_field(value);
-  }
-}
-
-Digest tree_digest(std::string_view directory, const Children& children) {
+Digest tree_digest_of(std::string_view directory, const Children& children) {
+  OwnDigest own;
+  std::vector<Digest> below;
   const auto found = children.find(directory);
-  Sha256 own;
-  own.update_field("imagewright context 1");
-  if (found != children.end()) {
-    for (const Entry* entry : found->second) add_entry(own, *entry);
-  }
-  Sha256 tree;
-  const Digest own_digest = own.finish();
-  tree.update({reinterpret_cast<const char*>(own_digest.data()), own_digest.size()});
   if (found != children.end()) {
     for (const Entry* entry : found->second) {
-      if (entry->type != EntryType::Directory) continue;
-      const Digest below = tree_digest(entry->path, children);
-      tree.update({reinterpret_cast<const char*>(below.data()), below.size()});
+      own.add(name_of(entry->path), *entry);
+      if (entry->type == EntryType::Directory)
+        below.push_back(tree_digest_of(entry->path, children));
     }
   }
-  return tree.finish();
+  return tree_digest(own.finish(), below);
 }
+
+void add_number(std::string& bytes, std::uint64_t number) {
+  for (int i = 0; i < 8; ++i) bytes += static_cast<char>((number >> (8 * i)) & 0xff);
+}
+
+void add_field(std::string& bytes, std::string_view field) {
+  add_number(bytes, field.size());
+  bytes += field;
+}
+
+// Enough to make the cost of a call to the hash nothing beside its work.
+constexpr std::size_t kGather = 16384;
 
 }  // namespace
 
@@ -74,6 +63,46 @@ const char* word(EntryType type) {
   return "";
 }
 
+OwnDigest::OwnDigest() {
+  add_field(bytes_, "imagewright context 1");
+}
+
+void OwnDigest::add(std::string_view name, const Entry& entry) {
+  add_field(bytes_, name);
+  add_field(bytes_, word(entry.type));
+  add_number(bytes_, entry.mode);
+  add_number(bytes_, entry.size);
+  add_field(bytes_, entry.target);
+  add_number(bytes_, entry.device);
+  if (entry.type == EntryType::File) {
+    bytes_.append(reinterpret_cast<const char*>(entry.content.data()), entry.content.size());
+  }
+  add_number(bytes_, entry.xattrs.size());
+  for (const auto& [key, value] : entry.xattrs) {
+    add_field(bytes_, key);
+    add_field(bytes_, value);
+  }
+  if (bytes_.size() < kGather) return;
+  hash_.update(bytes_);
+  bytes_.clear();
+}
+
+Digest OwnDigest::finish() {
+  hash_.update(bytes_);
+  bytes_.clear();
+  add_field(bytes_, "imagewright context 1");
+  return hash_.finish();
+}
+
+Digest tree_digest(const Digest& own, const std::vector<Digest>& subdirectories) {
+  Sha256 hash;
+  hash.update({reinterpret_cast<const char*>(own.data()), own.size()});
+  for (const Digest& below : subdirectories) {
+    hash.update({reinterpret_cast<const char*>(below.data()), below.size()});
+  }
+  return hash.finish();
+}
+
 void sort_by_path(std::vector<Entry>& entries) {
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.path < b.path; });
@@ -83,7 +112,7 @@ Digest context_digest(const std::vector<Entry>& entries) {
   // In path order the entries of one directory come by name, though not one after the other.
   Children children;
   for (const Entry& entry : entries) children[parent_of(entry.path)].push_back(&entry);
-  return tree_digest({}, children);
+  return tree_digest_of({}, children);
 }
 
 }  // namespace imagewright

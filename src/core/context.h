@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,13 +32,29 @@ struct Entry {
   std::vector<std::pair<std::string, std::string>> xattrs;
 };
 
+/// The digest of one directory alone: over its entries, without what is below its subdirectories.
+class OwnDigest {
+ public:
+  OwnDigest();
+  /// In the order of their names, bytewise. Of `entry` the path does not count, but `name` does.
+  void add(std::string_view name, const Entry& entry);
+  /// Starts anew, too.
+  Digest finish();
+
+ private:
+  Sha256 hash_;
+  std::string bytes_;
+};
+
+/// A directory with all that is below it: over its own digest and its subdirectories' tree digests
+/// by name.
+Digest tree_digest(const Digest& own, const std::vector<Digest>& subdirectories);
+
 /// By path, bytewise. The order of every list of entries that leaves this project.
 void sort_by_path(std::vector<Entry>& entries);
 
-/// The digest of a whole context. A directory's own digest is over its entries by name; its tree
-/// digest over that and its subdirectories' tree digests; the root's tree digest is the context's.
-/// The root itself is no entry. `entries` must be sorted by path, and hold every directory above an
-/// entry.
+/// The digest of a whole context: the root's tree digest. The root itself is no entry. `entries`
+/// must be sorted by path, and hold every directory above an entry.
 Digest context_digest(const std::vector<Entry>& entries);
 
 }  // namespace imagewright

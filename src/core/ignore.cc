@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <optional>
 #include <utility>
 
 #include "core/ignore_pattern.h"
@@ -14,6 +16,8 @@ namespace {
 
 constexpr std::size_t kMaxLine = 65536;
 constexpr auto kNone = std::string_view::npos;
+constexpr std::size_t kWordBits = 64;
+constexpr std::size_t kBytes = 256;
 
 tl::unexpected<ParseError> wrong(std::string message) {
   return tl::make_unexpected(ParseError{std::move(message), 0, 0});
@@ -62,10 +66,6 @@ std::string cleaned(std::string_view path) {
   const std::string text = fmt::format("{}{}", rooted ? "/" : "", fmt::join(names, "/"));
   return text.empty() ? "." : text;
 }
-struct RuleSet {
-  std::vector<IgnorePattern> patterns;
-  std::vector<std::string> warnings;
-};
 
 // The first of the two passes that a line goes through, the file reader's: "" where it holds no
 // pattern.
@@ -86,35 +86,21 @@ std::string read_pattern(std::string_view text) {
   return text.empty() ? "" : cleaned(text);
 }
 
-tl::expected<void, ParseError> add_pattern(RuleSet& rules, std::string_view text) {
+// nullopt: it is empty, and no pattern.
+tl::expected<std::optional<IgnorePattern>, ParseError> compiled(std::string_view text) {
   IgnorePattern pattern;
   pattern.text = read_pattern(text);
-  if (pattern.text.empty()) return {};
+  if (pattern.text.empty()) return std::nullopt;
   pattern.exception = pattern.text[0] == '!';
   if (pattern.exception) pattern.text.erase(0, 1);
   if (pattern.text.empty()) return wrong("'!' stands alone: a pattern must follow it");
-  switch (compile_ignore_pattern(pattern.text, pattern)) {
-    case IgnoreCompiled::Malformed:
-      return wrong(
-          fmt::format("the pattern '{}' is malformed: a '[' needs its ']' and a rising range, and "
-                      "'\\' a character "
-                      "behind it",
-                      pattern.text));
-    case IgnoreCompiled::Odd:
-      rules.warnings.push_back(fmt::format(
-          "the pattern '{}' is read differently by different engines, so it is taken to {}",
-          pattern.text, pattern.exception ? "include everything" : "ignore nothing"));
-      if (!pattern.exception) return {};
-      pattern = IgnorePattern{};
-      pattern.text = "**";
-      pattern.exception = true;
-      pattern.kind = IgnorePattern::Kind::Always;
-      break;
-    case IgnoreCompiled::Good:
-      break;
+  if (compile_ignore_pattern(pattern.text, pattern) == IgnoreCompiled::Malformed) {
+    return wrong(
+        fmt::format("the pattern '{}' is malformed: a '[' needs its ']' and a rising range, and "
+                    "'\\' a character behind it",
+                    pattern.text));
   }
-  rules.patterns.push_back(std::move(pattern));
-  return {};
+  return pattern;
 }
 
 // The path itself or, if nothing is known of them, a directory above it.
@@ -125,6 +111,15 @@ bool matches_at(const IgnorePattern& pattern, std::string_view path, bool parent
     if (pattern.matches(path.substr(0, slash))) return true;
   }
   return false;
+}
+
+std::size_t byte_at(std::string_view path, std::size_t at) {
+  return at < path.size() ? static_cast<unsigned char>(path[at]) : 0;
+}
+
+template <typename Matched>
+auto& word_of(Matched& matched, std::size_t word) {
+  return word == 0 ? matched.first : matched.more[word - 1];
 }
 
 // A pattern as a line that goes through both passes unchanged. Most do as they are; `#a` and `!./a`
@@ -143,7 +138,125 @@ std::string as_line(const IgnorePattern& pattern) {
 
 }  // namespace
 
-struct IgnoreRules::Rules : RuleSet {};
+struct IgnoreRules::Rules {
+  std::vector<IgnorePattern> patterns;
+  std::vector<std::string> warnings;
+  // There is a pattern among them of which nobody knows what it matches.
+  bool is_uncertain = false;
+  // The patterns that admit a path by its first and by its last byte: a bit each, 64 a word, the
+  // words of one byte side by side.
+  std::size_t words = 0;
+  std::vector<std::uint64_t> by_start;
+  std::vector<std::uint64_t> by_end;
+
+  void settle_odd_patterns();
+  void index_patterns();
+  bool match(std::string_view path, const Matched& parent, Matched* matched) const;
+  bool match_uncertain(std::string_view path, const Matched& parent, Matched* matched) const;
+};
+
+// Where no `!` pattern follows, an odd pattern can be left out: that ignores less and nothing else.
+// With one behind it, or if it is one, it cannot. What an exception brings back depends on what was
+// tried at the directories above, and that on what was ignored there.
+void IgnoreRules::Rules::settle_odd_patterns() {
+  bool is_followed = false;
+  for (auto pattern = patterns.rbegin(); pattern != patterns.rend(); ++pattern) {
+    is_followed = is_followed || pattern->exception;
+    if (pattern->kind == IgnorePattern::Kind::Odd && is_followed) is_uncertain = true;
+  }
+  if (is_uncertain) return;
+  const auto is_odd = [](const IgnorePattern& pattern) {
+    return pattern.kind == IgnorePattern::Kind::Odd;
+  };
+  patterns.erase(std::remove_if(patterns.begin(), patterns.end(), is_odd), patterns.end());
+}
+
+void IgnoreRules::Rules::index_patterns() {
+  words = (patterns.size() + kWordBits - 1) / kWordBits;
+  by_start.resize(words * kBytes);
+  by_end.resize(words * kBytes);
+  for (std::size_t i = 0; i < patterns.size(); ++i) {
+    const std::uint64_t bit = std::uint64_t{1} << (i % kWordBits);
+    for (std::size_t byte = 0; byte < kBytes; ++byte) {
+      const std::size_t word = byte * words + i / kWordBits;
+      if (patterns[i].admits_start(static_cast<char>(byte))) by_start[word] |= bit;
+      if (patterns[i].admits_end(static_cast<char>(byte))) by_end[word] |= bit;
+    }
+  }
+}
+
+bool IgnoreRules::Rules::match(std::string_view path, const Matched& parent,
+                               Matched* matched) const {
+  // Directories above the path begin with the same byte, but end with any.
+  const bool parents_too = !parent.is_known && path.find('/') != kNone;
+  const std::uint64_t* start = by_start.data() + byte_at(path, 0) * words;
+  const std::uint64_t* end = by_end.data() + byte_at(path, path.size() - 1) * words;
+  bool ignored = false;
+  for (std::size_t word = 0; word < words; ++word) {
+    const std::uint64_t inherited = parent.is_known ? word_of(parent, word) : 0;
+    std::uint64_t here = 0;
+    std::uint64_t left = inherited | (start[word] & (parents_too ? ~std::uint64_t{0} : end[word]));
+    for (; left != 0; left &= left - 1) {
+      const std::uint64_t bit = left & (~left + 1);
+      const IgnorePattern& pattern =
+          patterns[word * kWordBits + static_cast<std::size_t>(std::countr_zero(left))];
+      if ((inherited & bit) == 0) {
+        // A pattern that could change nothing is not even tried. That is more than a short cut: the
+        // entries below do not inherit what was not tried.
+        if (pattern.exception != ignored) continue;
+        if (!matches_at(pattern, path, parents_too)) continue;
+      }
+      here |= bit;
+      ignored = !pattern.exception;
+    }
+    if (matched != nullptr) word_of(*matched, word) = here;
+  }
+  return ignored;
+}
+
+// The same with answers that may be "perhaps": ignored is only what is, whatever the odd patterns
+// match. A directory's answers are two bits a pattern: whether it matched, or may have.
+bool IgnoreRules::Rules::match_uncertain(std::string_view path, const Matched& parent,
+                                         Matched* matched) const {
+  enum Answer : std::uint8_t { No, Perhaps, Yes };
+  const bool parents_too = !parent.is_known && path.find('/') != kNone;
+  const auto bit_of = [](std::size_t i) { return std::uint64_t{1} << (i % kWordBits); };
+  const auto inherited_answer = [&](std::size_t i) {
+    if (!parent.is_known) return No;
+    if ((word_of(parent, i / kWordBits) & bit_of(i)) != 0) return Yes;
+    return (word_of(parent, words + i / kWordBits) & bit_of(i)) != 0 ? Perhaps : No;
+  };
+  std::vector<Answer> answers(patterns.size());
+  Answer ignored = No;
+  for (std::size_t i = 0; i < patterns.size(); ++i) {
+    const IgnorePattern& pattern = patterns[i];
+    const Answer verdict = pattern.exception ? No : Yes;
+    const Answer inherited = inherited_answer(i);
+    answers[i] = inherited;
+    if (inherited == Yes) {
+      ignored = verdict;
+    } else if (ignored != verdict) {
+      const bool is_odd = pattern.kind == IgnorePattern::Kind::Odd;
+      const bool is_match = !is_odd && matches_at(pattern, path, parents_too);
+      if (is_match) {
+        // Tried, unless things were already as it would have them.
+        answers[i] = ignored == Perhaps ? Perhaps : Yes;
+        ignored = verdict;
+      } else if (is_odd || inherited == Perhaps) {
+        answers[i] = Perhaps;
+        ignored = Perhaps;
+      }
+    }
+  }
+  if (matched != nullptr) {
+    for (std::size_t word = 0; word < 2 * words; ++word) word_of(*matched, word) = 0;
+    for (std::size_t i = 0; i < patterns.size(); ++i) {
+      if (answers[i] == Yes) word_of(*matched, i / kWordBits) |= bit_of(i);
+      if (answers[i] == Perhaps) word_of(*matched, words + i / kWordBits) |= bit_of(i);
+    }
+  }
+  return ignored == Yes;
+}
 
 IgnoreRules::IgnoreRules() : rules_(std::make_shared<const Rules>()) {}
 IgnoreRules::~IgnoreRules() = default;
@@ -161,34 +274,31 @@ tl::expected<IgnoreRules, ParseError> IgnoreRules::parse(std::string_view text) 
       return tl::make_unexpected(ParseError{"the line is longer than 64 KiB", number, 0});
     }
     if (number == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
-    const std::size_t warnings = rules->warnings.size();
-    if (auto added = add_pattern(*rules, read_line(line)); !added) {
-      return tl::make_unexpected(ParseError{added.error().message, number, 0});
+    auto pattern = compiled(read_line(line));
+    if (!pattern) return tl::make_unexpected(ParseError{pattern.error().message, number, 0});
+    if (!*pattern) continue;
+    if ((*pattern)->kind == IgnorePattern::Kind::Odd) {
+      rules->warnings.push_back(fmt::format(
+          "line {}: the pattern '{}' is read differently by different engines, so it is taken to "
+          "{}",
+          number, (*pattern)->text,
+          (*pattern)->exception ? "include everything" : "ignore nothing"));
     }
-    if (rules->warnings.size() > warnings) {
-      rules->warnings.back() = fmt::format("line {}: {}", number, rules->warnings.back());
-    }
+    rules->patterns.push_back(std::move(**pattern));
   }
+  rules->settle_odd_patterns();
+  rules->index_patterns();
   IgnoreRules parsed;
   parsed.rules_ = std::move(rules);
   return parsed;
 }
 
 bool IgnoreRules::match(std::string_view path, const Matched& parent, Matched* matched) const {
-  const std::vector<IgnorePattern>& patterns = rules_->patterns;
-  const bool is_root = parent.by_pattern.empty();
-  std::vector<bool> here(matched != nullptr ? patterns.size() : 0);
-  bool ignored = false;
-  for (std::size_t i = 0; i < patterns.size(); ++i) {
-    const bool inherited = !is_root && parent.by_pattern[i];
-    // A pattern that could change nothing is not even tried. That is more than a short cut: the
-    // entries below do not inherit what was not tried.
-    if (!inherited && patterns[i].exception != ignored) continue;
-    if (!inherited && !matches_at(patterns[i], path, is_root)) continue;
-    if (matched != nullptr) here[i] = true;
-    ignored = !patterns[i].exception;
-  }
-  if (matched != nullptr) matched->by_pattern = std::move(here);
+  const std::size_t words = rules_->is_uncertain ? 2 * rules_->words : rules_->words;
+  if (matched != nullptr && words > 1) matched->more.resize(words - 1);
+  const bool ignored = rules_->is_uncertain ? rules_->match_uncertain(path, parent, matched)
+                                            : rules_->match(path, parent, matched);
+  if (matched != nullptr) matched->is_known = true;
   return ignored;
 }
 
@@ -207,8 +317,9 @@ bool IgnoreRules::empty() const {
 }
 
 bool IgnoreRules::has_exceptions() const {
-  return std::any_of(rules_->patterns.begin(), rules_->patterns.end(),
-                     [](const IgnorePattern& pattern) { return pattern.exception; });
+  return std::any_of(
+      rules_->patterns.begin(), rules_->patterns.end(),
+      [](const IgnorePattern& pattern) { return pattern.exception || !pattern.is_read_alike(); });
 }
 
 std::string IgnoreRules::text() const {
@@ -222,10 +333,9 @@ const std::vector<std::string>& IgnoreRules::warnings() const {
 }
 
 tl::expected<bool, ParseError> glob_match(std::string_view pattern, std::string_view path) {
-  RuleSet rules;
-  if (auto added = add_pattern(rules, pattern); !added) return tl::make_unexpected(added.error());
-  return !rules.patterns.empty() && !rules.patterns[0].exception &&
-         matches_at(rules.patterns[0], path, true);
+  const auto one = compiled(pattern);
+  if (!one) return tl::make_unexpected(one.error());
+  return one->has_value() && !(*one)->exception && matches_at(**one, path, true);
 }
 
 }  // namespace imagewright

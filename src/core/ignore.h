@@ -4,6 +4,7 @@
 // its children.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -18,9 +19,11 @@ namespace imagewright {
 class IgnoreRules {
  public:
   /// Which patterns matched a directory: what its children need to know. Default constructed: the
-  /// root's.
+  /// root's. For up to 64 patterns it allocates nothing.
   struct Matched {
-    std::vector<bool> by_pattern;
+    bool is_known = false;
+    std::uint64_t first = 0;          // a bit a pattern
+    std::vector<std::uint64_t> more;  // from the 65th on
   };
 
   /// No rule: nothing is ignored.
@@ -44,12 +47,15 @@ class IgnoreRules {
 
   bool empty() const;
 
-  /// Is there a `!` rule? Older engines' matchers take some of them otherwise: they do not enter an
-  /// ignored directory for `!**/*.md`, and let `!a` bring back what `a/*` ignores.
+  /// Do older engines read them otherwise? Docker 20.10 and Buildah 1.28 take many `!` rules
+  /// otherwise, and some patterns: regular expressions of all but `.` and `$` where there should be
+  /// a text (`a+b`, `f(x)`), and `**a` for `**/a`. What they are to build from must be a copy of
+  /// what counts.
   bool has_exceptions() const;
 
   /// The patterns again, one a line, cleaned, such that an engine that reads them comes to the same
-  /// answers.
+  /// answers; or, where an odd pattern and a `!` pattern behind it are among them, ignores more
+  /// (what it always ignored).
   std::string text() const;
 
   /// Odd patterns that were read such that more is included (one sentence each).

@@ -133,13 +133,6 @@ bool is_malformed(std::string_view pattern) {
   }
   return false;
 }
-// Most paths fail at one byte, and asking for it here spares them a call.
-bool begins_with(std::string_view text, std::string_view start) {
-  return start.empty() || (!text.empty() && text[0] == start[0] && text.starts_with(start));
-}
-bool ends_with(std::string_view text, std::string_view end) {
-  return end.empty() || (!text.empty() && text.back() == end.back() && text.ends_with(end));
-}
 
 // One attempt to match a sequence. Each wildcard is tried at each position once, so the time is
 // bounded by pattern times path, whatever they are.
@@ -166,7 +159,7 @@ class Attempt {
       switch (wanted.kind) {
         case IgnoreElement::Kind::Literal:
           if (goal_ == Goal::Below && wanted.literal.starts_with(left)) return true;
-          if (!begins_with(left, wanted.literal)) return false;
+          if (!left.starts_with(wanted.literal)) return false;
           at += wanted.literal.size();
           break;
         case IgnoreElement::Kind::Any:
@@ -222,6 +215,15 @@ class Attempt {
   std::uint64_t* tried_ = nullptr;
 };
 
+bool has_invalid_bytes(std::string_view text) {
+  while (!text.empty()) {
+    const CodePoint point = decode(text);
+    if (point.value == 0xFFFD && point.size == 1) return true;
+    text.remove_prefix(point.size);
+  }
+  return false;
+}
+
 bool is_word_character(char32_t point) {
   return (point >= '0' && point <= '9') || (point >= 'a' && point <= 'z') ||
          (point >= 'A' && point <= 'Z');
@@ -235,6 +237,7 @@ class Compiler {
   explicit Compiler(std::string_view text) : text_(text), left_(text) {}
 
   IgnoreCompiled compile(IgnorePattern& pattern) {
+    pattern.kind = IgnorePattern::Kind::Odd;
     if (is_malformed(text_)) return IgnoreCompiled::Malformed;
     if (text_.starts_with(kByteOrderMark)) return IgnoreCompiled::Odd;
     while (!left_.empty()) {
@@ -243,12 +246,18 @@ class Compiler {
       // Where a class is strange, so is its end.
       if (is_unterminated_) return is_odd_ ? IgnoreCompiled::Odd : IgnoreCompiled::Malformed;
     }
+    if (is_odd()) return IgnoreCompiled::Odd;
     finish(pattern);
-    return is_odd_ && kind_ == IgnorePattern::Kind::Sequence ? IgnoreCompiled::Odd
-                                                             : IgnoreCompiled::Good;
+    return IgnoreCompiled::Good;
   }
 
  private:
+  // Among wildcards a byte that is not UTF-8 stands for any such byte. Where moby's matcher
+  // compares texts it stands for itself, but BuildKit sends patterns as JSON, which cannot hold it.
+  bool is_odd() const {
+    return kind_ == IgnorePattern::Kind::Sequence ? is_odd_ : has_invalid_bytes(text_);
+  }
+
   // Takes one item off the text. The kind follows moby's matcher: the last item that has a say
   // decides.
   void take(bool is_first) {
@@ -387,23 +396,38 @@ class Compiler {
   }
 
   void finish(IgnorePattern& pattern) {
+    using Kind = IgnorePattern::Kind;
     pattern.kind = kind_;
-    if (kind_ == IgnorePattern::Kind::Exact) pattern.start = text_;
-    if (kind_ == IgnorePattern::Kind::Prefix) pattern.start = text_.substr(0, text_.size() - 2);
-    if (kind_ == IgnorePattern::Kind::Suffix) {
+    if (kind_ == Kind::Exact) pattern.start = text_;
+    if (kind_ == Kind::Prefix) pattern.start = text_.substr(0, text_.size() - 2);
+    if (kind_ == Kind::Suffix) {
       pattern.end = text_.substr(2);
       const bool is_name = pattern.end.starts_with('/');
-      if (is_name) pattern.kind = IgnorePattern::Kind::Name;
+      if (is_name) pattern.kind = Kind::Name;
       if (is_name) pattern.end.erase(0, 1);
     }
-    if (kind_ != IgnorePattern::Kind::Sequence) return;
+    if (kind_ != Kind::Sequence) return;
     const auto literal_of = [](const IgnoreElement& element) {
       return element.kind == IgnoreElement::Kind::Literal ? element.literal : "";
     };
     pattern.start = literal_of(elements_.front());
     pattern.end = literal_of(elements_.back());
-    pattern.elements = std::move(elements_);
-    pattern.wildcards = wildcards_;
+    if (is_star_and_end(0)) {
+      pattern.kind = Kind::Flat;
+    } else if (elements_[0].kind == IgnoreElement::Kind::Directories && is_star_and_end(1)) {
+      pattern.kind = Kind::Extension;
+    } else {
+      pattern.elements = std::move(elements_);
+      pattern.wildcards = wildcards_;
+    }
+  }
+
+  // From there on: `*`, or `*` and a text without `/`.
+  bool is_star_and_end(std::size_t from) const {
+    const std::size_t size = elements_.size() - from;
+    if (size == 0 || size > 2 || elements_[from].kind != IgnoreElement::Kind::Star) return false;
+    return size == 1 || (elements_.back().kind == IgnoreElement::Kind::Literal &&
+                         elements_.back().literal.find('/') == kNone);
   }
 
   std::string_view text_;
@@ -418,18 +442,28 @@ class Compiler {
 }  // namespace
 
 bool IgnorePattern::matches(std::string_view path) const {
-  if (!begins_with(path, start) || !ends_with(path, end)) return false;
   switch (kind) {
     case Kind::Exact:
-      return path.size() == start.size();
-    case Kind::Name:
-      return path.size() == end.size() || path[path.size() - end.size() - 1] == '/';
-    case Kind::Sequence:
-      return Attempt(*this, path, Attempt::Goal::Whole).run();
+      return path == start;
     case Kind::Prefix:
+      return path.starts_with(start);
     case Kind::Suffix:
-    case Kind::Always:
-      return true;
+      return path.ends_with(end);
+    case Kind::Name:
+      return path.ends_with(end) &&
+             (path.size() == end.size() || path[path.size() - end.size() - 1] == '/');
+    case Kind::Flat:
+      return path.ends_with(end) && path.find('/') == kNone;
+    case Kind::Extension: {
+      if (!path.ends_with(end)) return false;
+      const std::size_t slash = path.rfind('/');
+      return slash == kNone || path.substr(0, slash).find('\n') == kNone;
+    }
+    case Kind::Sequence:
+      return path.starts_with(start) && path.ends_with(end) &&
+             Attempt(*this, path, Attempt::Goal::Whole).run();
+    case Kind::Odd:
+      return false;
   }
   return false;
 }
@@ -441,14 +475,36 @@ bool IgnorePattern::could_match_below(std::string_view directory) const {
       return start.starts_with(path);
     case Kind::Prefix:
       return start.starts_with(path) || path.starts_with(start);
+    case Kind::Flat:
+      return false;
     case Kind::Sequence:
       return Attempt(*this, path, Attempt::Goal::Below).run();
     case Kind::Suffix:
     case Kind::Name:
-    case Kind::Always:
+    case Kind::Extension:
+    case Kind::Odd:
       return true;
   }
   return true;
+}
+
+bool IgnorePattern::admits_start(char first) const {
+  return start.empty() || start.front() == first;
+}
+
+bool IgnorePattern::admits_end(char last) const {
+  const std::string& ending = kind == Kind::Exact ? start : end;
+  return ending.empty() || ending.back() == last;
+}
+
+bool IgnorePattern::is_read_alike() const {
+  const auto is_plain = [](std::string_view literal) {
+    return literal.find_first_of("+(){|}^") == kNone && literal.find("\uFFFD") == kNone;
+  };
+  if (kind == Kind::Odd || (kind == Kind::Suffix && !end.empty())) return false;
+  return is_plain(start) && is_plain(end) &&
+         std::all_of(elements.begin(), elements.end(),
+                     [&](const IgnoreElement& element) { return is_plain(element.literal); });
 }
 
 IgnoreCompiled compile_ignore_pattern(std::string_view text, IgnorePattern& pattern) {

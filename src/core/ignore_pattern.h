@@ -40,12 +40,14 @@ struct IgnoreElement {
 /// One pattern, ready to be matched.
 struct IgnorePattern {
   enum class Kind {
-    Exact,     // the path is `start`
-    Prefix,    // it begins with it
-    Suffix,    // it ends with `end`
-    Name,      // it ends with `end` as whole names (`**/a`)
-    Sequence,  // it is what the elements say; `start` and `end` are its literal ends
-    Always,
+    Exact,      // the path is `start`
+    Prefix,     // it begins with it
+    Suffix,     // it ends with `end`
+    Name,       // it ends with `end` as whole names (`**/a`)
+    Flat,       // it ends with `end` and has no `/` (`*.a`)
+    Extension,  // it ends with `end` (`**/*.a`)
+    Sequence,   // it is what the elements say; `start` and `end` are its literal ends
+    Odd,        // nobody knows
   };
   std::string text;  // cleaned, without the `!`
   bool exception = false;
@@ -55,15 +57,24 @@ struct IgnorePattern {
   std::vector<IgnoreElement> elements;
   std::size_t wildcards = 0;
 
-  /// Does it match this path itself (not: a directory above it)?
+  /// Does it match this path itself (not: a directory above it)? An odd one does not.
   bool matches(std::string_view path) const;
-  /// Could it match anything below this directory? Never wrongly false.
+  /// Could it match anything below this directory? Never wrongly false. An odd one could.
   bool could_match_below(std::string_view directory) const;
+
+  /// Could it match a path that begins, or ends, with this byte? Most fail at one of the two.
+  bool admits_start(char first) const;
+  bool admits_end(char last) const;
+
+  /// Do older matchers (docker 20.10, Buildah 1.28) match the same paths with it? They make a
+  /// regular expression of every pattern, escape only `.` and `$`, and take `**a` for `**/a`.
+  /// (Names with a newline aside.)
+  bool is_read_alike() const;
 };
 
 enum class IgnoreCompiled {
   Good,
-  Odd,        ///< engines read it differently: nothing was compiled
+  Odd,        ///< engines read it differently
   Malformed,  ///< moby's matcher refuses it, or would where it is tried
 };
 

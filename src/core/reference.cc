@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "core/shown.h"
+
 namespace imagewright {
 
 namespace {
@@ -141,10 +143,9 @@ tl::expected<Reference, ParseError> parse_reference(std::string_view text) {
     name = name.substr(0, at);
     if (!is_digest(reference.digest)) {
       return wrong(
-          fmt::format("image name '{}' has a malformed digest: only sha256: and 64 lower-case "
-                      "hexadecimal digits "
-                      "is one",
-                      text));
+          fmt::format("image name {} has a malformed digest: only sha256: and 64 lower-case "
+                      "hexadecimal digits is one",
+                      shown(text)));
     }
   }
   // A colon before the last slash belongs to a port.
@@ -155,22 +156,21 @@ tl::expected<Reference, ParseError> parse_reference(std::string_view text) {
     name = name.substr(0, colon);
     if (!is_tag(reference.tag)) {
       return wrong(
-          fmt::format("image name '{}' has a malformed tag: a tag is up to {} letters, digits, "
-                      "'_', '.' and '-', "
-                      "and begins with none of the last two",
-                      text, kMaxTag));
+          fmt::format("image name {} has a malformed tag: a tag is up to {} letters, digits, "
+                      "'_', '.' and '-', and begins with none of the last two",
+                      shown(text), kMaxTag));
     }
   }
   if (!is_name(name)) {
     if (is_name(lower(name))) {
-      return wrong(fmt::format("image name '{}' must be lower case before the tag", text));
+      return wrong(fmt::format("image name {} must be lower case before the tag", shown(text)));
     }
-    return wrong(
-        fmt::format("image name '{}' is malformed: it is not [domain/]path[:tag][@digest]", text));
+    return wrong(fmt::format("image name {} is malformed: it is not [domain/]path[:tag][@digest]",
+                             shown(text)));
   }
   if (name.size() > kMaxName) {
-    return wrong(fmt::format("image name '{}…' is too long: more than {} characters",
-                             name.substr(0, 40), kMaxName));
+    return wrong(
+        fmt::format("image name {} is too long: more than {} characters", shown(name), kMaxName));
   }
   reference.repository = name;
   reference.domain = name.substr(0, domain_size(name));

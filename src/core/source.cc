@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/shown.h"
+
 namespace imagewright {
 
 namespace {
@@ -100,6 +102,44 @@ bool names_remote_program(std::string_view text) {
   });
 }
 
+constexpr std::string_view kMark = "://";
+
+// `redacted`, with what ends a URL in the text.
+std::string redact(std::string_view text, std::string_view ends) {
+  std::string safe;
+  while (true) {
+    const std::size_t mark = text.find(kMark);
+    if (mark == kNone) return safe.append(text);
+    safe.append(text.substr(0, mark + kMark.size()));
+    text.remove_prefix(mark + kMark.size());
+    const std::string_view rest = text.substr(0, text.find_first_of(ends));
+    std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
+    // A password with a bare `/` or `://` in it is no valid URL, but it is still a password: no
+    // port is a word.
+    const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : kNone;
+    const std::size_t colon = authority.find(':', bracket == kNone ? 0 : bracket);
+    const bool is_cut = authority.find('@') == kNone && colon != kNone &&
+                        !std::all_of(authority.begin() + static_cast<std::ptrdiff_t>(colon) + 1,
+                                     authority.end(), is_digit);
+    if (is_cut) authority = rest;
+    const std::size_t at = authority.rfind('@');
+    if (at == kNone) continue;
+    safe.append(authority.substr(0, at) == "git" ? "git@" : "xxxxx@");
+    text.remove_prefix(at + 1);
+  }
+}
+
+// For messages about a text that is one URL or none: here a blank does not end it.
+std::string redact_whole(std::string_view text) {
+  return redact(text, "");
+}
+
+// What stands behind a `?` or `#` is left out: it may hold a token.
+std::string shown_remote(std::string_view text) {
+  const std::string safe = redact_whole(text);
+  return shown(std::string_view(safe).substr(0, safe.find_first_of("?#")));
+}
+
 struct Remote {
   std::string_view user;  // with the password
   std::string_view host;
@@ -141,8 +181,8 @@ std::optional<Remote> split_scp(std::string_view text) {
 
 tl::expected<void, ParseError> check_part(std::string_view what, std::string_view value) {
   if (value.starts_with('-')) {
-    return wrong(fmt::format("{} '{}' begins with '-', which git would take for an option", what,
-                             redacted(value)));
+    return wrong(fmt::format("{} {} begins with '-', which git would take for an option", what,
+                             shown(redact_whole(value))));
   }
   if (has_control(value)) return wrong(fmt::format("{} holds a control character", what));
   return {};
@@ -155,6 +195,19 @@ tl::expected<void, ParseError> check_remote_part(std::string_view what, std::str
   return check_part(what, *decoded);
 }
 
+// Of a URL as it is written: a `/`, `?` or `#` in a password ends what comes before the host, and
+// what is left of it is no port.
+tl::expected<void, ParseError> check_port(std::string_view url) {
+  const std::size_t mark = url.find(kMark);
+  if (mark == kNone) return {};
+  const Remote remote = split_url(url.substr(0, url.find_first_of("/?#", mark + kMark.size())));
+  if (std::all_of(remote.port.begin(), remote.port.end(), is_digit)) return {};
+  return wrong(fmt::format(
+      "the git remote {} has a port that is no number (in a password '/' is %2F, '?' is %3F and "
+      "'#' is %23)",
+      shown_remote(url)));
+}
+
 tl::expected<void, ParseError> check_remote(std::string_view text) {
   if (auto whole = check_part("the git remote", text); !whole) return whole;
   const std::string scheme = scheme_of(text);
@@ -162,14 +215,16 @@ tl::expected<void, ParseError> check_remote(std::string_view text) {
   if (scheme.empty() && !scp) return wrong("the git remote is neither a URL nor user@host:path");
   if (!scheme.empty() && !is_git_scheme(scheme)) {
     return wrong(
-        fmt::format("git over '{}' is not available: use https, http, ssh or git", scheme));
+        fmt::format("git over {} is not available: use https, http, ssh or git", shown(scheme)));
   }
   const Remote remote = scp ? *scp : split_url(text);
   if (remote.host.empty()) {
-    return wrong(fmt::format("the git remote '{}' names no host", redacted(text)));
+    return wrong(fmt::format("the git remote {} names no host", shown_remote(text)));
   }
-  if (!std::all_of(remote.port.begin(), remote.port.end(), is_digit)) {
-    return wrong(fmt::format("the git remote '{}' has a port that is no number", redacted(text)));
+  if (auto port = check_port(scp ? "" : text); !port) return port;
+  // A program's message may quote it, and there a blank would end the URL.
+  if (remote.user.find(' ') != kNone) {
+    return wrong("the git remote's login holds a blank: write it as %20");
   }
   // scp-like paths are never decoded, but a check that decodes them is only stricter.
   auto path = scp ? check_part("the git remote's path", remote.path)
@@ -193,7 +248,8 @@ tl::expected<void, ParseError> check_ref(std::string_view ref) {
   if (auto part = check_part("the git ref", name); !part) return part;
   if (ref.find_first_of(" ~^:?*[\\") != kNone || ref.find("..") != kNone ||
       ref.find("@{") != kNone) {
-    return wrong(fmt::format("the git ref '{}' holds what no branch, tag or commit id can", ref));
+    return wrong(
+        fmt::format("the git ref {} holds what no branch, tag or commit id can", shown(ref)));
   }
   return {};
 }
@@ -208,7 +264,7 @@ tl::expected<void, ParseError> check_subdir(std::string_view subdir) {
     if (name.empty() || name == ".") continue;
     depth += name == ".." ? -1 : 1;
     if (depth < 0) {
-      return wrong(fmt::format("the subdirectory '{}' leaves the checkout by '..'", subdir));
+      return wrong(fmt::format("the subdirectory {} leaves the checkout by '..'", shown(subdir)));
     }
   }
   return {};
@@ -220,7 +276,7 @@ tl::expected<void, ParseError> check_checksum(std::string_view checksum) {
   if (is_hex && checksum.size() <= 64) return {};
   if (auto part = check_part("the checksum", checksum); !part) return part;
   return wrong(
-      fmt::format("the checksum '{}' is no commit id: only hexadecimal digits are", checksum));
+      fmt::format("the checksum {} is no commit id: only hexadecimal digits are", shown(checksum)));
 }
 
 using Query = std::map<std::string, std::string>;
@@ -239,7 +295,7 @@ tl::expected<Query, ParseError> parse_query(std::string_view text) {
       return wrong("the query of the git URL is malformed");
     }
     if (!query.emplace(*name, *content).second) {
-      return wrong(fmt::format("query \"{}\" has multiple values", *name));
+      return wrong(fmt::format("query \"{}\" has multiple values", excerpt(*name)));
     }
   }
   return query;
@@ -257,7 +313,8 @@ std::optional<bool> switch_value(std::string_view value) {
 tl::expected<void, ParseError> check_switch(const std::string& name, std::string_view value) {
   const auto on = switch_value(value);
   if (!on)
-    return wrong(fmt::format("invalid {} value \"{}\": true or false is expected", name, value));
+    return wrong(
+        fmt::format("invalid {} value \"{}\": true or false is expected", name, excerpt(value)));
   // How a commit is fetched is our own business; what a checkout holds is not.
   if (*on && name != "fetch-by-commit") {
     return wrong(fmt::format("{} is not available: leave it out of the git URL", name));
@@ -268,7 +325,8 @@ tl::expected<void, ParseError> check_switch(const std::string& name, std::string
 // Sets a part that may have been named before, if both mean the same.
 tl::expected<void, ParseError> agree(std::string_view what, std::string& part, std::string value) {
   if (!part.empty() && part != value) {
-    return wrong(fmt::format("{} conflicts: \"{}\" vs \"{}\"", what, part, value));
+    return wrong(
+        fmt::format("{} conflicts: \"{}\" vs \"{}\"", what, excerpt(part), excerpt(value)));
   }
   part = std::move(value);
   return {};
@@ -291,7 +349,8 @@ tl::expected<void, ParseError> apply_parameter(GitSource& source, const std::str
   // Times of files are no part of what we compare or send, so both of BuildKit's values are as
   // good.
   if (value == "checkout" || value == "commit") return {};
-  return wrong(fmt::format("invalid mtime value \"{}\": checkout or commit is expected", value));
+  return wrong(
+      fmt::format("invalid mtime value \"{}\": checkout or commit is expected", excerpt(value)));
 }
 
 // In the order in which they are applied: it decides which of two conflicts is told.
@@ -312,7 +371,7 @@ tl::expected<void, ParseError> apply_query(GitSource& source, std::string_view t
   }
   if (query->empty()) return {};
   return wrong(fmt::format("unexpected query \"{}\" in the git URL: known are {}",
-                           query->begin()->first, fmt::join(kParameters, ", ")));
+                           excerpt(query->begin()->first), fmt::join(kParameters, ", ")));
 }
 
 // Takes `#ref:subdir` and `?query` off a git URL or an scp-like remote. (Only URLs are
@@ -346,14 +405,14 @@ std::optional<ParseError> refused_form(std::string_view text, std::string_view w
   if (text.empty()) return ParseError{fmt::format("{} is empty", what), 0, 0};
   if (has_control(text)) return ParseError{fmt::format("{} holds a control character", what), 0, 0};
   if (text.front() == '-') {
-    return ParseError{
-        fmt::format("{} begins with '-': write './{}' for a path", what, redacted(text)), 0, 0};
+    return ParseError{fmt::format("{} begins with '-': write {} for a path", what,
+                                  shown("./" + redact_whole(text))),
+                      0, 0};
   }
   if (names_remote_program(text)) {
     return ParseError{
-        fmt::format("{} '{}' would have git run a program: use a URL with https, ssh or "
-                    "git",
-                    what, text.substr(0, text.find("::") + 2)),
+        fmt::format("{} {} would have git run a program: use a URL with https, ssh or git", what,
+                    shown(text.substr(0, text.find("::") + 2))),
         0, 0};
   }
   const std::string scheme = scheme_of(text);
@@ -362,7 +421,8 @@ std::optional<ParseError> refused_form(std::string_view text, std::string_view w
                                     ? "for a local repository write its path under the key 'git'"
                                     : "git URLs begin with https, http, ssh or git";
   return ParseError{
-      fmt::format("{} has the scheme '{}', which is not available: {}", what, scheme, hint), 0, 0};
+      fmt::format("{} has the scheme {}, which is not available: {}", what, shown(scheme), hint), 0,
+      0};
 }
 
 }  // namespace
@@ -375,12 +435,13 @@ tl::expected<Source, ParseError> parse_source(std::string_view from) {
   if (scheme.empty()) return split_source(from, false);
   const std::string url =
       short_form ? fmt::format("https://{}", from) : with_lower_scheme(from, scheme);
+  if (auto port = check_port(url); !port) return tl::make_unexpected(port.error());
   const std::string_view remote = std::string_view(url).substr(0, url.find_first_of("?#"));
   if (!short_form && is_web(scheme) && !split_url(remote).path.ends_with(".git")) {
     return wrong(
-        fmt::format("'{}' names no git repository: add '.git' to the repository's name "
+        fmt::format("{} names no git repository: add '.git' to the repository's name "
                     "(remote tarballs are not supported)",
-                    redacted(remote)));
+                    shown_remote(url)));
   }
   return split_source(url, true);
 }
@@ -414,30 +475,8 @@ tl::expected<void, ParseError> check_git_source(const GitSource& source) {
 }
 
 std::string redacted(std::string_view text) {
-  constexpr std::string_view kMark = "://";
-  std::string shown;
-  while (true) {
-    const std::size_t mark = text.find(kMark);
-    if (mark == kNone) return shown.append(text);
-    shown.append(text.substr(0, mark + kMark.size()));
-    text.remove_prefix(mark + kMark.size());
-    const std::size_t next = std::min(text.find(kMark), text.size());
-    // Quotes may be part of a password, so only a blank ends a URL.
-    const std::string_view url = text.substr(0, std::min(text.find_first_of(" \t\r\n"), next));
-    std::string_view authority = url.substr(0, url.find_first_of("/?#"));
-    // A password with a bare `/` in it is no valid URL, but it is still a password: no port is a
-    // word.
-    const std::size_t colon = authority.find(':');
-    const bool is_cut = authority.find('@') == kNone && colon != kNone &&
-                        !authority.starts_with('[') &&
-                        !std::all_of(authority.begin() + static_cast<std::ptrdiff_t>(colon) + 1,
-                                     authority.end(), is_digit);
-    if (is_cut) authority = url;
-    const std::size_t at = authority.rfind('@');
-    if (at == kNone) continue;
-    shown.append(authority.substr(0, at) == "git" ? "git@" : "xxxxx@");
-    text.remove_prefix(at + 1);
-  }
+  // Quotes may be part of a password, so only a blank ends a URL.
+  return redact(text, " \t\r\n");
 }
 
 std::string describe(const Source& source) {

@@ -21,14 +21,14 @@ void compare(const std::vector<Input>& before, const std::vector<Input>& now,
   for (const auto& [key, digest] : new_inputs) {
     const auto old = old_inputs.find(key);
     if (old == old_inputs.end()) {
-      reasons.push_back({ReasonKind::InputAdded, key.first, key.second});
+      reasons.push_back({ReasonKind::InputAdded, key.first, key.second, {}});
     } else if (old->second != digest) {
-      reasons.push_back({ReasonKind::InputChanged, key.first, key.second});
+      reasons.push_back({ReasonKind::InputChanged, key.first, key.second, {}});
     }
   }
   for (const auto& [key, digest] : old_inputs) {
     if (new_inputs.count(key) == 0)
-      reasons.push_back({ReasonKind::InputRemoved, key.first, key.second});
+      reasons.push_back({ReasonKind::InputRemoved, key.first, key.second, {}});
   }
 }
 
@@ -38,7 +38,7 @@ Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool
                const std::string& engine, bool force) {
   Verdict verdict;
   const auto because = [&](ReasonKind kind, const std::string& name = "") {
-    verdict.reasons.push_back({kind, InputKind::Context, name});
+    verdict.reasons.push_back({kind, InputKind::Context, name, {}});
   };
   if (force) because(ReasonKind::Forced);
   if (!last) {
@@ -101,6 +101,7 @@ std::string describe(const Reason& reason) {
     case ReasonKind::ImageGone:
       return "image is gone from " + reason.name;
     case ReasonKind::InputChanged:
+      if (!reason.changes.empty()) return "content: " + describe(reason.changes);
       return input + " changed";
     case ReasonKind::InputAdded:
       return input + " added";
@@ -113,7 +114,7 @@ std::string describe(const Reason& reason) {
 std::string describe(const std::vector<Reason>& reasons) {
   std::string text;
   for (const Reason& reason : reasons) {
-    if (!text.empty()) text += ", ";
+    if (!text.empty()) text += "; ";
     text += describe(reason);
   }
   return text;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/change.h"
 #include "core/fingerprint.h"
 
 namespace imagewright {
@@ -25,13 +26,14 @@ enum class ReasonKind {
 struct Reason {
   ReasonKind kind = ReasonKind::NeverBuilt;
   InputKind input = InputKind::Context;  ///< of the last three kinds
-  std::string name;  ///< the input's name; for ImageGone: the engine that lacks it
+  std::string name;          ///< the input's name; for ImageGone: the engine that lacks it
+  ContextChanges changes{};  ///< of a changed context, where they are known; else empty
   bool operator==(const Reason&) const = default;
 };
 
-/// "arg VERSION changed", "never built": for people.
+/// "arg VERSION changed", "never built", "content: 1 changed: src/a.cc": for people, in one line.
 std::string describe(const Reason& reason);
-/// All of them, joined by ", ".
+/// All of them, joined by "; ".
 std::string describe(const std::vector<Reason>& reasons);
 /// "input-changed", "never-built" …: for programs; stable (docs/formats.md).
 const char* word(ReasonKind kind);

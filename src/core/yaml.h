@@ -35,9 +35,6 @@ struct YamlError {
 
 [[noreturn]] void fail(Place place, std::string message);
 
-/// A text of the file for a message: in quotes, cut where it is long, without control characters.
-std::string shown(std::string_view text);
-
 struct YamlNode {
   enum class Kind : std::uint8_t { Null, Text, List, Map, Alias };
   Kind kind = Kind::Null;

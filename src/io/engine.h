@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -19,7 +20,7 @@ namespace imagewright {
 struct BuildRequest {
   std::string tag;                              ///< the image's name
   std::filesystem::path context;                ///< the directory
-  const std::vector<Entry>* entries = nullptr;  ///< what of it counts; borrowed
+  std::function<std::vector<Entry>()> entries;  ///< what of it counts; asked for a copy only
   /// Under which name the context may be shown to an engine that remembers contexts by name
   /// (Store).
   std::string context_name;

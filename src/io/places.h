@@ -6,9 +6,9 @@
 namespace imagewright {
 
 struct Places {
-  std::filesystem::path
-      cache;  ///< `$XDG_CACHE_HOME/imagewright`: mirrors, staging, what is remembered of engines
-  std::filesystem::path logs;  ///< `$XDG_STATE_HOME/imagewright/logs`
+  std::filesystem::path cache;  ///< `$XDG_CACHE_HOME/imagewright`: mirrors, staging, what is
+                                ///< remembered of engines, and of contexts
+  std::filesystem::path logs;   ///< `$XDG_STATE_HOME/imagewright/logs`
 
   /// By the environment; without HOME, by the user's entry in the password file. Creates nothing.
   /// Throws Error(Missing) if there is no home at all.

@@ -66,7 +66,7 @@ void copy_context(const BuildRequest& request, const fs::path& copy, bool withou
   const auto left_out = [&](const Entry& entry) {
     return without_ignore_file && entry.path == kIgnoreFile;
   };
-  const std::vector<Entry>& entries = *request.entries;
+  const std::vector<Entry> entries = request.entries();
   for (const Entry& entry : entries) {
     if (left_out(entry)) continue;
     if (interrupted() != 0) throw Error(Error::Kind::Source, "interrupted");

@@ -9,6 +9,7 @@
 #include <map>
 #include <random>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 
 #include "io/state_file.h"
@@ -87,7 +88,8 @@ std::vector<StoredInput> read_inputs(Statements& statements, std::int64_t image)
 
 /// A row that the original has updated since we wrote it is the original's again, but for its
 /// owner.
-ImageRow read_image(Statements& statements, const Query& query) {
+/// Its inputs are left to be read.
+ImageRow read_image(const Query& query) {
   ImageRow row;
   row.name = query.text(1);
   row.digest = query.text(2);
@@ -97,7 +99,6 @@ ImageRow read_image(Statements& statements, const Query& query) {
   row.engine = query.text(5);
   row.format = static_cast<int>(query.number(6));
   row.verified = query.number(7) != 0;
-  row.inputs = read_inputs(statements, query.number(0));
   return row;
 }
 
@@ -258,16 +259,31 @@ std::optional<ImageRow> Store::find(const std::string& name) {
     Query query(database_->statements, "SELECT " IMAGE_COLUMNS " FROM image_state WHERE name = ?",
                 name);
     if (!query.next()) return std::nullopt;
-    return read_image(database_->statements, query);
+    ImageRow row = read_image(query);
+    if (row.format != 0) row.inputs = read_inputs(database_->statements, query.number(0));
+    return row;
   });
 }
 
 std::vector<ImageRow> Store::rows() {
   return in_state(database_->file, [&] {
     std::vector<ImageRow> rows;
-    Query query(database_->statements,
-                "SELECT " IMAGE_COLUMNS " FROM image_state WHERE name IS NOT NULL ORDER BY name");
-    while (query.next()) rows.push_back(read_image(database_->statements, query));
+    std::unordered_map<std::int64_t, std::size_t> places;
+    Query images(database_->statements,
+                 "SELECT " IMAGE_COLUMNS
+                 " FROM image_state WHERE name IS NOT NULL ORDER BY name, id");
+    while (images.next()) {
+      rows.push_back(read_image(images));
+      if (rows.back().format != 0) places[images.number(0)] = rows.size() - 1;
+    }
+    // All at once: a question for each row would cost more than the rows.
+    Query inputs(database_->statements,
+                 "SELECT image, kind, name, digest FROM image_input ORDER BY image, position");
+    while (inputs.next()) {
+      const auto place = places.find(inputs.number(0));
+      if (place == places.end()) continue;
+      rows[place->second].inputs.push_back({inputs.text(1), inputs.text(2), inputs.text(3)});
+    }
     return rows;
   });
 }

@@ -2,57 +2,47 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <memory>
+#include <chrono>
+#include <cstring>
+#include <map>
 #include <mutex>
 #include <optional>
-#include <system_error>
 #include <thread>
+#include <unordered_map>
+#include <variant>
 
 #include "io/error.h"
 #include "io/fd.h"
 #include "io/interrupt.h"
+#include "io/work_pool.h"
 
 namespace imagewright {
 
 namespace {
 
-constexpr int kReadAttempts = 5;
+namespace fs = std::filesystem;
 
-// One thing seen by the walk: what is known without reading it.
-struct Seen {
-  Entry entry;
-  struct stat status = {};
-  bool vanished = false;
-};
-
-// A directory still to be listed: its path ("" is the root) and what the rules said of it. An
-// ignored one is listed only for what a `!` rule may bring back, and is itself an entry only then.
-struct Pending {
-  std::string path;
-  IgnoreRules::Matched matched;
-};
+constexpr std::size_t kNames = std::size_t{128} * 1024;  // a buffer of names
+constexpr std::size_t kBatch = 32;                       // files read, or asked for, in one go
+constexpr std::size_t kMostThreads = 8;                  // while the disk is slow
 
 [[noreturn]] void fail(const std::string& message) {
   throw Error(Error::Kind::Source, message);
 }
 
-[[noreturn]] void cannot_read(const std::filesystem::path& root, const std::string& path) {
+[[noreturn]] void cannot_read(const fs::path& root, std::string_view path) {
   fail(with_errno("cannot read '" + (path.empty() ? root : root / path).string() + "'"));
 }
 
-void stop_if_interrupted() {
-  if (interrupted() != 0) fail("interrupted");
-}
-
-Fd open_root(const std::filesystem::path& root) {
+Fd open_root(const fs::path& root) {
   Fd fd(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) {
     if (errno == ENOENT) fail("the directory '" + root.string() + "' does not exist");
@@ -62,10 +52,17 @@ Fd open_root(const std::filesystem::path& root) {
   return fd;
 }
 
-// Opens a directory below the root one part at a time, so that no symlink can lead elsewhere and no
-// path is too long.
+// Opens a directory below the root, never through a symlink.
 Fd open_directory(int root, std::string_view path) {
-  Fd fd(openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (path.empty()) return Fd(openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  open_how how = {};
+  how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_SYMLINKS;
+  const std::string whole(path);
+  Fd fd(static_cast<int>(syscall(SYS_openat2, root, whole.c_str(), &how, sizeof how)));
+  if (fd || (errno != ENAMETOOLONG && errno != ENOSYS && errno != EPERM)) return fd;
+  // One part at a time: then no path is too long, and no kernel too old.
+  fd = Fd(openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   while (fd && !path.empty()) {
     const std::size_t end = std::min(path.find('/'), path.size());
     const std::string part(path.substr(0, end));
@@ -75,409 +72,763 @@ Fd open_directory(int root, std::string_view path) {
   return fd;
 }
 
-// What was a directory a moment ago is none, or another thing, by now.
+// What was there a moment ago is not, or is another thing, by now.
 bool is_gone(int error) {
-  return error == ENOENT || error == ENOTDIR || error == ELOOP;
+  return error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENXIO;
 }
 
-// nullopt: it cannot be listed (errno).
-std::optional<std::vector<std::string>> names_in(int directory) {
-  std::vector<std::string> names;
-  // closedir closes its descriptor: it gets one of its own.
-  Fd own(fcntl(directory, F_DUPFD_CLOEXEC, 0));
-  if (!own) return std::nullopt;
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(fdopendir(own.get()), closedir);
-  if (!stream) return std::nullopt;
-  own.release();
-  rewinddir(stream.get());
-  errno = 0;
-  while (const dirent* entry = readdir(stream.get())) {
-    const std::string_view name(entry->d_name);
-    if (name != "." && name != "..") names.emplace_back(name);
-    errno = 0;
-  }
-  if (errno != 0) return std::nullopt;
-  return names;
+std::string join(const std::string& directory, std::string_view name) {
+  std::string path;
+  path.reserve(directory.size() + 1 + name.size());
+  if (!directory.empty()) path.append(directory).append(1, '/');
+  return path.append(name);
 }
 
-using Xattrs = std::vector<std::pair<std::string, std::string>>;
-
-bool xattr_counts(std::string_view name) {
-  const auto begins = [&](std::string_view prefix) {
-    return name.substr(0, prefix.size()) == prefix;
-  };
-  if (name == "security.capability") return true;
-  return !begins("security.") && !begins("system.") && !begins("com.apple.");
+EntryType type_of(std::uint32_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFDIR:
+      return EntryType::Directory;
+    case S_IFLNK:
+      return EntryType::Symlink;
+    case S_IFBLK:
+      return EntryType::Block;
+    case S_IFCHR:
+      return EntryType::Character;
+    default:
+      return EntryType::File;
+  }
 }
 
-// The extended attributes that count, sorted. `list(buffer, size)` and `get(name, buffer, size)`
-// are the system's calls, for a descriptor or for a path.
-template <typename List, typename Get>
-std::optional<Xattrs> xattrs(const List& list, const Get& get) {
-  Xattrs result;
-  std::string names;
-  ssize_t size = 0;
-  while ((size = list(nullptr, 0)) > 0) {
-    names.resize(static_cast<std::size_t>(size));
-    size = list(names.data(), names.size());
-    if (size >= 0 || errno != ERANGE) break;
-  }
-  if (size < 0 && errno != ENOENT && errno != ENOTSUP) return std::nullopt;
-  if (size <= 0) return result;  // none, gone meanwhile, or a file system that has none
-  names.resize(static_cast<std::size_t>(size));
-  std::string value(std::size_t{64} * 1024, '\0');  // the kernel's limit
-  for (std::size_t at = 0; at < names.size();) {
-    const std::string name(names.c_str() + at);
-    at += name.size() + 1;
-    if (!xattr_counts(name)) continue;
-    const ssize_t got = get(name.c_str(), value.data(), value.size());
-    if (got < 0 && errno != ENODATA && errno != ENOENT) return std::nullopt;
-    if (got >= 0) result.emplace_back(name, value.substr(0, static_cast<std::size_t>(got)));
-  }
-  std::sort(result.begin(), result.end());
-  return result;
-}
+// A directory while it is looked at. It is listed; if it is not the one that the cache knows, its
+// entries are collected and what the cache cannot tell of them is read.
+struct Directory {
+  std::string path;  // "": the root
+  IgnoreRules::Matched matched;
+  const DirectoryRecord* known = nullptr;
+  bool collecting = false;
+  Fd fd;
 
-// Of an entry of an open directory, never of what it links to.
-std::optional<Xattrs> xattrs_of(int directory, const std::string& name) {
-  const std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
-  return xattrs([&](char* to, std::size_t size) { return llistxattr(path.c_str(), to, size); },
-                [&](const char* key, char* to, std::size_t size) {
-                  return lgetxattr(path.c_str(), key, to, size);
-                });
-}
+  std::atomic<int> parts{0};  // threads at work on it
+  std::mutex mutex;           // for all below, while several are
+  Sum sum;
+  std::uint32_t count = 0;
+  bool untrusted = false;
+  bool has_ignored = false;
+  std::vector<std::shared_ptr<Directory>> subdirectories;
+  Listing listing;
 
-std::optional<Xattrs> xattrs_of(int fd) {
-  return xattrs(
-      [&](char* to, std::size_t size) { return flistxattr(fd, to, size); },
-      [&](const char* key, char* to, std::size_t size) { return fgetxattr(fd, key, to, size); });
-}
-
-// The walk. Gives every entry that counts, parents before what is in them, unread.
-class Walk {
- public:
-  Walk(const TreeRequest& request, bool with_details)
-      : request_(request), with_details_(with_details), root_(open_root(request.root)) {}
-
-  std::vector<Seen> run() {
-    std::vector<Pending> pending(1);
-    while (!pending.empty()) {
-      if (with_details_) stop_if_interrupted();
-      const Pending directory = std::move(pending.back());
-      pending.pop_back();
-      list(directory, pending);
-    }
-    drop_unneeded_directories();
-    return std::move(seen_);
-  }
-
-  int root() const { return root_.get(); }
-
- private:
-  void list(const Pending& directory, std::vector<Pending>& pending) {
-    const Fd fd = open_directory(root_.get(), directory.path);
-    if (!fd) {
-      if (is_gone(errno)) return;
-      cannot_read(request_.root, directory.path);
-    }
-    const auto names = names_in(fd.get());
-    if (!names) cannot_read(request_.root, directory.path);
-    for (const std::string& name : *names) {
-      if (std::find(request_.excluded.begin(), request_.excluded.end(), name) !=
-          request_.excluded.end())
-        continue;
-      const std::string path = directory.path.empty() ? name : directory.path + "/" + name;
-      if (std::find(request_.excluded_paths.begin(), request_.excluded_paths.end(), path) !=
-          request_.excluded_paths.end()) {
-        continue;
-      }
-      Pending below{path, {}};
-      const bool ignored =
-          !request_.rules.empty() && request_.rules.match(path, directory.matched, &below.matched);
-      struct stat status = {};
-      if (fstatat(fd.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-        if (errno == ENOENT) continue;
-        cannot_read(request_.root, path);
-      }
-      if (S_ISDIR(status.st_mode)) {
-        if (ignored && request_.rules.can_prune(path)) continue;
-        pending.push_back(std::move(below));
-      } else if (ignored) {
-        continue;
-      }
-      if (ignored) maybe_needed_.insert(path);
-      add(fd.get(), name, path, status);
-    }
-  }
-
-  void add(int directory, const std::string& name, const std::string& path,
-           const struct stat& status) {
-    Seen seen;
-    seen.status = status;
-    seen.entry.path = path;
-    seen.entry.mode = status.st_mode & 07777;
-    switch (status.st_mode & S_IFMT) {
-      case S_IFREG:
-        seen.entry.size = static_cast<std::uint64_t>(status.st_size);
-        break;
-      case S_IFDIR:
-        seen.entry.type = EntryType::Directory;
-        break;
-      case S_IFLNK:
-        seen.entry.type = EntryType::Symlink;
-        if (with_details_) seen.entry.target = target_of(directory, name, path, status);
-        break;
-      case S_IFBLK:
-      case S_IFCHR:
-        seen.entry.type = S_ISBLK(status.st_mode) ? EntryType::Block : EntryType::Character;
-        seen.entry.device = status.st_rdev;
-        break;
-      default:
-        fail("'" + (request_.root / path).string() + "' is a " +
-             (S_ISFIFO(status.st_mode) ? "FIFO" : "socket") +
-             ": no image can hold it; name it in the ignore file");
-    }
-    if (with_details_ && !S_ISREG(status.st_mode)) {
-      auto found = xattrs_of(directory, name);
-      if (!found) cannot_read(request_.root, path);
-      seen.entry.xattrs = std::move(*found);
-    }
-    seen_.push_back(std::move(seen));
-  }
-
-  std::string target_of(int directory, const std::string& name, const std::string& path,
-                        const struct stat& status) {
-    std::string target(static_cast<std::size_t>(status.st_size) + 1, '\0');
-    while (true) {
-      const ssize_t got = readlinkat(directory, name.c_str(), target.data(), target.size());
-      if (got < 0) cannot_read(request_.root, path);
-      if (static_cast<std::size_t>(got) < target.size()) {
-        target.resize(static_cast<std::size_t>(got));
-        return target;
-      }
-      target.resize(target.size() * 2);
-    }
-  }
-
-  // An ignored directory is sent only as the parent of something that is not.
-  void drop_unneeded_directories() {
-    if (maybe_needed_.empty()) return;
-    std::set<std::string> needed;
-    for (const Seen& seen : seen_) {
-      if (maybe_needed_.count(seen.entry.path) != 0) continue;
-      std::string path = seen.entry.path;
-      for (std::size_t slash = path.rfind('/'); slash != std::string::npos;
-           slash = path.rfind('/')) {
-        path.resize(slash);
-        if (!needed.insert(path).second) break;
-      }
-    }
-    const auto unneeded = [&](const Seen& seen) {
-      return maybe_needed_.count(seen.entry.path) != 0 && needed.count(seen.entry.path) == 0;
-    };
-    seen_.erase(std::remove_if(seen_.begin(), seen_.end(), unneeded), seen_.end());
-  }
-
-  const TreeRequest& request_;
-  const bool with_details_;
-  Fd root_;
-  std::vector<Seen> seen_;
-  std::set<std::string> maybe_needed_;  // ignored directories that were looked into
+  std::vector<std::uint32_t> unread;  // of the listing: what has to be read
+  std::atomic<std::size_t> next{0};   // the first of them that nobody reads yet
+  std::vector<std::uint32_t> gone;    // of the listing: what was not there any more
 };
 
-bool same_file(const struct stat& a, const struct stat& b) {
-  return a.st_size == b.st_size && a.st_mtim.tv_sec == b.st_mtim.tv_sec &&
-         a.st_mtim.tv_nsec == b.st_mtim.tv_nsec && a.st_ctim.tv_sec == b.st_ctim.tv_sec &&
-         a.st_ctim.tv_nsec == b.st_ctim.tv_nsec;
-}
-
-// Reads an open file to its end through `sink`, and once more if it changed meanwhile. Gives the
-// stat that the bytes belong to. False: it keeps changing, or cannot be read (errno).
-template <typename Restart, typename Sink>
-bool read_stable(int fd, struct stat& status, const Restart& restart, const Sink& sink) {
-  static thread_local std::array<char, std::size_t{128} * 1024> buffer;
-  for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
-    restart();
-    if (fstat(fd, &status) != 0) return false;
-    // Less than was asked for, where the size says so too, is the end: no further read has to say
-    // it.
-    ssize_t got = 1;
-    for (off_t at = 0; got > 0; at += got) {
-      do {
-        got = pread(fd, buffer.data(), buffer.size(), at);
-      } while (got < 0 && errno == EINTR);
-      if (got < 0) return false;
-      sink(std::string_view(buffer.data(), static_cast<std::size_t>(got)));
-      if (got < static_cast<ssize_t>(buffer.size()) && at + got >= status.st_size) break;
-    }
-    struct stat after = {};
-    if (fstat(fd, &after) != 0) return false;
-    if (same_file(status, after)) return true;
-  }
-  errno = EBUSY;
-  return false;
-}
-
-void read_entry(const TreeRequest& request, int directory, Seen& seen, Sha256& hash) {
-  const std::string& path = seen.entry.path;
-  const std::string name = path.substr(path.rfind('/') + 1);
-  // O_NONBLOCK: what was a file a moment ago may be a FIFO now.
-  const Fd fd(openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) {
-    if (errno == ENOENT) {
-      seen.vanished = true;
-      return;
-    }
-    cannot_read(request.root, path);
-  }
-  const bool read = read_stable(
-      fd.get(), seen.status, [&] { hash.finish(); },
-      [&](std::string_view bytes) {
-        stop_if_interrupted();
-        hash.update(bytes);
-      });
-  if (!read || !S_ISREG(seen.status.st_mode)) {
-    if (errno != EBUSY && !read) cannot_read(request.root, path);
-    fail("'" + (request.root / path).string() + "' keeps changing while it is read");
-  }
-  seen.entry.content = hash.finish();
-  seen.entry.mode = seen.status.st_mode & 07777;
-  seen.entry.size = static_cast<std::uint64_t>(seen.status.st_size);
-  auto found = xattrs_of(fd.get());
-  if (!found) cannot_read(request.root, path);
-  seen.entry.xattrs = std::move(*found);
-}
-
-// Reads all files, a run of one directory's files at a time, by several threads. The first error is
-// thrown.
-class Reader {
- public:
-  Reader(const TreeRequest& request, int root, std::vector<Seen>& seen)
-      : request_(request), root_(root), seen_(seen) {}
-
-  void run() {
-    split();
-    const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
-    const std::size_t threads = std::min(cores, runs_.size());
-    {
-      std::vector<std::jthread> others;
-      try {
-        for (std::size_t i = 1; i < threads; ++i) others.emplace_back([this] { work(); });
-      } catch (const std::system_error&) {
-        // No further thread is to be had: those that there are do it all.
-      }
-      work();
-    }
-    if (error_) std::rethrow_exception(error_);
-  }
-
- private:
-  static constexpr std::size_t kRun = 64;
-
-  // Runs of at most kRun files that stand in one directory and one after the other.
-  void split() {
-    std::string_view directory;
-    for (std::size_t i = 0; i < seen_.size(); ++i) {
-      if (seen_[i].entry.type != EntryType::File) continue;
-      const std::string_view here = directory_of(seen_[i]);
-      if (runs_.empty() || here != directory || runs_.back().size() >= kRun) runs_.emplace_back();
-      directory = here;
-      runs_.back().push_back(i);
-    }
-  }
-
-  static std::string_view directory_of(const Seen& seen) {
-    const std::size_t slash = seen.entry.path.rfind('/');
-    return slash == std::string::npos ? std::string_view()
-                                      : std::string_view(seen.entry.path).substr(0, slash);
-  }
-
-  void work() {
-    try {
-      Sha256 hash;
-      for (std::size_t run = next_++; run < runs_.size() && !stop_; run = next_++) {
-        stop_if_interrupted();
-        const Fd directory = open_directory(root_, directory_of(seen_[runs_[run].front()]));
-        if (!directory && !is_gone(errno)) {
-          cannot_read(request_.root, std::string(directory_of(seen_[runs_[run].front()])));
-        }
-        for (const std::size_t i : runs_[run]) {
-          if (stop_) return;
-          if (directory) {
-            read_entry(request_, directory.get(), seen_[i], hash);
-          } else {
-            seen_[i].vanished = true;
-          }
-        }
-      }
-    } catch (...) {
-      stop_ = true;
-      const std::lock_guard lock(mutex_);
-      if (!error_) error_ = std::current_exception();
-    }
-  }
-
-  const TreeRequest& request_;
-  int root_;
-  std::vector<Seen>& seen_;
-  std::vector<std::vector<std::size_t>> runs_;
-  std::atomic<std::size_t> next_{0};
-  std::atomic<bool> stop_{false};
-  std::mutex mutex_;
-  std::exception_ptr error_;
+// A piece of work: list a directory; scan names that were listed; read what is unread.
+struct Work {
+  enum class Kind { List, Scan, Read };
+  Kind kind = Kind::List;
+  std::shared_ptr<Directory> directory;
+  std::unique_ptr<char[]> names;
+  std::size_t size = 0;
 };
 
-Digest stamp_of(std::vector<Seen>& all) {
-  std::sort(all.begin(), all.end(),
-            [](const Seen& a, const Seen& b) { return a.entry.path < b.entry.path; });
-  Sha256 hash;
-  for (const Seen& seen : all) {
-    if (seen.vanished) continue;
-    const struct stat& s = seen.status;
-    hash.update_field(seen.entry.path);
-    for (const std::uint64_t number :
-         {static_cast<std::uint64_t>(s.st_dev), static_cast<std::uint64_t>(s.st_ino),
-          static_cast<std::uint64_t>(s.st_mode), static_cast<std::uint64_t>(s.st_size),
-          static_cast<std::uint64_t>(s.st_mtim.tv_sec),
-          static_cast<std::uint64_t>(s.st_mtim.tv_nsec),
-          static_cast<std::uint64_t>(s.st_ctim.tv_sec),
-          static_cast<std::uint64_t>(s.st_ctim.tv_nsec)}) {
-      hash.update_number(number);
-    }
-  }
-  return hash.finish();
-}
+struct LinuxDirent {
+  std::uint64_t inode;
+  std::int64_t offset;
+  std::uint16_t size;
+  std::uint8_t type;
+  char name[1];
+};
+
+// A directory that was not as the cache knows it, or one above such a one.
+struct Touched {
+  DirectoryRecord record;
+  // Its subdirectories by name, and whether they are ignored.
+  std::vector<std::pair<std::string, bool>> subdirectories;
+  bool listed = false;  // the two are of this look; else only the record is, and it is the cache's
+  bool includes = false;  // it has an entry that is not ignored
+};
 
 }  // namespace
 
-Snapshot read_tree(const TreeRequest& request) {
-  Walk walk(request, true);
-  std::vector<Seen> all = walk.run();
-  Reader(request, walk.root(), all).run();
-  Snapshot snapshot;
-  snapshot.stamp = stamp_of(all);
-  snapshot.entries.reserve(all.size());
-  for (Seen& seen : all) {
-    if (!seen.vanished) snapshot.entries.push_back(std::move(seen.entry));
+// One look at a directory and all below it.
+class TreeLook {
+ public:
+  enum class Purpose { Digest, Stamp };
+
+  TreeLook(const TreeRequest& request, StatCache& cache, Purpose purpose)
+      : request_(request),
+        cache_(cache),
+        purpose_(purpose),
+        root_(open_root(request.root)),
+        seen_(purpose == Purpose::Digest ? cache.records().size() : 0),
+        needs_paths_(!request.rules.empty() || !request.excluded_paths.empty()) {
+    const auto root = read_stat(root_.get(), "");
+    if (!root) cannot_read(request.root, "");
+    started_ = std::chrono::steady_clock::now();
+    root_device_ = root->stat.device;
+    root_tick_ = tick_of(root_device_);
   }
-  sort_by_path(snapshot.entries);
-  return snapshot;
+
+  void walk() {
+    const auto handle = [this](Work work, auto& worker) { this->handle(std::move(work), worker); };
+    WorkPool<Work, decltype(handle)> pool(handle, std::thread::hardware_concurrency(),
+                                          kMostThreads);
+    Work work;
+    work.directory = std::make_shared<Directory>();
+    pool.run(std::move(work));
+  }
+
+  // After the walk: the digests of what changed and of all above it. Throws CacheDamaged.
+  Digest fold() {
+    const DirectoryRecord* root = cache_.find(cache_.key_of(""));
+    if (touched_.empty() && root != nullptr && matched_ == cache_.records().size()) {
+      return root->tree;
+    }
+    add_ancestors();
+    std::vector<std::string_view> paths;
+    paths.reserve(touched_.size());
+    for (const auto& [path, touched] : touched_) paths.push_back(path);
+    // What is below a directory comes behind it, so in this order before it.
+    std::sort(paths.begin(), paths.end(), std::greater<>());
+    for (const std::string_view path : paths) fold(std::string(path));
+
+    std::vector<DirectoryRecord> records;
+    records.reserve(matched_ + touched_.size());
+    const std::vector<DirectoryRecord>& known = cache_.records();
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      if (seen_[i].load(std::memory_order_relaxed)) records.push_back(known[i]);
+    }
+    for (const auto& [path, touched] : touched_) {
+      records.push_back(touched.record);
+    }
+    const Digest digest = touched_.at("").record.tree;
+    cache_.commit(std::move(records));
+    return digest;
+  }
+
+  const Sum& stamp() const { return stamp_; }
+  FileTime unsettled() const { return unsettled_; }
+
+ private:
+  template <typename Worker>
+  void handle(Work work, Worker& worker) {
+    const std::shared_ptr<Directory> directory = std::move(work.directory);
+    switch (work.kind) {
+      case Work::Kind::List:
+        if (purpose_ == Purpose::Digest && interrupted() != 0) fail("interrupted");
+        list(directory, worker);
+        break;
+      case Work::Kind::Scan:
+        scan(*directory, work.names.get(), work.size, worker);
+        leave_scan(directory, worker);
+        break;
+      case Work::Kind::Read:
+        read(directory, worker);
+        break;
+    }
+  }
+
+  // --- Listing
+
+  template <typename Worker>
+  void list(const std::shared_ptr<Directory>& directory, Worker& worker) {
+    Directory& d = *directory;
+    if (purpose_ == Purpose::Digest && !d.collecting) {
+      d.known = cache_.find(cache_.key_of(d.path));
+      d.collecting = d.known == nullptr || (d.known->flags & DirectoryRecord::kUntrusted) != 0;
+    }
+    d.fd = open_directory(root_.get(), d.path);
+    if (!d.fd) {
+      if (d.path.empty() || !is_gone(errno)) cannot_read(request_.root, d.path);
+      vanished(d);
+    }
+    d.parts = 1;
+    std::unique_ptr<char[]> names;
+    while (d.fd) {
+      if (!names) names.reset(new char[kNames]);
+      const long got = syscall(SYS_getdents64, d.fd.get(), names.get(), kNames);
+      if (got == 0) break;
+      if (got < 0) {
+        if (!is_gone(errno)) cannot_read(request_.root, d.path);
+        vanished(d);
+        break;
+      }
+      const auto size = static_cast<std::size_t>(got);
+      if (worker.others_wait() && size > kNames / 4) {
+        d.parts.fetch_add(1);
+        worker.give({Work::Kind::Scan, directory, std::move(names), size});
+      } else {
+        scan(d, names.get(), size, worker);
+      }
+    }
+    leave_scan(directory, worker);
+  }
+
+  // It went between being seen and being listed: as if empty, and not to be believed next time.
+  void vanished(Directory& d) {
+    const std::lock_guard lock(d.mutex);
+    d.collecting = d.collecting || purpose_ == Purpose::Digest;
+    d.untrusted = true;
+  }
+
+  template <typename Worker>
+  void scan(Directory& d, const char* names, std::size_t size, Worker& worker) {
+    Sum sum;
+    std::uint32_t count = 0;
+    bool untrusted = false;
+    bool has_ignored = false;
+    Listing listing;
+    std::vector<std::shared_ptr<Directory>> subdirectories;
+    const bool collecting = d.collecting;
+    std::string path;
+    std::size_t done = 0;
+    for (std::size_t at = 0; at < size;) {
+      const auto* entry = reinterpret_cast<const LinuxDirent*>(names + at);
+      at += entry->size;
+      ++done;
+      const char* c_name = entry->name;
+      if (c_name[0] == '.' && (c_name[1] == '\0' || (c_name[1] == '.' && c_name[2] == '\0')))
+        continue;
+      const std::string_view name(c_name);
+      if (is_excluded(name)) continue;
+      const bool may_be_directory = entry->type == DT_DIR || entry->type == DT_UNKNOWN;
+      bool ignored = false;
+      IgnoreRules::Matched matched;
+      if (needs_paths_) {
+        path.assign(d.path);
+        if (!path.empty()) path += '/';
+        path += name;
+        if (is_excluded_path(path)) continue;
+        if (!request_.rules.empty()) {
+          ignored = request_.rules.match(path, d.matched, may_be_directory ? &matched : nullptr);
+          if (ignored && (!may_be_directory || request_.rules.can_prune(path))) continue;
+        }
+      }
+      const auto stat = read_stat(d.fd.get(), c_name);
+      if (!stat) {
+        if (errno == ENOENT) continue;
+        cannot_read(request_.root, join(d.path, name));
+      }
+      const EntryType type = type_of(stat->stat.mode);
+      if (ignored && type != EntryType::Directory) continue;
+      if (type == EntryType::File && !S_ISREG(stat->stat.mode)) refuse(d, name, stat->stat.mode);
+      sum += cache_.sum_of(name, stat->stat, ignored);
+      ++count;
+      const bool trusted = is_trusted(*stat);
+      untrusted = untrusted || !trusted;
+      has_ignored = has_ignored || ignored;
+      if (type == EntryType::Directory) {
+        auto& below = subdirectories.emplace_back(std::make_shared<Directory>());
+        below->path = join(d.path, name);
+        // (What getdents did not call a directory may have become one.)
+        if (!request_.rules.empty() && !may_be_directory) {
+          request_.rules.match(below->path, d.matched, &matched);
+        }
+        below->matched = std::move(matched);
+      }
+      if (!collecting) continue;
+      ListedEntry& listed = listing.add(name);
+      listed.stat = stat->stat;
+      listed.type = type;
+      listed.ignored = ignored;
+      listed.trusted = trusted;
+      if (type == EntryType::Block || type == EntryType::Character) {
+        listed.extra = std::make_unique<ListedEntry::Extra>();
+        listed.extra->device = stat->special;
+      }
+    }
+    worker.did(done);
+    const std::lock_guard lock(d.mutex);
+    d.sum += sum;
+    d.count += count;
+    // (What is collected says so entry by entry.)
+    d.untrusted = d.untrusted || (untrusted && !collecting);
+    d.has_ignored = d.has_ignored || has_ignored;
+    std::move(subdirectories.begin(), subdirectories.end(), std::back_inserter(d.subdirectories));
+    if (!collecting) return;
+    if (d.listing.entries.empty()) {
+      d.listing = std::move(listing);
+    } else {
+      const auto shift = static_cast<std::uint32_t>(d.listing.names.size());
+      d.listing.names += listing.names;
+      for (ListedEntry& listed : listing.entries) {
+        listed.name_at += shift;
+        d.listing.entries.push_back(std::move(listed));
+      }
+    }
+  }
+
+  template <typename Worker>
+  void leave_scan(const std::shared_ptr<Directory>& directory, Worker& worker) {
+    Directory& d = *directory;
+    if (d.parts.fetch_sub(1) != 1) return;
+    if (purpose_ == Purpose::Stamp) {
+      DirectoryRecord record;
+      record.key = cache_.key_of(d.path);
+      record.sum = d.sum;
+      record.count = d.count;
+      add_to_stamp(record);
+      descend(d, worker);
+      return;
+    }
+    if (d.collecting) {
+      collected(directory, worker);
+      return;
+    }
+    if (d.known->sum == d.sum && d.known->count == d.count && !d.untrusted) {
+      match(*d.known);
+      descend(d, worker);
+      return;
+    }
+    d.collecting = true;
+    d.sum = {};
+    d.count = 0;
+    d.untrusted = false;
+    d.has_ignored = false;
+    d.subdirectories.clear();
+    list(directory, worker);
+  }
+
+  template <typename Worker>
+  void descend(Directory& d, Worker& worker) {
+    for (auto& below : d.subdirectories)
+      worker.push({Work::Kind::List, std::move(below), nullptr, 0});
+    d.subdirectories.clear();
+    d.fd.reset();
+  }
+
+  bool is_excluded(std::string_view name) const {
+    return std::find(request_.excluded.begin(), request_.excluded.end(), name) !=
+           request_.excluded.end();
+  }
+  bool is_excluded_path(const std::string& path) const {
+    return std::find(request_.excluded_paths.begin(), request_.excluded_paths.end(), path) !=
+           request_.excluded_paths.end();
+  }
+
+  [[noreturn]] void refuse(const Directory& d, std::string_view name, std::uint32_t mode) const {
+    fail("'" + (request_.root / join(d.path, name)).string() + "' is a " +
+         (S_ISFIFO(mode) ? "FIFO" : "socket") +
+         ": no image can hold it; name it in the ignore file");
+  }
+
+  // --- Reading
+
+  // The entries are all there. What the cache knows of them is taken over.
+  template <typename Worker>
+  void collected(const std::shared_ptr<Directory>& directory, Worker& worker) {
+    Directory& d = *directory;
+    d.listing.sort();
+    Listing old;
+    if (d.known != nullptr) old = cache_.read(*d.known);
+    auto before = old.entries.begin();
+    std::uint32_t number = 0;
+    for (ListedEntry& entry : d.listing.entries) {
+      const std::string_view name = d.listing.name(entry);
+      while (before != old.entries.end() && old.name(*before) < name) ++before;
+      const bool same = before != old.entries.end() && old.name(*before) == name &&
+                        before->stat == entry.stat && before->trusted && entry.trusted;
+      if (same) {
+        entry.content = before->content;
+        entry.extra = std::move(before->extra);
+      } else {
+        d.unread.push_back(number);
+      }
+      ++number;
+    }
+    old = {};
+    std::vector<std::shared_ptr<Directory>> below = std::move(d.subdirectories);
+    d.subdirectories.clear();
+    for (auto& subdirectory : below) {
+      worker.push({Work::Kind::List, std::move(subdirectory), nullptr, 0});
+    }
+    d.parts = 1;
+    read(directory, worker);
+  }
+
+  template <typename Worker>
+  void read(const std::shared_ptr<Directory>& directory, Worker& worker) {
+    Directory& d = *directory;
+    std::array<Fd, kBatch> ahead;
+    for (;;) {
+      const std::size_t begin = d.next.fetch_add(kBatch);
+      if (begin >= d.unread.size()) break;
+      const std::size_t end = std::min(begin + kBatch, d.unread.size());
+      if (end + kBatch < d.unread.size() && worker.others_wait()) {
+        d.parts.fetch_add(1);
+        worker.give({Work::Kind::Read, directory, nullptr, 0});
+      }
+      // The disk is asked for all of them before the first is waited for.
+      if (worker.disk_is_slow()) {
+        for (std::size_t i = begin; i < end; ++i) {
+          ahead[i - begin] = open_file(d, d.unread[i]);
+          if (ahead[i - begin]) posix_fadvise(ahead[i - begin].get(), 0, 0, POSIX_FADV_WILLNEED);
+        }
+      }
+      for (std::size_t i = begin; i < end; ++i) {
+        if (interrupted() != 0) fail("interrupted");
+        Fd fd = std::move(ahead[i - begin]);
+        worker.did(8 + static_cast<std::size_t>(d.listing.entries[d.unread[i]].stat.size / 2048));
+        read_entry(d, d.unread[i], std::move(fd));
+      }
+    }
+    if (d.parts.fetch_sub(1) == 1) complete(d);
+  }
+
+  static std::string name_of(const Directory& d, const ListedEntry& entry) {
+    return std::string(d.listing.name(entry));
+  }
+
+  Fd open_file(const Directory& d, std::uint32_t index) const {
+    const ListedEntry& entry = d.listing.entries[index];
+    if (entry.type != EntryType::File) return {};
+    // O_NONBLOCK: what was a file a moment ago may be a FIFO now.
+    return Fd(openat(d.fd.get(), name_of(d, entry).c_str(),
+                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  }
+
+  void read_entry(Directory& d, std::uint32_t index, Fd fd) {
+    ListedEntry& entry = d.listing.entries[index];
+    const std::string name = name_of(d, entry);
+    const auto gone = [&] {
+      const std::lock_guard lock(d.mutex);
+      d.gone.push_back(index);
+    };
+    Xattrs found;
+    if (entry.type == EntryType::File) {
+      if (!fd) fd = open_file(d, index);
+      if (!fd) {
+        if (!is_gone(errno)) cannot_read(request_.root, join(d.path, name));
+        return gone();
+      }
+      static thread_local Sha256 hash;
+      Statx stat;
+      stat.stat = entry.stat;
+      switch (read_content(fd.get(), stat, entry.content, found, hash)) {
+        case ReadResult::Good:
+          break;
+        case ReadResult::Gone:
+          return gone();
+        case ReadResult::Changing:
+          fail("'" + (request_.root / join(d.path, name)).string() +
+               "' keeps changing while it is read");
+        case ReadResult::Failed:
+          cannot_read(request_.root, join(d.path, name));
+      }
+      if (stat.stat != entry.stat) {
+        const std::lock_guard lock(d.mutex);
+        d.sum -= cache_.sum_of(name, entry.stat, false);
+        d.sum += cache_.sum_of(name, stat.stat, false);
+        entry.stat = stat.stat;
+        entry.trusted = is_trusted(stat);
+      }
+    } else {
+      if (entry.type == EntryType::Symlink) {
+        auto target = read_target(d.fd.get(), name);
+        if (!target) {
+          if (!is_gone(errno) && errno != EINVAL) cannot_read(request_.root, join(d.path, name));
+          return gone();
+        }
+        entry.extra = std::make_unique<ListedEntry::Extra>();
+        entry.extra->target = std::move(*target);
+      }
+      auto attributes = read_xattrs(d.fd.get(), name);
+      if (!attributes) cannot_read(request_.root, join(d.path, name));
+      found = std::move(*attributes);
+    }
+    if (found.empty()) return;
+    if (!entry.extra) entry.extra = std::make_unique<ListedEntry::Extra>();
+    entry.extra->xattrs = std::move(found);
+  }
+
+  // All of it is known: its record, and its list in the cache.
+  void complete(Directory& d) {
+    d.fd.reset();
+    remove_gone(d);
+    Touched touched;
+    touched.listed = true;
+    DirectoryRecord& record = touched.record;
+    record.key = cache_.key_of(d.path);
+    record.sum = d.sum;
+    record.count = static_cast<std::uint32_t>(d.listing.entries.size());
+    bool untrusted = d.untrusted;
+    FileTime youngest = 0;
+    OwnDigest own;
+    Entry value;
+    for (const ListedEntry& entry : d.listing.entries) {
+      untrusted = untrusted || !entry.trusted;
+      // (Near enough: a ctime is of these years.)
+      const auto ctime = static_cast<FileTime>(entry.stat.ctime);
+      if (request_.clock != nullptr && !entry.trusted && ctime >= limit_of(entry.stat.device)) {
+        youngest = std::max(youngest, ctime);
+      }
+      touched.includes = touched.includes || !entry.ignored;
+      if (entry.type == EntryType::Directory) {
+        touched.subdirectories.emplace_back(d.listing.name(entry), entry.ignored);
+      }
+      if (d.has_ignored) continue;  // then `fold` knows what counts
+      Listing::fill(entry, value);
+      own.add(d.listing.name(entry), value);
+    }
+    if (!d.has_ignored) record.own = own.finish();
+    record.flags = (untrusted ? DirectoryRecord::kUntrusted : 0U) |
+                   (d.has_ignored ? DirectoryRecord::kHasIgnored : 0U);
+    note_youngest(youngest);
+
+    const DirectoryRecord* known = d.known;
+    const auto kMine = DirectoryRecord::kUntrusted | DirectoryRecord::kHasIgnored;
+    if (known != nullptr && !d.has_ignored && known->sum == record.sum &&
+        known->count == record.count && known->own == record.own &&
+        (known->flags & kMine) == record.flags) {
+      match(*known);
+      return;
+    }
+    cache_.append(d.listing, known, record);
+    d.listing = {};
+    add_to_stamp(record);
+    const std::lock_guard lock(mutex_);
+    touched_.emplace(d.path, std::move(touched));
+  }
+
+  static void remove_gone(Directory& d) {
+    if (d.gone.empty()) return;
+    d.untrusted = true;
+    std::sort(d.gone.begin(), d.gone.end());
+    std::deque<ListedEntry> left;
+    for (std::uint32_t i = 0; i < d.listing.entries.size(); ++i) {
+      if (!std::binary_search(d.gone.begin(), d.gone.end(), i)) {
+        left.push_back(std::move(d.listing.entries[i]));
+      }
+    }
+    d.listing.entries = std::move(left);
+  }
+
+  // --- Folding
+
+  // Everything above what was touched gets a new tree digest.
+  void add_ancestors() {
+    std::vector<std::string> paths;
+    paths.reserve(touched_.size());
+    for (const auto& [path, touched] : touched_) paths.push_back(path);
+    if (paths.empty()) paths.emplace_back("/");  // what the cache knows too much leaves the root
+    for (std::string& path : paths) {
+      while (!path.empty()) {
+        const std::size_t slash = path.rfind('/');
+        path.resize(slash == std::string::npos ? 0 : slash);
+        const auto [place, is_new] = touched_.try_emplace(path);
+        if (!is_new) break;
+        const DirectoryRecord* known = cache_.find(cache_.key_of(path));
+        if (known == nullptr) throw CacheDamaged{};
+        place->second.record = *known;
+        seen_[static_cast<std::size_t>(known - cache_.records().data())] = false;
+      }
+    }
+  }
+
+  const DirectoryRecord& record_of(const std::string& path) const {
+    const auto touched = touched_.find(path);
+    if (touched != touched_.end()) return touched->second.record;
+    const DirectoryRecord* known = cache_.find(cache_.key_of(path));
+    if (known == nullptr) throw CacheDamaged{};
+    return *known;
+  }
+
+  void fold(const std::string& path) {
+    Touched& touched = touched_.at(path);
+    DirectoryRecord& record = touched.record;
+    Listing listing;
+    const bool has_ignored = (record.flags & DirectoryRecord::kHasIgnored) != 0;
+    if (!touched.listed || has_ignored) listing = cache_.read(record);
+    if (!touched.listed) {
+      for (const ListedEntry& entry : listing.entries) {
+        touched.includes = touched.includes || !entry.ignored;
+        if (entry.type == EntryType::Directory) {
+          touched.subdirectories.emplace_back(listing.name(entry), entry.ignored);
+        }
+      }
+    }
+    std::vector<Digest> below;
+    bool includes = touched.includes;
+    const auto counts = [&](std::string_view name) {
+      return (record_of(join(path, name)).flags & DirectoryRecord::kIncludesSomething) != 0;
+    };
+    for (const auto& [name, ignored] : touched.subdirectories) {
+      if (ignored && !counts(name)) continue;
+      includes = true;
+      below.push_back(record_of(join(path, name)).tree);
+    }
+    if (has_ignored) {
+      OwnDigest own;
+      Entry value;
+      for (const ListedEntry& entry : listing.entries) {
+        const std::string_view name = listing.name(entry);
+        if (entry.ignored && !counts(name)) continue;
+        Listing::fill(entry, value);
+        own.add(name, value);
+      }
+      record.own = own.finish();
+    }
+    record.tree = tree_digest(record.own, below);
+    record.flags &= ~static_cast<std::uint32_t>(DirectoryRecord::kIncludesSomething);
+    if (includes) record.flags |= DirectoryRecord::kIncludesSomething;
+  }
+
+  // --- What the threads tell together
+
+  void match(const DirectoryRecord& known) {
+    seen_[static_cast<std::size_t>(&known - cache_.records().data())].store(
+        true, std::memory_order_relaxed);
+    const Sum sum = cache_.sum_of(known);
+    const std::lock_guard lock(mutex_);
+    ++matched_;
+    stamp_ += sum;
+  }
+
+  void add_to_stamp(const DirectoryRecord& record) {
+    const Sum sum = cache_.sum_of(record);
+    const std::lock_guard lock(mutex_);
+    stamp_ += sum;
+  }
+
+  void note_youngest(FileTime time) {
+    const std::lock_guard lock(mutex_);
+    unsettled_ = std::max(unsettled_, time);
+  }
+
+  // --- Time
+
+  // A later write would move its stamps: they are older than a tick before the look.
+  bool is_trusted(const Statx& stat) {
+    const FileTime limit = limit_of(stat.stat.device);
+    return stat.mtime < limit && stat.ctime < limit;
+  }
+
+  FileTime limit_of(std::uint64_t device) {
+    if (request_.clock == nullptr) return 0;
+    const FileTick tick = device == root_device_ ? root_tick_ : tick_of(device);
+    return tick.now - tick.tick;
+  }
+
+  // As it was when the look began.
+  FileTick tick_of(std::uint64_t device) {
+    if (request_.clock == nullptr) return {};
+    const std::lock_guard lock(mutex_);
+    const auto known = ticks_.find(device);
+    if (known != ticks_.end()) return known->second;
+    FileTick tick = request_.clock->read(device);
+    tick.now -= std::chrono::nanoseconds(std::chrono::steady_clock::now() - started_).count();
+    return ticks_.emplace(device, tick).first->second;
+  }
+
+  const TreeRequest& request_;
+  StatCache& cache_;
+  const Purpose purpose_;
+  const Fd root_;
+  std::vector<std::atomic<bool>> seen_;  // which of the cache's records were met
+  const bool needs_paths_;
+  std::chrono::steady_clock::time_point started_;
+  std::uint64_t root_device_ = 0;
+  FileTick root_tick_;
+
+  std::mutex mutex_;  // for all below, during the walk
+  std::map<std::uint64_t, FileTick> ticks_;
+  std::size_t matched_ = 0;
+  std::unordered_map<std::string, Touched> touched_;
+  Sum stamp_;
+  FileTime unsettled_ = 0;
+};
+
+Snapshot read_tree(const TreeRequest& request) {
+  Snapshot snapshot;
+  std::error_code ignored;
+  snapshot.cache_ = std::make_shared<StatCache>(request.cache, fs::absolute(request.root, ignored));
+  snapshot.cache_->load();
+  for (bool again = false;; again = true) {
+    try {
+      TreeLook look(request, *snapshot.cache_, TreeLook::Purpose::Digest);
+      look.walk();
+      snapshot.digest_ = look.fold();
+      snapshot.stamp_ = look.stamp();
+      snapshot.unsettled_ = look.unsettled();
+      return snapshot;
+    } catch (const CacheDamaged&) {
+      if (again) fail("cannot keep the list of files of '" + request.root.string() + "'");
+      snapshot.cache_->reset();
+    }
+  }
 }
 
-Digest tree_stamp(const TreeRequest& request) {
-  std::vector<Seen> all = Walk(request, false).run();
-  return stamp_of(all);
+bool touched_since(const TreeRequest& request, const Snapshot& before) {
+  TreeLook look(request, *before.cache_, TreeLook::Purpose::Stamp);
+  look.walk();
+  if (look.stamp() != before.stamp_) return true;
+  // Where the clock was set back, stamps may repeat: then only the content tells.
+  return before.unsettled_ != 0 && read_tree(request).digest() != before.digest_;
 }
 
-std::string read_file(const std::filesystem::path& path) {
-  const Fd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
-  if (!fd) fail(with_errno("cannot read '" + path.string() + "'"));
-  std::string bytes;
+bool wait_until_settled(const TreeRequest& request, const Snapshot& snapshot) {
+  constexpr FileTime kMost = 2'100'000'000;
+  if (snapshot.unsettled_ == 0 || request.clock == nullptr) return false;
   struct stat status = {};
-  const bool read = read_stable(
-      fd.get(), status, [&] { bytes.clear(); }, [&](std::string_view more) { bytes += more; });
-  if (!read) fail(with_errno("cannot read '" + path.string() + "'"));
-  return bytes;
+  if (stat(request.root.c_str(), &status) != 0) return false;
+  bool waited = false;
+  while (interrupted() == 0) {
+    const FileTick tick = request.clock->read(static_cast<std::uint64_t>(status.st_dev));
+    const FileTime left = snapshot.unsettled_ - (tick.now - tick.tick);
+    // A stamp of the future: the clock was set back, and waiting is no use.
+    if (left > kMost) return waited;
+    if (left < 0) return true;
+    std::this_thread::sleep_for(std::chrono::nanoseconds(left + 1'000'000));
+    waited = true;
+  }
+  return waited;
+}
+
+std::vector<Entry> Snapshot::entries(const TreeRequest& request) const {
+  std::vector<Entry> all;
+  const auto collect = [&](const StatCache& cache) {
+    std::vector<std::string> directories(1);
+    while (!directories.empty()) {
+      const std::string directory = std::move(directories.back());
+      directories.pop_back();
+      const DirectoryRecord* record = cache.find(cache.key_of(directory));
+      if (record == nullptr) throw CacheDamaged{};
+      const Listing listing = cache.read(*record);
+      for (const ListedEntry& listed : listing.entries) {
+        std::string path = join(directory, listing.name(listed));
+        if (listed.type == EntryType::Directory) {
+          const DirectoryRecord* below = cache.find(cache.key_of(path));
+          if (below == nullptr) throw CacheDamaged{};
+          const bool includes = (below->flags & DirectoryRecord::kIncludesSomething) != 0;
+          if (listed.ignored && !includes) continue;
+          directories.push_back(path);
+        }
+        Entry& entry = all.emplace_back();
+        Listing::fill(listed, entry);
+        entry.path = std::move(path);
+      }
+    }
+  };
+  try {
+    collect(*cache_);
+  } catch (const CacheDamaged&) {
+    // What was kept on the disk is not what it was: look again, without it.
+    all.clear();
+    StatCache fresh("", "");
+    TreeLook look(request, fresh, TreeLook::Purpose::Digest);
+    look.walk();
+    if (look.fold() != digest_) {
+      fail("'" + request.root.string() + "' changed since it was looked at");
+    }
+    collect(fresh);
+  }
+  sort_by_path(all);
+  return all;
+}
+
+bool Snapshot::has_directory(const std::string& name) const {
+  const DirectoryRecord* record = cache_->find(cache_->key_of(name));
+  return record != nullptr && (record->flags & DirectoryRecord::kIncludesSomething) != 0;
 }
 
 }  // namespace imagewright

@@ -1,16 +1,20 @@
-// Reading a build context from the disk: the walk, each file's content, and a stamp by which to
-// tell later whether anything moved. Never steps outside the directory, never through a symlink
-// below it, never skips what it cannot read. Knows nothing of images, Dockerfiles or state.
-// A file is read between two fstats that must agree.
+// Reading a build context from the disk: the walk, by several threads where it is large, the
+// content of what was touched since the last look, and a stamp by which to tell later whether
+// anything moved. Never steps outside the directory, never through a symlink below it, never skips
+// what it cannot read. Knows nothing of images, Dockerfiles or state. Rules: io/stat_cache,
+// io/file_clock.
 #pragma once
 
 #include <filesystem>
-#include <set>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/context.h"
 #include "core/ignore.h"
+#include "io/file_clock.h"
+#include "io/file_read.h"
+#include "io/stat_cache.h"
 
 namespace imagewright {
 
@@ -20,26 +24,56 @@ struct TreeRequest {
   std::vector<std::string>
       excluded;  ///< file names left out wherever they stand, whatever the rules say
   std::vector<std::string> excluded_paths;  ///< the same for single paths
+  /// Where the stat cache of this context is kept (StatCache); "": nowhere, everything is read.
+  std::filesystem::path cache;
+  FileClock* clock = nullptr;  ///< borrowed; nullptr: everything just written counts as untrusted
 };
 
-struct Snapshot {
-  std::vector<Entry> entries;  ///< by path
-  Digest stamp{};              ///< as tree_stamp gives it
+/// What a directory was at one look. Its list of entries stays on the disk until it is asked for.
+class Snapshot {
+ public:
+  const Digest& digest() const { return digest_; }  ///< the context's (core/context)
+
+  /// The entries that count, by path. Throws Error(Source) if they cannot be told any more: they
+  /// changed, and what was known of them is damaged.
+  std::vector<Entry> entries(const TreeRequest& request) const;
+
+  /// Is there a directory of this name in the root, with something in it?
+  bool has_directory(const std::string& name) const;
+
+  /// Keeps what is needed to say later what changed since (tree_changes), under a path for
+  /// StatCache. False: it could not be done.
+  bool keep(const std::filesystem::path& place) const { return cache_->keep(place); }
+
+  const StatCache& cache() const { return *cache_; }
+
+ private:
+  friend class TreeLook;
+  friend Snapshot read_tree(const TreeRequest& request);
+  friend bool touched_since(const TreeRequest& request, const Snapshot& before);
+  friend bool wait_until_settled(const TreeRequest& request, const Snapshot& snapshot);
+
+  std::shared_ptr<StatCache> cache_;
+  Digest digest_{};
+  Sum stamp_;
+  // The newest ctime so young that a later write may leave it as it is; 0: none.
+  FileTime unsettled_ = 0;
 };
 
-/// Reads everything that counts. Throws Error(Source) naming the path: a root that is missing or no
-/// directory, anything unreadable, FIFOs and sockets, a file that keeps changing while it is read.
-/// What vanishes between listing and reading is not there. Files are read by as many threads as
-/// there are cores. An interrupt (io/interrupt.h) ends it with an Error, too.
+/// Looks at everything that counts, and reads what was touched since the last look. Throws
+/// Error(Source) naming the path: a root that is missing or no directory, anything unreadable,
+/// FIFOs and sockets, a file that keeps changing while it is read. What vanishes between listing
+/// and reading is not there. An interrupt (io/interrupt.h) ends it with an Error, too.
 Snapshot read_tree(const TreeRequest& request);
 
-/// A digest over what the file system says of every entry that counts (identity, size, times,
-/// mode), without reading files. Any write moves a ctime, so equal stamps before and after mean
-/// that nothing was touched in between. An interrupt does not hinder it. The root itself does not
-/// count: our own state may lie in it. Throws as read_tree.
-Digest tree_stamp(const TreeRequest& request);
+/// Was anything touched since? By what the file system says of every entry that counts (identity,
+/// size, times, mode): any write moves a ctime. The root itself does not count: our own state may
+/// lie in it. An interrupt does not hinder it. Throws as read_tree.
+bool touched_since(const TreeRequest& request, const Snapshot& before);
 
-/// The bytes of one file, by fstat, read, fstat. Throws Error(Source).
-std::string read_file(const std::filesystem::path& path);
+/// A write in the same tick of the clock as the last one before the look would not show later.
+/// Waits until no such write can come any more, 2 s at most. True: it had to wait, and the caller
+/// must look again.
+bool wait_until_settled(const TreeRequest& request, const Snapshot& snapshot);
 
 }  // namespace imagewright

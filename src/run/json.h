@@ -10,6 +10,7 @@ namespace imagewright {
 
 using Json = nlohmann::ordered_json;
 
+Json to_json(const ContextChanges& changes);
 Json to_json(const std::vector<Reason>& reasons);
 
 /// One line, or indented. Bytes that are not UTF-8 become U+FFFD.

@@ -106,6 +106,17 @@ std::unique_ptr<Progress> make_json_progress(std::FILE* out) {
   return std::make_unique<JsonProgress>(out);
 }
 
+Json to_json(const ContextChanges& changes) {
+  Json files = Json::array();
+  for (const ContextChange& change : changes.entries) {
+    files.push_back({{"path", change.path}, {"change", word(change.kind)}});
+  }
+  return {{"changed", changes.changed},
+          {"added", changes.added},
+          {"removed", changes.removed},
+          {"files", files}};
+}
+
 Json to_json(const std::vector<Reason>& reasons) {
   Json list = Json::array();
   for (const Reason& reason : reasons) {
@@ -115,6 +126,7 @@ Json to_json(const std::vector<Reason>& reasons) {
     list.push_back({{"kind", word(reason.kind)},
                     {"input", has_input ? Json(word(reason.input)) : Json(nullptr)},
                     {"name", reason.name.empty() ? Json(nullptr) : Json(reason.name)},
+                    {"changes", reason.changes.empty() ? Json(nullptr) : to_json(reason.changes)},
                     {"text", describe(reason)}});
   }
   return list;

@@ -5,17 +5,32 @@
 namespace imagewright {
 
 Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force)
-    : store_(store), engine_(engine), force_(force) {
+    : engine_(engine), force_(force) {
+  for (ImageRow& row : store.rows()) rows_.emplace(row.name, std::move(row));
   const bool any = std::any_of(images.begin(), images.end(), [&](const ImageConfig& image) {
-    return store_.find(image.name).has_value();
+    return rows_.count(image.name) != 0;
   });
   if (any) image_ids_ = std::async(std::launch::async, [this] { return engine_.image_ids(); });
+}
+
+const ImageRow* Judge::last(const std::string& image) const {
+  const auto found = rows_.find(image);
+  return found == rows_.end() ? nullptr : &found->second;
+}
+
+std::string Judge::last_context(const std::string& image) const {
+  const ImageRow* row = last(image);
+  if (row == nullptr) return "";
+  for (const StoredInput& input : row->inputs) {
+    if (input.kind == word(InputKind::Context)) return input.digest;
+  }
+  return "";
 }
 
 Verdict Judge::decide(const std::string& image, const Manifest& now) {
   std::optional<LastSuccess> last;
   bool has_image = true;
-  if (const auto row = store_.find(image)) {
+  if (const ImageRow* row = this->last(image)) {
     last.emplace();
     last->digest = row->digest;
     last->format = row->format;

@@ -1,11 +1,12 @@
 // Puts together what a verdict needs: the present manifest, the stored success, and whether the
-// engine still has its image. The engine is asked once, while the inputs are looked at, and only if
-// something is stored.
+// engine still has its image. The engine
+// is asked once, while the inputs are looked at, and only if something is stored.
 #pragma once
 
 #include <future>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/config.h"
@@ -17,17 +18,23 @@ namespace imagewright {
 
 class Judge {
  public:
-  /// Borrows store and engine. Asks the engine, in a thread of its own, if one of `images` has a
-  /// stored success.
+  /// Borrows the engine. Reads what is stored, once. Asks the engine, in a thread of its own, if
+  /// one of `images` has a stored success.
   Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force);
 
   /// Throws Error(Missing) if the engine does not answer.
   Verdict decide(const std::string& image, const Manifest& now);
 
+  /// The last success of an image, as it was when this was made. nullptr: none is known.
+  const ImageRow* last(const std::string& image) const;
+
+  /// The digest of the context that an image was last built from; "": not known.
+  std::string last_context(const std::string& image) const;
+
  private:
   bool engine_has(const std::string& image_id);
 
-  Store& store_;
+  std::unordered_map<std::string, ImageRow> rows_;
   Engine& engine_;
   bool force_;
   std::shared_future<std::set<std::string>> image_ids_;

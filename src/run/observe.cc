@@ -6,11 +6,14 @@
 #include <fstream>
 #include <optional>
 #include <system_error>
+#include <thread>
+#include <unordered_map>
 
 #include "core/reference.h"
 #include "core/suggest.h"
 #include "io/error.h"
 #include "io/store.h"
+#include "run/look_ahead.h"
 
 namespace imagewright {
 
@@ -105,9 +108,22 @@ std::string read_text(const fs::path& path) {
   return read_file(path);
 }
 
-// Reads a context. `confined`: it comes from a repository, and nothing may lead out of it.
+// Where what is known of a context's files is kept. One for each ignore file that a directory is
+// read with: images that differ in it do not drive out each other's.
+fs::path stat_cache(const fs::path& cache, const fs::path& context,
+                    const std::optional<fs::path>& ignore) {
+  Sha256 key;
+  key.update_field("imagewright context");
+  key.update_field(context.string());
+  key.update_field(ignore ? ignore->string() : "");
+  return cache / "contexts" / hex(key.finish()).substr(0, 32);
+}
+
+// Reads a context. `confined`: it comes from a repository, and nothing may lead out of it; then
+// nothing is kept of it, else in `cache`.
 std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const fs::path& context,
-                                           bool confined, const std::vector<fs::path>& own) {
+                                           bool confined, const std::vector<fs::path>& own,
+                                           const fs::path& cache, FileClock& clock) {
   auto files = std::make_unique<ContextFiles>();
   files->request.root = context;
   files->request.excluded = Store::file_names();
@@ -115,16 +131,21 @@ std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const fs::p
   std::error_code error;
   if (!fs::is_directory(context, error)) {
     // The walk says it better: missing, no directory, a loop of symlinks.
-    tree_stamp(files->request);
+    read_tree(files->request);
   }
   const fs::path dockerfile = dockerfile_path(image, context);
   files->dockerfile = read_text(confined ? inside(context, dockerfile) : dockerfile);
-  if (const auto path = ignore_path(dockerfile, context)) {
+  const auto ignore = ignore_path(dockerfile, context);
+  if (const auto& path = ignore) {
     auto rules = IgnoreRules::parse(read_text(confined ? inside(context, *path) : *path));
     if (!rules) fail(describe(rules.error(), path->string()));
     files->request.rules = std::move(*rules);
   }
   files->ignore = engine_ignore(files->request.rules, files->request.excluded_paths);
+  if (!confined) {
+    files->request.cache = stat_cache(cache, context, ignore);
+    files->request.clock = &clock;
+  }
   files->snapshot = read_tree(files->request);
   return files;
 }
@@ -185,7 +206,7 @@ Observation make_observation(const ImageConfig& image, const KnownTree& digests)
 }
 
 KnownTree digests_of(const ContextFiles& files) {
-  return {hex(context_digest(files.snapshot.entries)), hex(sha256(files.dockerfile))};
+  return {hex(files.snapshot.digest()), hex(sha256(files.dockerfile))};
 }
 
 }  // namespace
@@ -193,17 +214,62 @@ KnownTree digests_of(const ContextFiles& files) {
 bool ContextFiles::touched() const {
   if (checkout) return false;
   try {
-    return tree_stamp(request) != snapshot.stamp;
+    return touched_since(request, snapshot);
   } catch (const Error&) {
     return true;
   }
 }
 
-Observer::Observer(const std::vector<ImageConfig>& images, fs::path base, const Places& places)
-    : base_(std::move(base)), cache_(places.cache), logs_(places.logs), git_(places.cache) {
+// The directories among the images, looked at in their order.
+class Observer::Ahead {
+ public:
+  explicit Ahead(Observer& observer) {
+    for (const ImageConfig& image : observer.images_) {
+      if (!std::holds_alternative<DirectorySource>(image.source)) continue;
+      numbers_[image.name] = images_.size();
+      images_.push_back(&image);
+    }
+    // The thread that takes them is one more.
+    const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
+    looks_.emplace(images_.size(), images_.size() < 2 ? 0 : threads - 1, [&](std::size_t number) {
+      const ImageConfig& image = *images_[number];
+      return observer.observe_directory(image, std::get<DirectorySource>(image.source));
+    });
+  }
+
+  // nullopt: not looked at, or asked for before.
+  std::optional<Observation> take(const ImageConfig& image) {
+    const auto found = numbers_.find(image.name);
+    if (found == numbers_.end()) return std::nullopt;
+    const std::size_t number = found->second;
+    numbers_.erase(found);
+    return looks_->take(number);
+  }
+
+ private:
+  std::unordered_map<std::string, std::size_t> numbers_;
+  std::vector<const ImageConfig*> images_;
+  std::optional<LookAhead<Observation>> looks_;
+};
+
+Observer::Observer(const std::vector<ImageConfig>& images, const Project& project)
+    : images_(images),
+      base_(project.base),
+      cache_(project.places.cache),
+      logs_(project.places.logs),
+      kept_(cache_ / "contexts", project.state_directory),
+      clock_({cache_}),
+      git_(cache_) {
   for (const ImageConfig& image : images) {
     if (const auto* source = std::get_if<GitSource>(&image.source)) git_.want(absolute(*source));
   }
+}
+
+Observer::~Observer() = default;
+
+void Observer::look_ahead() {
+  git_.ask_ahead();
+  ahead_ = std::make_unique<Ahead>(*this);
 }
 
 GitSource Observer::absolute(GitSource source) const {
@@ -214,16 +280,36 @@ GitSource Observer::absolute(GitSource source) const {
 Observation Observer::observe(const ImageConfig& image) {
   if (const auto* source = std::get_if<GitSource>(&image.source))
     return observe_git(image, absolute(*source));
+  if (ahead_) {
+    if (auto observation = ahead_->take(image)) return std::move(*observation);
+  }
   return observe_directory(image, std::get<DirectorySource>(image.source));
 }
 
 Observation Observer::observe_directory(const ImageConfig& image, const DirectorySource& source) {
+  const auto begun = std::chrono::steady_clock::now();
   const fs::path directory = (base_ / source.path).lexically_normal();
-  auto files = read_context(image, directory, false, {cache_, logs_});
+  auto files = read_context(image, directory, false, {cache_, logs_}, cache_, clock_);
   Observation observation = make_observation(image, digests_of(*files));
   observation.source = "directory " + directory.string();
+  observation.begun = begun;
   observation.files = std::move(files);
   return observation;
+}
+
+bool Observer::observe_again(const ImageConfig& image, Observation& observation,
+                             std::chrono::steady_clock::time_point since) {
+  const auto* source = std::get_if<DirectorySource>(&image.source);
+  if (source == nullptr || !observation.files) return false;
+  bool again = observation.begun < since;
+  // (A second time is enough: what is written over and over is never settled.)
+  for (int i = 0; i < 2; ++i) {
+    const bool waited = wait_until_settled(observation.files->request, observation.files->snapshot);
+    if (!waited && !again) return i > 0;
+    again = false;
+    observation = observe_directory(image, *source);
+  }
+  return true;
 }
 
 Observation Observer::observe_git(const ImageConfig& image, const GitSource& source) {
@@ -252,6 +338,24 @@ const ContextFiles& Observer::files(const ImageConfig& image, Observation& obser
   return *observation.files;
 }
 
+void Observer::name_changes(const ImageConfig& image, Observation& observation,
+                            const std::string& before, Verdict& verdict) {
+  for (Reason& reason : verdict.reasons) {
+    if (reason.kind != ReasonKind::InputChanged || reason.input != InputKind::Context) continue;
+    if (!kept_.has(before)) return;
+    if (auto changes = kept_.changes_since(before, files(image, observation).snapshot))
+      reason.changes = std::move(*changes);
+  }
+}
+
+void Observer::keep(const Observation& observation) const {
+  if (observation.files) kept_.keep(observation.context_digest, observation.files->snapshot);
+}
+
+void Observer::forget(const std::string& context_digest) const {
+  kept_.forget(context_digest);
+}
+
 std::unique_ptr<ContextFiles> Observer::check_out(const ImageConfig& image, const GitSource& source,
                                                   const std::string& tree) {
   if (fs::path(image.dockerfile).is_absolute()) {
@@ -264,7 +368,7 @@ std::unique_ptr<ContextFiles> Observer::check_out(const ImageConfig& image, cons
   fs::create_directory(directory, error);
   if (error) fail(with_errno("cannot make '" + directory.string() + "'", error.value()));
   git_.write_tree(source, tree, directory);
-  auto files = read_context(image, directory, true, {});
+  auto files = read_context(image, directory, true, {}, {}, clock_);
   files->checkout = std::move(checkout);
   return files;
 }

@@ -1,19 +1,21 @@
 // What an image's inputs are now: its context from a directory or a git tree, its Dockerfile, its
-// arguments. Reads only; decides nothing. A git source costs one question per repository and run,
-// and nothing more as long as the tree is known.
+// arguments. Decides nothing, and writes nothing but caches. A git source costs one question per
+// repository and run, and nothing more as long as the tree is known.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "core/config.h"
 #include "core/fingerprint.h"
+#include "core/verdict.h"
 #include "io/git.h"
-#include "io/places.h"
 #include "io/scratch.h"
 #include "io/tree.h"
+#include "run/kept_contexts.h"
+#include "run/project.h"
 
 namespace imagewright {
 
@@ -25,6 +27,8 @@ struct ContextFiles {
   std::string ignore;      ///< the rules as the text of an ignore file, our own files included
   std::unique_ptr<ScratchDirectory> checkout;  ///< owns the directory of a git source; else null
 
+  /// What of it counts, by path. Throws as Snapshot::entries.
+  std::vector<Entry> entries() const { return snapshot.entries(request); }
   /// Was anything touched since it was read? Always false for a checkout, which is ours alone.
   bool touched() const;
 };
@@ -35,37 +39,61 @@ struct Observation {
   std::string source;  ///< for people: the directory, or remote, ref and commit (redacted)
   /// nullptr for a git tree that was known already: `Observer::files` brings them.
   std::unique_ptr<ContextFiles> files;
+  std::chrono::steady_clock::time_point begun;  ///< when the look began
 };
 
 /// Looks at the images of one run.
 class Observer {
  public:
-  /// Relative directories are against `base`. Announces the git sources of all `images`, so that
+  /// Borrows `images`, some of the project's. Announces the git sources of all of them, so that
   /// each repository is asked once; asks nothing yet.
-  Observer(const std::vector<ImageConfig>& images, std::filesystem::path base,
-           const Places& places);
+  Observer(const std::vector<ImageConfig>& images, const Project& project);
+  Observer(std::vector<ImageConfig>&& images, const Project&) = delete;
+  ~Observer();
 
-  /// Begins to ask the repositories, in the background.
-  void ask_ahead() { git_.ask_ahead(); }
+  /// Begins to ask the repositories and to look at the directories, in the background.
+  void look_ahead();
 
   /// Throws Error(Source) that names what is wrong with the image's source.
   Observation observe(const ImageConfig& image);
+
+  /// Looks once more, if a directory was looked at before `since`, or so soon after it was written
+  /// that a further write might not show (then waits for that moment to pass). False: no need.
+  /// Throws as above.
+  bool observe_again(const ImageConfig& image, Observation& observation,
+                     std::chrono::steady_clock::time_point since);
 
   /// The files behind an observation; checks a git tree out if that was not needed yet. Throws as
   /// above.
   const ContextFiles& files(const ImageConfig& image, Observation& observation);
 
+  /// Names in the verdict which files of the context changed since it had the digest `before`, if
+  /// that was kept. Throws as above.
+  void name_changes(const ImageConfig& image, Observation& observation, const std::string& before,
+                    Verdict& verdict);
+  /// Keeps what is needed for that later: of what an image was built from. Costs next to nothing
+  /// where it is kept already.
+  void keep(const Observation& observation) const;
+  /// Forgets the context of this digest.
+  void forget(const std::string& context_digest) const;
+
  private:
+  class Ahead;
+
   Observation observe_directory(const ImageConfig& image, const DirectorySource& source);
   Observation observe_git(const ImageConfig& image, const GitSource& source);
   std::unique_ptr<ContextFiles> check_out(const ImageConfig& image, const GitSource& source,
                                           const std::string& tree);
   GitSource absolute(GitSource source) const;
 
+  const std::vector<ImageConfig>& images_;
   std::filesystem::path base_;
   std::filesystem::path cache_;
   std::filesystem::path logs_;
+  KeptContexts kept_;
+  FileClock clock_;
   Git git_;
+  std::unique_ptr<Ahead> ahead_;
 };
 
 /// The images whose name, with or without its tag, matches one of the globs; all of them for no

@@ -45,7 +45,7 @@ class Run {
         options_(options),
         progress_(progress),
         images_(select_images(project.config.images, options.images)),
-        observer_(images_, project.base, project.places),
+        observer_(images_, project),
         schedule_(images_.size(), options.fail_fast),
         started_(Clock::now()) {
     for (const ImageConfig& image : images_) summary_.images.emplace_back().name = image.name;
@@ -59,7 +59,7 @@ class Run {
                                images_.size(), images_.size() == 1 ? "" : "s"));
     if (!open_state()) return finish();
     progress_.run_started(project_.config_path, images_.size());
-    observer_.ask_ahead();
+    observer_.look_ahead();
     judge_.emplace(*store_, *engine_, images_, options_.force);
     while (interrupted() == 0) {
       const auto next = schedule_.next();
@@ -140,12 +140,21 @@ class Run {
     }
     progress_.detail("Digest " + observation.manifest.digest);
 
-    const Verdict verdict = judge_->decide(image.name, observation.manifest);
+    Verdict verdict = judge_->decide(image.name, observation.manifest);
+    if (verdict.build() && observer_.observe_again(image, observation, last_build_)) {
+      verdict = judge_->decide(image.name, observation.manifest);
+    }
+    observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
     progress_.image_decided(image.name, verdict);
     result(index).reasons = verdict.reasons;
     if (!verdict.build()) {
-      result(index).image_id = store_->find(image.name)->image_id;
-      if (!options_.dry_run) store_->take_over(image.name, project_.config_path);
+      result(index).image_id = judge_->last(image.name)->image_id;
+      if (!options_.dry_run) {
+        if (judge_->last(image.name)->config != project_.config_path) {
+          store_->take_over(image.name, project_.config_path);
+        }
+        observer_.keep(observation);
+      }
       schedule_.move(index, ImageState::UpToDate);
       return;
     }
@@ -174,7 +183,7 @@ class Run {
     BuildRequest request;
     request.tag = image.name;
     request.context = files.request.root;
-    request.entries = &files.snapshot.entries;
+    request.entries = [&] { return files.entries(); };
     request.dockerfile = files.dockerfile;
     request.ignore = files.ignore;
     request.ignore_has_exceptions = files.request.rules.has_exceptions();
@@ -202,6 +211,7 @@ class Run {
           progress_.output(image.name, shown);
         },
         [&] { progress_.tick(); });
+    last_build_ = Clock::now();
     const bool verified = !files.touched();
     store_->close_context_name(observation.context_digest, verified);
     if (!log.error().empty()) progress_.warning(log.error());
@@ -212,6 +222,8 @@ class Run {
     result(index).log = log.path();
     if (outcome.ok()) {
       succeed(index, observation.manifest, outcome.image_id, verified, row);
+      observer_.keep(observation);
+      forget_context(image.name, observation.context_digest);
     } else {
       fail(index, outcome, log, row);
     }
@@ -258,14 +270,23 @@ class Run {
     }
   }
 
+  // What an image was built from is not needed any more, unless another one was built from the
+  // same.
+  void forget_context(const std::string& image, const std::string& now) {
+    const std::string before = judge_->last_context(image);
+    if (before.empty() || before == now) return;
+    for (const ImageRow& row : store_->rows()) {
+      for (const StoredInput& input : row.inputs) {
+        if (input.digest == before) return;
+      }
+    }
+    observer_.forget(before);
+  }
+
   // Git writes there at every command, so the image is stale each time. Told when it builds, not at
   // each look.
   void hint_at_git_directory(const ImageConfig& image, const ContextFiles& files) {
-    const auto& entries = files.snapshot.entries;
-    const bool has_git = std::any_of(entries.begin(), entries.end(), [](const Entry& entry) {
-      return entry.path == ".git" && entry.type == EntryType::Directory;
-    });
-    if (!has_git || !hinted_.insert(files.request.root).second) return;
+    if (!files.snapshot.has_directory(".git") || !hinted_.insert(files.request.root).second) return;
     progress_.warning(
         image.name + ": '" + (files.request.root / ".git").string() +
         "' is part of the context and changes at every git command; name it in .dockerignore");
@@ -274,8 +295,10 @@ class Run {
   void retire() {
     std::set<std::string> names;
     for (const ImageConfig& image : project_.config.images) names.insert(image.name);
-    for (const std::string& name : store_->retire(project_.config_path, names))
+    for (const std::string& name : store_->retire(project_.config_path, names)) {
+      forget_context(name, "");
       progress_.row_retired(name);
+    }
   }
 
   RunSummary finish() {
@@ -305,6 +328,7 @@ class Run {
   std::optional<Judge> judge_;
   std::set<fs::path> hinted_;
   bool warned_ = false;
+  Clock::time_point last_build_;  // when one ended; none did: long ago
   RunSummary summary_;
 };
 

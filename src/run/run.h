@@ -12,17 +12,9 @@
 #include "io/places.h"
 #include "io/store.h"
 #include "run/progress.h"
+#include "run/project.h"
 
 namespace imagewright {
-
-/// A configuration and where it works.
-struct Project {
-  std::filesystem::path config_path;  ///< canonical: by it rows of the state are owned
-  Config config;
-  std::filesystem::path base;  ///< what relative directories are against
-  std::filesystem::path state_directory;
-  Places places;
-};
 
 struct RunOptions {
   std::vector<std::string> images;  ///< globs; none: all

@@ -41,8 +41,8 @@ std::vector<ImageStatus> image_status(const Project& project, const RunOptions& 
   const auto engine = find_engine(options.engine.empty() ? project.config.engine : options.engine,
                                   project.places.cache);
   Store store = Store::open_read_only(project.state_directory);
-  Observer observer(images, project.base, project.places);
-  observer.ask_ahead();
+  Observer observer(images, project);
+  observer.look_ahead();
   Judge judge(store, *engine, images, options.force);
 
   std::vector<ImageStatus> all;
@@ -51,23 +51,25 @@ std::vector<ImageStatus> image_status(const Project& project, const RunOptions& 
     progress.image_started(image.name);
     ImageStatus status;
     status.name = image.name;
-    if (const auto row = store.find(image.name)) status.image_id = row->image_id;
+    if (const ImageRow* row = judge.last(image.name)) status.image_id = row->image_id;
     try {
-      const Observation observation = observer.observe(image);
+      Observation observation = observer.observe(image);
       status.source = observation.source;
       if (observation.files) {
         for (const std::string& warning : observation.files->request.rules.warnings()) {
           progress.warning(image.name + ": " + warning);
         }
       }
-      const Verdict verdict = judge.decide(image.name, observation.manifest);
+      Verdict verdict = judge.decide(image.name, observation.manifest);
+      observer.name_changes(image, observation, judge.last_context(image.name), verdict);
       progress.image_decided(image.name, verdict);
       status.reasons = verdict.reasons;
       status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
-      const auto failure = failed_attempt(store, image.name, observation.manifest.digest);
-      if (verdict.build() && failure) {
-        status.standing = Standing::Failed;
-        status.message = "last build failed: " + failure->message;
+      if (verdict.build()) {
+        if (const auto failure = failed_attempt(store, image.name, observation.manifest.digest)) {
+          status.standing = Standing::Failed;
+          status.message = "last build failed: " + failure->message;
+        }
       }
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::Source) throw;

@@ -279,7 +279,9 @@ TEST(Ignore, HostilePatternsEndSoon) {
   for (int i = 0; i < 500; ++i) directories += "**/*a/";
   std::string path;
   for (int i = 0; i < 1000; ++i) path += "a/";
-  EXPECT_FALSE(rules(directories + "b").match(path + "a", {{false}}, nullptr));
+  IgnoreRules::Matched parent;
+  parent.is_known = true;
+  EXPECT_FALSE(rules(directories + "b").match(path + "a", parent, nullptr));
 }
 
 TEST(Glob, ParentsCount) {

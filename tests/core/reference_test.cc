@@ -36,6 +36,17 @@ TEST(Reference, ErrorsSayWhatIsWrong) {
   EXPECT_THAT(message_of(std::string(256, 'a')), HasSubstr("too long"));
 }
 
+// A text of a megabyte was quoted whole, with whatever control characters were in it.
+TEST(Reference, MessagesQuoteNoMoreThanALine) {
+  for (const char* bad : {"\x1b[31m", "\n", "\x7f", ""}) {
+    for (const char* form : {"", ":", "@", "/", "A"}) {
+      const std::string message = message_of(bad + std::string(100'000, 'x') + form);
+      EXPECT_LT(message.size(), 400U);
+      EXPECT_EQ(message.find_first_of("\x1b\n\x7f"), std::string::npos) << message;
+    }
+  }
+}
+
 TEST(Reference, LimitsAreExact) {
   EXPECT_EQ(message_of(std::string(255, 'a')), "");
   EXPECT_EQ(message_of("a:" + std::string(128, 'b')), "");

@@ -221,6 +221,48 @@ TEST(Redacted, WholeLines) {
 TEST(Redacted, PasswordsThatBreakTheUrl) {
   EXPECT_EQ(redacted("https://user:p/w@host/x"), "https://xxxxx@host/x");
   EXPECT_EQ(redacted("https://user:p#w@host/x"), "https://xxxxx@host/x");
+  EXPECT_EQ(redacted("https://[user:p#w@host/x"), "https://xxxxx@host/x");
+  EXPECT_EQ(redacted("https://[u]:p#w@host/x"), "https://xxxxx@host/x");
+}
+
+// What looked like the next URL was the rest of a password.
+TEST(Redacted, APasswordThatHoldsAMarkIsNotTakenForTwoUrls) {
+  EXPECT_EQ(redacted("https://user:secret://@host/x"), "https://xxxxx@host/x");
+  EXPECT_EQ(redacted("https://user:a://secret@host/x"), "https://xxxxx@host/x");
+  EXPECT_EQ(redacted("https://user:://secret@host/x"), "https://xxxxx@host/x");
+}
+
+TEST(Source, ABlankInALoginIsRefusedBecauseNoLineCouldHideIt) {
+  for (const char* remote :
+       {"https://user:sec ret@host/x.git", "ssh://us er@host/x", "https://to ken@host/x.git"}) {
+    EXPECT_THAT(message_of(remote), HasSubstr("%20")) << remote;
+    EXPECT_THAT(git_message_of(remote), HasSubstr("%20")) << remote;
+    EXPECT_FALSE(check_git_source(git(remote))) << remote;
+  }
+  EXPECT_EQ(message_of("https://user:sec%20ret@host/a b.git"), "");
+}
+
+// The part before the `#` was taken for the whole remote: host "user", port "secret".
+TEST(Source, APasswordWithABareHashOrMarkIsNamedAsThatAndNotShown) {
+  for (const char* from : {"https://user:secret#x@host/x.git", "ssh://user:secret#x@host/x",
+                           "https://user:secret?x@host/x.git", "git://user:secret/x@host/x"}) {
+    EXPECT_THAT(message_of(from), HasSubstr("'#' is %23")) << from;
+    EXPECT_THAT(message_of(from), HasSubstr("://xxxxx@host/x")) << from;
+  }
+}
+
+// A message is one line of bounded length, however long the text is that it quotes.
+TEST(Source, MessagesQuoteNoMoreThanALine) {
+  const std::string much(100'000, 'x');
+  for (const std::string& from :
+       {"-" + much, much + "::x", much + "://host/x", "https://host/" + much, "ssh://h:" + much,
+        "ssh://h/x#-" + much, "ssh://h/x#*" + much, "ssh://h/x#a:../" + much,
+        "ssh://h/x?commit=" + much, "ssh://h/x?" + much + "=1", "ssh://h/x?a=1&ref=" + much + "#b",
+        "ssh://h/x?mtime=" + much, "ssh://h/x?submodules=" + much,
+        "ssh://h/x?" + much + "&" + much}) {
+    EXPECT_NE(message_of(from), "") << from.substr(0, 20);
+    EXPECT_LT(message_of(from).size(), 400U) << from.substr(0, 20);
+  }
 }
 
 TEST(Redacted, MessagesHoldNoPassword) {
@@ -229,7 +271,9 @@ TEST(Redacted, MessagesHoldNoPassword) {
         "https://user:sec/secret@host/x.git", "https://user:secret%0a@host/x.git",
         "https://-user:secret@host/x.git", "https://user:secret@host:port/x.git",
         "ftp://user:secret@host/x", "https://user:secret@host/x.git?depth=1",
-        "https://user:secret%@host/x.git"}) {
+        "https://user:secret%@host/x.git", "https://user:my secret@host/x",
+        "https://user:secret word@host/x", "-https://user:my secret@host/x",
+        "https://user:secret://@host/x.git", "https://user:secret#x@host/x.git"}) {
     EXPECT_NE(message_of(from), "") << from;
     EXPECT_THAT(message_of(from), Not(HasSubstr("secret"))) << from;
   }

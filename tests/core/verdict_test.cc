@@ -48,7 +48,7 @@ TEST(Verdict, EachInputIsNamed) {
   EXPECT_EQ(reasons(now, last), "arg VERSION changed");
   now = inputs();
   now.args = {{"OTHER", "1.10"}};
-  EXPECT_EQ(reasons(now, last), "arg OTHER added, arg VERSION removed");
+  EXPECT_EQ(reasons(now, last), "arg OTHER added; arg VERSION removed");
   now = inputs();
   now.labels["team"] = "b";
   EXPECT_EQ(reasons(now, last), "label team changed");
@@ -58,7 +58,7 @@ TEST(Verdict, AnArgIsNotALabel) {
   Inputs now = inputs();
   now.args.clear();
   now.labels = {{"team", "a"}, {"VERSION", "1.10"}};
-  EXPECT_EQ(reasons(now, success_of(inputs())), "label VERSION added, arg VERSION removed");
+  EXPECT_EQ(reasons(now, success_of(inputs())), "label VERSION added; arg VERSION removed");
 }
 
 TEST(Verdict, AnImageThatTheEngineLacksIsBuilt) {
@@ -85,7 +85,7 @@ TEST(Verdict, AnotherFormatIsBuilt) {
 
 TEST(Verdict, ForceBuildsAndSaysWhatElse) {
   EXPECT_EQ(reasons(inputs(), success_of(inputs()), true, true), "forced");
-  EXPECT_EQ(reasons(inputs(), std::nullopt, true, true), "forced, never built");
+  EXPECT_EQ(reasons(inputs(), std::nullopt, true, true), "forced; never built");
 }
 
 // The list explains, the digest decides: a list that shows no difference must not hide one.

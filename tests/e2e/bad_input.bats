@@ -587,7 +587,7 @@ on_small_disk() {
   equal "$status" 0
   has "${lines[0]}" "built test/tmp in "
   equal "${lines[1]}" "exit 3"
-  has "${lines[2]}" "built test/tmp in " "(context changed)"
+  has "${lines[2]}" "built test/tmp in " "(content: 1 changed: file.txt)"
   equal "${#stderr_lines[@]}" 1
   has "$stderr" "imagewright: " "$PWD/small"
   [[ "$stderr" == *"full"* || "$stderr" == *"No space left"* ]] || equal "$stderr" "the disk is full"
@@ -612,7 +612,7 @@ on_small_disk() {
   equal "$status" 0
   has "${lines[0]}" "built test/tmp in "
   equal "${lines[1]}" "exit 3"
-  has "${lines[2]}" "built test/tmp in " "(context changed)"
+  has "${lines[2]}" "built test/tmp in " "(content: 1 changed: file.txt)"
   equal "${#stderr_lines[@]}" 1
   has "$stderr" "imagewright: " "$PWD/small"
   [[ "$stderr" == *"full"* || "$stderr" == *"No space left"* ]] || equal "$stderr" "the disk is full"

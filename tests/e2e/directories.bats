@@ -113,7 +113,7 @@ would_build() {
 
 @test "directories: a hard link is its content" {
   cp app/file.txt app/copy.txt
-  builds "context changed"
+  builds "content: 1 added: copy.txt"
   ln -f app/file.txt app/copy.txt
   builds_nothing
 }
@@ -150,79 +150,79 @@ END
   echo "some next" >app/file.txt
   touch -d '2014-03-21 22:02:01' app/file.txt
   equal "$(stat -c '%s %Y' app/file.txt)" "$(stat -c '%s %Y' "$BATS_FILE_TMPDIR/model/app/file.txt")"
-  builds "context changed"
+  builds "content: 1 changed: file.txt"
 }
 
 @test "directories: one byte far below builds" {
   echo "two" >app/sub/below/one.txt
-  builds "context changed"
+  builds "content: 1 changed: sub/below/one.txt"
 }
 
 @test "directories: a mode bit of a file builds" {
   chmod g+w app/file.txt
-  builds "context changed"
+  builds "content: 1 changed: file.txt"
 }
 
 @test "directories: the set-user-id bit builds" {
   chmod u+s app/run.sh
-  builds "context changed"
+  builds "content: 1 changed: run.sh"
 }
 
 @test "directories: a mode bit of a directory builds" {
   chmod o-rx app/sub
-  builds "context changed"
+  builds "content: 1 changed: sub"
 }
 
 @test "directories: a link's target builds, though it leads to the same file" {
   ln -sfn ./file.txt app/link
-  builds "context changed"
+  builds "content: 1 changed: link"
 }
 
 @test "directories: an added empty directory builds" {
   mkdir app/sub/new
-  builds "context changed"
+  builds "content: 1 added: sub/new"
 }
 
 @test "directories: a removed empty directory builds" {
   rmdir app/empty
-  builds "context changed"
+  builds "content: 1 removed: empty"
 }
 
 @test "directories: an added file builds, though it is empty" {
   : >app/sub/new
-  builds "context changed"
+  builds "content: 1 added: sub/new"
 }
 
 @test "directories: a removed file builds" {
   rm app/sub/below/one.txt
-  builds "context changed"
+  builds "content: 1 removed: sub/below/one.txt"
 }
 
 @test "directories: another name for a file builds" {
   mv app/run.sh app/sub/run.sh
-  builds "context changed"
+  builds "content: 1 added, 1 removed: run.sh, sub/run.sh"
 }
 
 @test "directories: a file that becomes a link to the same bytes builds" {
   mv app/run.sh app/real.sh
-  builds "context changed"
+  builds "content: 1 added, 1 removed: real.sh, run.sh"
   cp app/real.sh app/run.sh
-  builds "context changed"
+  builds "content: 1 added: run.sh"
   ln -sf real.sh app/run.sh
-  builds "context changed"
+  builds "content: 1 changed: run.sh"
 }
 
 @test "directories: a file that becomes an empty directory builds" {
   rm app/file.txt
   mkdir app/file.txt
-  builds "context changed"
+  builds "content: 1 changed: file.txt"
 }
 
 @test "directories: an extended attribute builds" {
   setfattr -n user.note -v one app/file.txt 2>/dev/null || skip "no user attributes on this file system"
-  builds "context changed"
+  builds "content: 1 changed: file.txt"
   setfattr -n user.note -v two app/file.txt
-  builds "context changed"
+  builds "content: 1 changed: file.txt"
 }
 
 @test "directories: there and back builds nothing" {
@@ -236,7 +236,7 @@ END
 
 @test "directories: an image that is built holds the change" {
   echo "next text" >app/file.txt
-  builds "context changed"
+  builds "content: 1 changed: file.txt"
   unpack_buildah localhost/test/app out
   equal "$(<out/file.txt)" "next text"
 }
@@ -245,37 +245,37 @@ END
 
 @test "directories: a changed ignore file builds, as it is part of the context" {
   echo "# a comment" >>app/.dockerignore
-  builds "context changed"
+  builds "content: 1 changed: .dockerignore"
 }
 
 @test "directories: an ignore file that leaves itself out builds only by what it changes" {
   printf '*.log\n.dockerignore\n' >app/.dockerignore
-  builds "context changed"
+  builds "content: 1 removed: .dockerignore"
   printf '# the same\n**/.dockerignore\n/*.log/\n' >app/.dockerignore
   builds_nothing
   printf '.dockerignore\n' >app/.dockerignore
-  builds "context changed"
+  builds "content: 1 added: noise.log"
 }
 
 @test "directories: the ignore file beside the Dockerfile wins, and is not merged with the context's" {
   printf 'sub\n' >app/Dockerfile.dockerignore
-  builds "context changed"
+  builds "content: 2 added, 1 removed: Dockerfile.dockerignore, noise.log, sub/below/one.txt"
   echo "two" >app/sub/below/one.txt
   builds_nothing
   echo "more noise" >>app/noise.log
-  builds "context changed"
+  builds "content: 1 changed: noise.log"
 }
 
 # --- The Dockerfile
 
 @test "directories: a changed Dockerfile builds" {
   echo "LABEL more=1" >>app/Dockerfile
-  builds "context changed, dockerfile changed"
+  builds "content: 1 changed: Dockerfile; dockerfile changed"
 }
 
 @test "directories: a changed Dockerfile that is ignored builds" {
   echo "Dockerfile" >>app/.dockerignore
-  builds "context changed"
+  builds "content: 1 changed, 1 removed: .dockerignore, Dockerfile"
   echo "LABEL more=1" >>app/Dockerfile
   builds "dockerfile changed"
 }
@@ -284,7 +284,7 @@ END
   mkdir docker
   mv app/Dockerfile docker/app.Dockerfile
   echo '    dockerfile: ../docker/app.Dockerfile' >>app.yml
-  builds "context changed"
+  builds "content: 1 removed: Dockerfile"
   touch docker/app.Dockerfile
   echo "other" >docker/other
   builds_nothing
@@ -297,7 +297,7 @@ END
   mv app/Dockerfile docker/app.Dockerfile
   echo "run.sh" >docker/app.Dockerfile.dockerignore
   echo '    dockerfile: ../docker/app.Dockerfile' >>app.yml
-  builds "context changed"
+  builds "content: 1 added, 2 removed: Dockerfile, noise.log, run.sh"
   echo "echo" >>app/run.sh
   builds_nothing
   unpack_buildah localhost/test/app out
@@ -307,14 +307,14 @@ END
 
 @test "directories: without a Dockerfile, dockerfile is taken" {
   mv app/Dockerfile app/dockerfile
-  builds "context changed"
+  builds "content: 1 added, 1 removed: Dockerfile, dockerfile"
   echo "LABEL more=1" >>app/dockerfile
-  builds "context changed, dockerfile changed"
+  builds "content: 1 changed: dockerfile; dockerfile changed"
 }
 
 @test "directories: Dockerfile comes before dockerfile" {
   echo "FROM scratch" >app/dockerfile
-  builds "context changed"
+  builds "content: 1 added: dockerfile"
   unpack_buildah localhost/test/app out
   [ -e out/file.txt ]
 }
@@ -353,7 +353,7 @@ edited() { sed "$1" "$BATS_FILE_TMPDIR/model/app.yml" >app.yml; }
 @test "directories: a target that is added, changed or removed builds" {
   printf 'FROM scratch AS one\nCOPY file.txt /\nFROM scratch AS two\nCOPY run.sh /\n' >app/Dockerfile
   echo '    target: one' >>app.yml
-  builds "context changed, dockerfile changed, target added"
+  builds "content: 1 changed: Dockerfile; dockerfile changed; target added"
   sed -i 's/target: one/target: two/' app.yml
   would_build "target changed"
   sed -i '/target:/d' app.yml

@@ -60,7 +60,7 @@ unchanged_second_run_builds_nothing() {
   echo "some texT" >test/file.txt
   run_build
   [ "$built" = "$image" ]
-  [ "$(reasons)" = "context changed" ]
+  [ "$(reasons)" = "content: 1 changed: file.txt" ]
 }
 
 image_holds_exactly_the_directory() {
@@ -157,7 +157,7 @@ END
   [ "$(field "$(engine_labels "$image")" '"\(.word) \(.mine)"')" = "three null" ]
   echo two >test/mounted/word
   run_build
-  [ "$(reasons)" = "context changed" ]
+  [ "$(reasons)" = "content: 1 changed: mounted/word" ]
   [ "$(content "$image" ran)" = two ]
 }
 
@@ -199,7 +199,7 @@ secret_edit_reaches_the_image() {
   edit_secretly test/file.txt "other txt"
   run_build
   [ "$status" -eq 0 ]
-  [ "$(reasons)" = "context changed" ]
+  [ "$(reasons)" = "content: 1 changed: file.txt" ]
   [ "$(content "$image" file.txt)" = "other txt" ]
   run_build
   [ "$built" = "" ]

@@ -69,6 +69,7 @@ original_state() {
   expect 1 dingen.yml -vv
   has "$stderr" " __main__   INFO Working on test/missing" " __main__  ERROR Failed test/missing: "
   mkdir test/.git
+  echo "ref: refs/heads/main" >test/.git/HEAD
   configuration dingen.yml test/tmp test
   expect 0 dingen.yml -vv
   has "$stderr" " __main__  DEBUG Digest" " __main__ WARNING test/tmp: '$PWD/test/.git'"
@@ -406,7 +407,7 @@ story_in() {
   before=$(sql .dump)
   echo changed >test/file.txt
   expect 0 dingen.yml -n
-  equal "$output" "would build test/tmp (context changed)"
+  equal "$output" "would build test/tmp (content: 1 changed: file.txt)"
   expect 0 dingen.yml -n -c
   equal "$output" "would build test/tmp (never built)"
   equal "$(sql .dump)" "$before"
@@ -531,7 +532,7 @@ run-finished"
   before=$(sql .dump)
   expect 1 status dingen.yml
   equal "${lines[0]}" "test/tmp      up-to-date"
-  equal "${lines[1]}" "test/other    stale       context changed"
+  equal "${lines[1]}" "test/other    stale       content: 1 changed: file.txt"
   has "${lines[2]}" "test/missing  unknown " "$PWD/missing' does not exist"
   equal "$(sql .dump)" "$before"
 }
@@ -554,7 +555,7 @@ run-finished"
   echo changed >other/file.txt
   expect 1 status dingen.yml --json
   equal "$(field "$output" '.[] | [.name, .state, .reasons[].text] | join(" ")')" "test/tmp up-to-date
-test/other stale context changed
+test/other stale content: 1 changed: file.txt
 test/broken failed never built
 test/missing unknown"
   equal "$(field "$output" '.[1].reasons[0] | [.kind, .input] | join(" ")')" "input-changed context"

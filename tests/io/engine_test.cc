@@ -101,7 +101,7 @@ TEST(Staging, NamesAreOfTheContentAndTheImageIdMustBeOne) {
   BuildRequest request;
   request.context = context.path();
   request.context_name = "c0ffee";
-  request.entries = &entries;
+  request.entries = [&] { return entries; };
   request.dockerfile = "FROM scratch\n";
   const Staging one(cache.path(), request, Staging::Context::Directory);
   request.dockerfile = "FROM other\n";
@@ -131,16 +131,16 @@ TEST(Staging, ACopyHoldsExactlyWhatCountsAsItWas) {
   TreeRequest tree;
   tree.root = context.path();
   tree.rules = std::move(*IgnoreRules::parse("d/ignored"));
-  const auto entries = read_tree(tree).entries;
+  const auto entries = read_tree(tree).entries(tree);
   BuildRequest request;
   request.context = context.path();
   request.context_name = "c";
-  request.entries = &entries;
+  request.entries = [&] { return entries; };
   request.ignore = "d/ignored\n";
   const Staging staging(cache.path(), request, Staging::Context::Copy);
   TreeRequest copy;
   copy.root = staging.context();
-  const auto copied = read_tree(copy).entries;
+  const auto copied = read_tree(copy).entries(copy);
   EXPECT_EQ(context_digest(copied), context_digest(entries));
   struct stat status = {};
   ASSERT_EQ(stat((staging.context() / "d/file").c_str(), &status), 0);

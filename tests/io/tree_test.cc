@@ -29,14 +29,21 @@ TreeRequest request(const TempDirectory& directory, const std::string& ignore = 
   return result;
 }
 
+std::vector<Entry> entries_of(const TreeRequest& request) {
+  return read_tree(request).entries(request);
+}
+
 std::vector<std::string> paths(const TreeRequest& request) {
   std::vector<std::string> result;
-  for (const Entry& entry : read_tree(request).entries) result.push_back(entry.path);
+  for (const Entry& entry : entries_of(request)) result.push_back(entry.path);
   return result;
 }
 
 Digest digest(const TempDirectory& directory) {
-  return context_digest(read_tree(request(directory)).entries);
+  const TreeRequest all = request(directory);
+  const Snapshot snapshot = read_tree(all);
+  EXPECT_EQ(snapshot.digest(), context_digest(snapshot.entries(all))) << "the list says otherwise";
+  return snapshot.digest();
 }
 
 std::string error_of(const TreeRequest& request) {
@@ -55,7 +62,7 @@ TEST(Tree, EntriesAreWhatTheDiskHolds) {
   std::filesystem::create_symlink("../elsewhere", directory / "d/link");
   std::filesystem::create_directory(directory / "empty");
   chmod((directory / "empty").c_str(), 01777);
-  const auto entries = read_tree(request(directory)).entries;
+  const auto entries = entries_of(request(directory));
   ASSERT_EQ(entries.size(), 4U);
   EXPECT_EQ(entries[0].path, "d");
   EXPECT_EQ(entries[0].type, EntryType::Directory);
@@ -90,7 +97,7 @@ TEST(Tree, AnExtendedAttributeCountsUnlessItIsTheSystems) {
   }
   EXPECT_NE(digest(directory), before);
   setxattr((directory / "a").c_str(), "user.note", "y", 1, 0);
-  const auto entries = read_tree(request(directory)).entries;
+  const auto entries = entries_of(request(directory));
   EXPECT_THAT(entries[0].xattrs, ElementsAre(std::make_pair("user.note", "y")));
   removexattr((directory / "a").c_str(), "user.note");
   EXPECT_EQ(digest(directory), before);
@@ -126,7 +133,7 @@ TEST(Tree, AnInterruptEndsReadingButNotTheLookAfterwards) {
   const Snapshot snapshot = read_tree(request(directory));
   catch_interrupts();
   raise(SIGINT);
-  EXPECT_EQ(tree_stamp(request(directory)), snapshot.stamp);
+  EXPECT_FALSE(touched_since(request(directory), snapshot));
   EXPECT_THAT(error_of(request(directory)), HasSubstr("interrupted"));
   forget_interrupts();
 }
@@ -222,7 +229,7 @@ TEST(Tree, PathsLongerThanTheSystemsLimitAreRead) {
   }
   close(openat(at, "file", O_CREAT | O_WRONLY, 0644));
   close(at);
-  const auto entries = read_tree(request(directory)).entries;
+  const auto entries = entries_of(request(directory));
   ASSERT_EQ(entries.size(), 31U);
   EXPECT_EQ(entries.back().path.size(), 30 * 201 + 4U);
 }
@@ -233,26 +240,26 @@ TEST(Tree, NamesThatAreNotUtf8AreKept) {
   EXPECT_THAT(paths(request(directory)), ElementsAre("a\xff\n"));
 }
 
-TEST(Tree, TheStampMovesWithAnyWriteBelowTheRoot) {
+TEST(Tree, AnyWriteBelowTheRootIsNoticedLater) {
   const TempDirectory directory;
   directory.write("d/a", "1");
   const Snapshot snapshot = read_tree(request(directory));
-  EXPECT_EQ(tree_stamp(request(directory)), snapshot.stamp);
+  EXPECT_FALSE(touched_since(request(directory), snapshot));
   directory.write("other", "");
   unlink((directory / "other").c_str());
-  EXPECT_EQ(tree_stamp(request(directory)), snapshot.stamp) << "the root itself does not count";
+  EXPECT_FALSE(touched_since(request(directory), snapshot)) << "the root itself does not count";
   struct stat status = {};
   stat((directory / "d/a").c_str(), &status);
   // Written again with the same byte and the old time: only the ctime tells. (Until its clock has
   // moved on.)
-  for (int i = 0; i < 1000 && tree_stamp(request(directory)) == snapshot.stamp; ++i) {
+  for (int i = 0; i < 1000 && !touched_since(request(directory), snapshot); ++i) {
     directory.write("d/a", "1");
     const timespec times[2] = {status.st_atim, status.st_mtim};
     utimensat(AT_FDCWD, (directory / "d/a").c_str(), times, 0);
     usleep(1000);
   }
-  EXPECT_NE(tree_stamp(request(directory)), snapshot.stamp);
-  EXPECT_EQ(read_tree(request(directory)).entries[1].content, snapshot.entries[1].content);
+  EXPECT_TRUE(touched_since(request(directory), snapshot));
+  EXPECT_EQ(digest(directory), snapshot.digest());
 }
 
 TEST(Tree, AChangingTreeNeverCrashesAndNeverMixesAFile) {
@@ -272,7 +279,7 @@ TEST(Tree, AChangingTreeNeverCrashesAndNeverMixesAFile) {
   });
   for (int i = 0; i < 50; ++i) {
     try {
-      for (const Entry& entry : read_tree(request(directory)).entries) {
+      for (const Entry& entry : entries_of(request(directory))) {
         if (entry.path == "file") {
           EXPECT_TRUE(entry.content == sha256(one) || entry.content == sha256(two));
         }
@@ -289,7 +296,7 @@ TEST(Tree, ManyFilesAreAllRead) {
   const TempDirectory directory;
   for (int i = 0; i < 1000; ++i)
     directory.write("d" + std::to_string(i % 7) + "/" + std::to_string(i), std::to_string(i));
-  const auto entries = read_tree(request(directory)).entries;
+  const auto entries = entries_of(request(directory));
   EXPECT_EQ(entries.size(), 1007U);
   for (const Entry& entry : entries) {
     if (entry.type == EntryType::File) {

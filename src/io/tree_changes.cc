@@ -1,0 +1,161 @@
+#include "io/tree_changes.h"
+
+#include <unistd.h>
+
+namespace imagewright {
+
+namespace {
+
+std::string join(const std::string& directory, std::string_view name) {
+  return directory.empty() ? std::string(name) : directory + "/" + std::string(name);
+}
+
+// One side of the comparison.
+class Side {
+ public:
+  explicit Side(const StatCache& cache) : cache_(cache) {}
+
+  const DirectoryRecord& record(const std::string& path) const {
+    const DirectoryRecord* found = cache_.find(cache_.key_of(path));
+    if (found == nullptr) throw CacheDamaged{};
+    return *found;
+  }
+
+  // The entries that count. (An ignored directory does only for what is below it.)
+  Listing list(const std::string& path) const {
+    Listing listing = cache_.read(record(path));
+    std::erase_if(listing.entries, [&](const ListedEntry& entry) {
+      return entry.ignored && (record(join(path, listing.name(entry))).flags &
+                               DirectoryRecord::kIncludesSomething) == 0;
+    });
+    return listing;
+  }
+
+ private:
+  const StatCache& cache_;
+};
+
+class Comparison {
+ public:
+  Comparison(const StatCache& before, const StatCache& now) : before_(before), now_(now) {}
+
+  ContextChanges run() {
+    pending_.emplace_back();
+    while (!pending_.empty()) {
+      const std::string path = std::move(pending_.back());
+      pending_.pop_back();
+      compare(path);
+    }
+    return std::move(changes_);
+  }
+
+ private:
+  void compare(const std::string& path) {
+    if (before_.record(path).tree == now_.record(path).tree) return;
+    const Listing old = before_.list(path);
+    const Listing fresh = now_.list(path);
+    auto a = old.entries.begin();
+    auto b = fresh.entries.begin();
+    while (a != old.entries.end() || b != fresh.entries.end()) {
+      const int order = a == old.entries.end()     ? 1
+                        : b == fresh.entries.end() ? -1
+                                                   : old.name(*a).compare(fresh.name(*b));
+      if (order < 0) {
+        all(before_, *a, join(path, old.name(*a)), ChangeKind::Removed);
+        ++a;
+      } else if (order > 0) {
+        all(now_, *b, join(path, fresh.name(*b)), ChangeKind::Added);
+        ++b;
+      } else {
+        compare(*a, *b, join(path, old.name(*a)));
+        ++a;
+        ++b;
+      }
+    }
+  }
+
+  void compare(const ListedEntry& old, const ListedEntry& fresh, const std::string& path) {
+    if (old.type != fresh.type) {
+      changes_.add(ChangeKind::Type, path);
+      below(before_, old, path, ChangeKind::Removed);
+      below(now_, fresh, path, ChangeKind::Added);
+      return;
+    }
+    Entry a;
+    Entry b;
+    Listing::fill(old, a);
+    Listing::fill(fresh, b);
+    if (a.content != b.content) {
+      changes_.add(ChangeKind::Content, path);
+    } else if (a.target != b.target || a.device != b.device) {
+      changes_.add(ChangeKind::Target, path);
+    } else if (a.mode != b.mode) {
+      changes_.add(ChangeKind::Mode, path);
+    } else if (a.xattrs != b.xattrs) {
+      changes_.add(ChangeKind::Attributes, path);
+    }
+    if (old.type == EntryType::Directory) pending_.push_back(path);
+  }
+
+  // An entry with all that is below it.
+  void all(const Side& side, const ListedEntry& entry, const std::string& path, ChangeKind kind) {
+    if (entry.type != EntryType::Directory || !below(side, entry, path, kind)) {
+      changes_.add(kind, path);
+    }
+  }
+
+  // All that is below a directory. False: nothing is.
+  bool below(const Side& side, const ListedEntry& entry, const std::string& path, ChangeKind kind) {
+    if (entry.type != EntryType::Directory) return false;
+    std::vector<std::string> directories = {path};
+    bool first = true;
+    bool any = false;
+    while (!directories.empty()) {
+      const std::string directory = std::move(directories.back());
+      directories.pop_back();
+      const Listing listing = side.list(directory);
+      any = any || !listing.entries.empty();
+      if (listing.entries.empty() && !first) changes_.add(kind, directory);
+      first = false;
+      for (const ListedEntry& listed : listing.entries) {
+        std::string name = join(directory, listing.name(listed));
+        if (listed.type == EntryType::Directory) {
+          directories.push_back(std::move(name));
+        } else {
+          changes_.add(kind, std::move(name));
+        }
+      }
+    }
+    return any;
+  }
+
+  const Side before_;
+  const Side now_;
+  std::vector<std::string> pending_;
+  ContextChanges changes_;
+};
+
+}  // namespace
+
+std::optional<ContextChanges> changes_since(const std::filesystem::path& place,
+                                            const std::string& before, const Snapshot& now) {
+  try {
+    const auto kept = StatCache::open_kept(place);
+    if (!kept) return std::nullopt;
+    const DirectoryRecord* root = kept->find(kept->key_of(""));
+    if (root == nullptr || hex(root->tree) != before) return std::nullopt;
+    return Comparison(*kept, now.cache()).run();
+  } catch (const CacheDamaged&) {
+    return std::nullopt;
+  }
+}
+
+bool is_kept(const std::filesystem::path& place) {
+  return access((place.string() + ".dirs").c_str(), F_OK) == 0;
+}
+
+void forget_kept(const std::filesystem::path& place) {
+  for (const char* extension : {".dirs", ".files"}) unlink((place.string() + extension).c_str());
+}
+
+}  // namespace imagewright

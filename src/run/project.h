@@ -1,0 +1,20 @@
+// What a command works on: a configuration, and where things are. Made by the command line.
+#pragma once
+
+#include <filesystem>
+
+#include "core/config.h"
+#include "io/places.h"
+
+namespace imagewright {
+
+/// A configuration and where it works.
+struct Project {
+  std::filesystem::path config_path;  ///< canonical: by it rows of the state are owned
+  Config config;
+  std::filesystem::path base;  ///< what relative directories are against
+  std::filesystem::path state_directory;
+  Places places;
+};
+
+}  // namespace imagewright
