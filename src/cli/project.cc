@@ -3,20 +3,28 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <system_error>
 
+#include "core/digest.h"
 #include "core/reference.h"
 #include "core/suggest.h"
 #include "io/error.h"
 #include "io/fd.h"
+#include "io/scratch.h"
 
 namespace imagewright {
 
 namespace {
 
 namespace fs = std::filesystem;
+
+// Of what was made of a configuration's text (Yaml::packed).
+constexpr char kMemoFormat[] = "imagewright yaml 1\n";
 
 [[noreturn]] void fail(const std::string& message) {
   throw Error(Error::Kind::Usage, message);
@@ -36,7 +44,7 @@ namespace fs = std::filesystem;
   fail(message);
 }
 
-// No more of it than a configuration may be long: the file could be a device.
+// No more of it than a configuration may be long: it could grow without end.
 std::string read_configuration(const Options& options) {
   const Fd fd(open(options.config.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) cannot_read(options, errno);
@@ -45,17 +53,46 @@ std::string read_configuration(const Options& options) {
     fail("the configuration '" + options.config + "' is " +
          (S_ISDIR(status.st_mode) ? "a directory" : "not a file"));
   }
-  std::string text(kMaxConfigBytes + 1, '\0');
-  std::size_t size = 0;
-  while (size < text.size()) {
-    const ssize_t got = read(fd.get(), text.data() + size, text.size() - size);
+  std::string text;
+  while (text.size() <= kMaxConfigBytes) {
+    std::array<char, 16384> bytes;
+    const ssize_t got = read(fd.get(), bytes.data(), bytes.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) cannot_read(options, errno);
     if (got == 0) break;
-    size += static_cast<std::size_t>(got);
+    text.append(bytes.data(), static_cast<std::size_t>(got));
   }
-  text.resize(size);
   return text;
+}
+
+// A long configuration as it was read the last time, in a file a configuration. Where that is not
+// of this very text, or damaged, it is read again.
+tl::expected<Yaml, ParseError> read_with_memo(const std::string& text, const fs::path& memo) {
+  constexpr std::size_t kShort = 4096;
+  if (text.size() < kShort) return read_yaml(text);
+  const std::string about = hex(sha256(text)) + "\n";
+  const auto check = [&](std::string_view packed) {
+    return hex(sha256(kMemoFormat + about + std::string(packed))) + "\n";
+  };
+  std::ifstream file(memo, std::ios::binary);
+  const std::string known((std::istreambuf_iterator<char>(file)), {});
+  const std::size_t head = check("").size();
+  if (known.size() > head) {
+    const std::string_view packed = std::string_view(known).substr(head);
+    if (known.compare(0, head, check(packed)) == 0) {
+      if (auto yaml = Yaml::unpacked(packed)) return std::move(*yaml);
+    }
+  }
+  auto yaml = read_yaml(text);
+  if (!yaml) return yaml;
+  try {
+    fs::create_directories(memo.parent_path());
+    const std::string packed = yaml->packed();
+    write_file(memo, check(packed) + packed);
+  } catch (const std::exception&) {
+    // A cache that cannot be written costs time, nothing else.
+  }
+  return yaml;
 }
 
 std::optional<std::string> environment(const std::string& name) {
@@ -66,19 +103,23 @@ std::optional<std::string> environment(const std::string& name) {
 }  // namespace
 
 Project load_project(const Options& options) {
-  auto config = parse_config(read_configuration(options), environment);
-  if (!config) fail(describe(config.error(), options.config));
   Project project;
-  project.config = std::move(*config);
+  const std::string text = read_configuration(options);
   std::error_code error;
   project.config_path = fs::canonical(options.config, error);
+  project.places = Places::find();
+  auto yaml = read_with_memo(text, project.places.cache / "configs" /
+                                       hex(sha256(project.config_path.string())).substr(0, 32));
+  if (!yaml) fail(describe(yaml.error(), options.config));
+  auto config = parse_config(*yaml, environment);
+  if (!config) fail(describe(config.error(), options.config));
+  project.config = std::move(*config);
   const fs::path working_directory = fs::current_path(error);
   if (error) fail(with_errno("cannot tell the working directory", error.value()));
   project.base =
       options.original_form ? working_directory : fs::absolute(options.config).parent_path();
   project.state_directory =
       options.state_directory.empty() ? project.base : fs::absolute(options.state_directory);
-  project.places = Places::find();
   return project;
 }
 

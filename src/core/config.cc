@@ -317,17 +317,11 @@ class Reader {
   const Environment& environment_;
 };
 
-}  // namespace
-
-tl::expected<Config, ParseError> parse_config(std::string_view text,
-                                              const Environment& environment) {
+// What `read` gives, with whatever it throws as a value.
+template <typename T, typename Read>
+tl::expected<T, ParseError> with_errors(const Read& read) {
   try {
-    if (text.size() > kMaxConfigBytes) {
-      fail({}, fmt::format("the file has more than {} bytes, which no configuration needs",
-                           kMaxConfigBytes));
-    }
-    Yaml yaml(text);
-    return Reader(yaml, environment).config();
+    return read();
   } catch (YamlError& found) {
     return tl::unexpected(std::move(found.error));
   } catch (const std::exception& error) {
@@ -335,6 +329,29 @@ tl::expected<Config, ParseError> parse_config(std::string_view text,
   } catch (...) {
     return tl::unexpected(ParseError{"the file cannot be read"});
   }
+}
+
+}  // namespace
+
+tl::expected<Yaml, ParseError> read_yaml(std::string_view text) {
+  return with_errors<Yaml>([&] {
+    if (text.size() > kMaxConfigBytes) {
+      fail({}, fmt::format("the file has more than {} bytes, which no configuration needs",
+                           kMaxConfigBytes));
+    }
+    return Yaml(text);
+  });
+}
+
+tl::expected<Config, ParseError> parse_config(Yaml& yaml, const Environment& environment) {
+  return with_errors<Config>([&] { return Reader(yaml, environment).config(); });
+}
+
+tl::expected<Config, ParseError> parse_config(std::string_view text,
+                                              const Environment& environment) {
+  auto yaml = read_yaml(text);
+  if (!yaml) return tl::unexpected(std::move(yaml.error()));
+  return parse_config(*yaml, environment);
 }
 
 }  // namespace imagewright

@@ -15,6 +15,7 @@
 
 #include "core/error.h"
 #include "core/source.h"
+#include "core/yaml.h"
 
 namespace imagewright {
 
@@ -50,5 +51,9 @@ inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
 /// honour.
 tl::expected<Config, ParseError> parse_config(std::string_view text,
                                               const Environment& environment);
+
+/// The same in two steps. The first does not depend on the environment.
+tl::expected<Yaml, ParseError> read_yaml(std::string_view text);
+tl::expected<Config, ParseError> parse_config(Yaml& yaml, const Environment& environment);
 
 }  // namespace imagewright

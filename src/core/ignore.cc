@@ -141,34 +141,47 @@ std::string as_line(const IgnorePattern& pattern) {
 struct IgnoreRules::Rules {
   std::vector<IgnorePattern> patterns;
   std::vector<std::string> warnings;
-  // There is a pattern among them of which nobody knows what it matches.
-  bool is_uncertain = false;
   // The patterns that admit a path by its first and by its last byte: a bit each, 64 a word, the
   // words of one byte side by side.
   std::size_t words = 0;
   std::vector<std::uint64_t> by_start;
   std::vector<std::uint64_t> by_end;
 
-  void settle_odd_patterns();
+  // While patterns are added: an odd one was among them; and behind it an exception.
+  bool is_odd_seen = false;
+  bool is_unsure = false;
+
+  void add(IgnorePattern pattern, int line);
   void index_patterns();
   bool match(std::string_view path, const Matched& parent, Matched* matched) const;
-  bool match_uncertain(std::string_view path, const Matched& parent, Matched* matched) const;
 };
 
-// Where no `!` pattern follows, an odd pattern can be left out: that ignores less and nothing else.
-// With one behind it, or if it is one, it cannot. What an exception brings back depends on what was
-// tried at the directories above, and that on what was ignored there.
-void IgnoreRules::Rules::settle_odd_patterns() {
-  bool is_followed = false;
-  for (auto pattern = patterns.rbegin(); pattern != patterns.rend(); ++pattern) {
-    is_followed = is_followed || pattern->exception;
-    if (pattern->kind == IgnorePattern::Kind::Odd && is_followed) is_uncertain = true;
+// Odd patterns are settled here, such that nothing is ignored that would not be, whatever they
+// match. One that ignores is left out; one that includes may include anything. But what an
+// exception brings back also depends on where it was tried, and so on what was ignored there: from
+// the first `!` behind an odd pattern on, a pattern that ignores is sure to do so only for what it
+// matches itself, and one that includes may do so for all below.
+void IgnoreRules::Rules::add(IgnorePattern pattern, int line) {
+  const bool is_odd = pattern.kind == IgnorePattern::Kind::Odd;
+  is_odd_seen = is_odd_seen || is_odd;
+  is_unsure = is_unsure || (is_odd_seen && pattern.exception);
+  if (is_odd) {
+    warnings.push_back(fmt::format(
+        "line {}: the pattern '{}' is read differently by different engines, so it is "
+        "taken to {}",
+        line, pattern.text, pattern.exception ? "include everything" : "ignore nothing"));
+    if (pattern.exception) patterns.clear();
+    return;
   }
-  if (is_uncertain) return;
-  const auto is_odd = [](const IgnorePattern& pattern) {
-    return pattern.kind == IgnorePattern::Kind::Odd;
-  };
-  patterns.erase(std::remove_if(patterns.begin(), patterns.end(), is_odd), patterns.end());
+  if (is_unsure && !pattern.exception) {
+    warnings.push_back(
+        fmt::format("line {}: the pattern '{}' follows a '!' and a pattern that is read "
+                    "differently by different engines, so it is taken to ignore nothing below what "
+                    "it matches",
+                    line, pattern.text));
+  }
+  patterns.push_back(std::move(pattern));
+  if (is_unsure) patterns.push_back(exception_below(patterns.back()));
 }
 
 void IgnoreRules::Rules::index_patterns() {
@@ -191,6 +204,10 @@ bool IgnoreRules::Rules::match(std::string_view path, const Matched& parent,
   const bool parents_too = !parent.is_known && path.find('/') != kNone;
   const std::uint64_t* start = by_start.data() + byte_at(path, 0) * words;
   const std::uint64_t* end = by_end.data() + byte_at(path, path.size() - 1) * words;
+  if (matched != nullptr) {
+    matched->is_known = true;
+    if (words > 1) matched->more.resize(words - 1);
+  }
   bool ignored = false;
   for (std::size_t word = 0; word < words; ++word) {
     const std::uint64_t inherited = parent.is_known ? word_of(parent, word) : 0;
@@ -214,50 +231,6 @@ bool IgnoreRules::Rules::match(std::string_view path, const Matched& parent,
   return ignored;
 }
 
-// The same with answers that may be "perhaps": ignored is only what is, whatever the odd patterns
-// match. A directory's answers are two bits a pattern: whether it matched, or may have.
-bool IgnoreRules::Rules::match_uncertain(std::string_view path, const Matched& parent,
-                                         Matched* matched) const {
-  enum Answer : std::uint8_t { No, Perhaps, Yes };
-  const bool parents_too = !parent.is_known && path.find('/') != kNone;
-  const auto bit_of = [](std::size_t i) { return std::uint64_t{1} << (i % kWordBits); };
-  const auto inherited_answer = [&](std::size_t i) {
-    if (!parent.is_known) return No;
-    if ((word_of(parent, i / kWordBits) & bit_of(i)) != 0) return Yes;
-    return (word_of(parent, words + i / kWordBits) & bit_of(i)) != 0 ? Perhaps : No;
-  };
-  std::vector<Answer> answers(patterns.size());
-  Answer ignored = No;
-  for (std::size_t i = 0; i < patterns.size(); ++i) {
-    const IgnorePattern& pattern = patterns[i];
-    const Answer verdict = pattern.exception ? No : Yes;
-    const Answer inherited = inherited_answer(i);
-    answers[i] = inherited;
-    if (inherited == Yes) {
-      ignored = verdict;
-    } else if (ignored != verdict) {
-      const bool is_odd = pattern.kind == IgnorePattern::Kind::Odd;
-      const bool is_match = !is_odd && matches_at(pattern, path, parents_too);
-      if (is_match) {
-        // Tried, unless things were already as it would have them.
-        answers[i] = ignored == Perhaps ? Perhaps : Yes;
-        ignored = verdict;
-      } else if (is_odd || inherited == Perhaps) {
-        answers[i] = Perhaps;
-        ignored = Perhaps;
-      }
-    }
-  }
-  if (matched != nullptr) {
-    for (std::size_t word = 0; word < 2 * words; ++word) word_of(*matched, word) = 0;
-    for (std::size_t i = 0; i < patterns.size(); ++i) {
-      if (answers[i] == Yes) word_of(*matched, i / kWordBits) |= bit_of(i);
-      if (answers[i] == Perhaps) word_of(*matched, words + i / kWordBits) |= bit_of(i);
-    }
-  }
-  return ignored == Yes;
-}
-
 IgnoreRules::IgnoreRules() : rules_(std::make_shared<const Rules>()) {}
 IgnoreRules::~IgnoreRules() = default;
 IgnoreRules::IgnoreRules(IgnoreRules&&) noexcept = default;
@@ -276,17 +249,8 @@ tl::expected<IgnoreRules, ParseError> IgnoreRules::parse(std::string_view text) 
     if (number == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
     auto pattern = compiled(read_line(line));
     if (!pattern) return tl::make_unexpected(ParseError{pattern.error().message, number, 0});
-    if (!*pattern) continue;
-    if ((*pattern)->kind == IgnorePattern::Kind::Odd) {
-      rules->warnings.push_back(fmt::format(
-          "line {}: the pattern '{}' is read differently by different engines, so it is taken to "
-          "{}",
-          number, (*pattern)->text,
-          (*pattern)->exception ? "include everything" : "ignore nothing"));
-    }
-    rules->patterns.push_back(std::move(**pattern));
+    if (*pattern) rules->add(std::move(**pattern), number);
   }
-  rules->settle_odd_patterns();
   rules->index_patterns();
   IgnoreRules parsed;
   parsed.rules_ = std::move(rules);
@@ -294,12 +258,7 @@ tl::expected<IgnoreRules, ParseError> IgnoreRules::parse(std::string_view text) 
 }
 
 bool IgnoreRules::match(std::string_view path, const Matched& parent, Matched* matched) const {
-  const std::size_t words = rules_->is_uncertain ? 2 * rules_->words : rules_->words;
-  if (matched != nullptr && words > 1) matched->more.resize(words - 1);
-  const bool ignored = rules_->is_uncertain ? rules_->match_uncertain(path, parent, matched)
-                                            : rules_->match(path, parent, matched);
-  if (matched != nullptr) matched->is_known = true;
-  return ignored;
+  return rules_->match(path, parent, matched);
 }
 
 bool IgnoreRules::can_prune(std::string_view directory) const {

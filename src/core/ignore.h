@@ -53,12 +53,13 @@ class IgnoreRules {
   /// what counts.
   bool has_exceptions() const;
 
-  /// The patterns again, one a line, cleaned, such that an engine that reads them comes to the same
-  /// answers; or, where an odd pattern and a `!` pattern behind it are among them, ignores more
-  /// (what it always ignored).
+  /// The patterns as they are taken, one a line, cleaned: a current engine that reads them comes to
+  /// the same answers (names with a newline aside, where a pattern is odd). Older ones do where
+  /// `has_exceptions` is false.
   std::string text() const;
 
-  /// Odd patterns that were read such that more is included (one sentence each).
+  /// Patterns that are taken otherwise than they may be meant, such that more is included, because
+  /// one among them is odd: engines read it differently (one sentence each).
   const std::vector<std::string>& warnings() const;
 
  private:

@@ -18,10 +18,12 @@ struct CodePoint {
   std::size_t size;
 };
 
-// The first code point of a text that is not empty. A byte that begins no valid one counts as
-// U+FFFD, as for the engines: such names are matched, not skipped.
+// A byte that begins no valid code point counts as this, as for the engines: such names are
+// matched, not skipped.
+constexpr CodePoint kInvalid = {0xFFFD, 1};
+
+// The first code point of a text that is not empty.
 CodePoint decode(std::string_view text) {
-  constexpr CodePoint kInvalid = {0xFFFD, 1};
   const auto lead = static_cast<unsigned char>(text[0]);
   if (lead < 0x80) return {lead, 1};
   const std::size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
@@ -47,7 +49,8 @@ std::optional<char32_t> take_class_character(std::string_view& chunk) {
   if (chunk.empty()) return std::nullopt;
   const CodePoint point = decode(chunk);
   chunk.remove_prefix(point.size);
-  if ((point.value == 0xFFFD && point.size == 1) || chunk.empty()) return std::nullopt;
+  if ((point.value == kInvalid.value && point.size == kInvalid.size) || chunk.empty())
+    return std::nullopt;
   return point.value;
 }
 
@@ -215,10 +218,11 @@ class Attempt {
   std::uint64_t* tried_ = nullptr;
 };
 
-bool has_invalid_bytes(std::string_view text) {
+// Bytes that are not UTF-8, or the character that stands for them.
+bool has_invalid(std::string_view text) {
   while (!text.empty()) {
     const CodePoint point = decode(text);
-    if (point.value == 0xFFFD && point.size == 1) return true;
+    if (point.value == kInvalid.value) return true;
     text.remove_prefix(point.size);
   }
   return false;
@@ -239,25 +243,22 @@ class Compiler {
   IgnoreCompiled compile(IgnorePattern& pattern) {
     pattern.kind = IgnorePattern::Kind::Odd;
     if (is_malformed(text_)) return IgnoreCompiled::Malformed;
-    if (text_.starts_with(kByteOrderMark)) return IgnoreCompiled::Odd;
+    // BuildKit sends patterns as JSON, which can hold no bytes that are not UTF-8. And the
+    // character that stands for them is any of them behind a wildcard, but itself elsewhere.
+    if (text_.starts_with(kByteOrderMark) || has_invalid(text_)) return IgnoreCompiled::Odd;
     while (!left_.empty()) {
       const bool is_first = left_.size() == text_.size();
       take(is_first);
       // Where a class is strange, so is its end.
       if (is_unterminated_) return is_odd_ ? IgnoreCompiled::Odd : IgnoreCompiled::Malformed;
     }
-    if (is_odd()) return IgnoreCompiled::Odd;
+    // Where moby's matcher compares texts, nothing means anything else.
+    if (is_odd_ && kind_ == IgnorePattern::Kind::Sequence) return IgnoreCompiled::Odd;
     finish(pattern);
     return IgnoreCompiled::Good;
   }
 
  private:
-  // Among wildcards a byte that is not UTF-8 stands for any such byte. Where moby's matcher
-  // compares texts it stands for itself, but BuildKit sends patterns as JSON, which cannot hold it.
-  bool is_odd() const {
-    return kind_ == IgnorePattern::Kind::Sequence ? is_odd_ : has_invalid_bytes(text_);
-  }
-
   // Takes one item off the text. The kind follows moby's matcher: the last item that has a say
   // decides.
   void take(bool is_first) {
@@ -286,18 +287,18 @@ class Compiler {
         break;
       case ']':
         kind_ = IgnorePattern::Kind::Sequence;
-        add_literal(point, bytes);
+        add_literal(bytes);
         break;
       case '{':
         is_odd_ = is_odd_ || is_repetition();
-        add_literal(point, bytes);
+        add_literal(bytes);
         break;
       case '|':
       case '^':
         is_odd_ = true;
         [[fallthrough]];
       default:
-        add_literal(point, bytes);
+        add_literal(bytes);
     }
   }
 
@@ -326,12 +327,7 @@ class Compiler {
     }
   }
 
-  void add_literal(CodePoint point, std::string_view bytes) {
-    if (point.value == 0xFFFD) {
-      // Stands for any invalid byte, too.
-      elements_.push_back({IgnoreElement::Kind::OneOf, {}, {{0xFFFD, 0xFFFD}}, false, 0});
-      return;
-    }
+  void add_literal(std::string_view bytes) {
     if (elements_.empty() || elements_.back().kind != IgnoreElement::Kind::Literal) {
       elements_.push_back({});
     }
@@ -347,7 +343,7 @@ class Compiler {
     kind_ = IgnorePattern::Kind::Sequence;
     const CodePoint point = decode(left_);
     is_odd_ = is_odd_ || is_word_character(point.value) || point.value >= 0x80;
-    add_literal(point, left_.substr(0, point.size));
+    add_literal(left_.substr(0, point.size));
     left_.remove_prefix(point.size);
   }
 
@@ -442,6 +438,14 @@ class Compiler {
 }  // namespace
 
 bool IgnorePattern::matches(std::string_view path) const {
+  if (!is_below) return matches_itself(path);
+  for (std::size_t slash = path.find('/'); slash != kNone; slash = path.find('/', slash + 1)) {
+    if (matches_itself(path.substr(0, slash))) return true;
+  }
+  return false;
+}
+
+bool IgnorePattern::matches_itself(std::string_view path) const {
   switch (kind) {
     case Kind::Exact:
       return path == start;
@@ -469,6 +473,7 @@ bool IgnorePattern::matches(std::string_view path) const {
 }
 
 bool IgnorePattern::could_match_below(std::string_view directory) const {
+  if (is_below) return true;
   const std::string path = fmt::format("{}/", directory);
   switch (kind) {
     case Kind::Exact:
@@ -493,13 +498,14 @@ bool IgnorePattern::admits_start(char first) const {
 }
 
 bool IgnorePattern::admits_end(char last) const {
+  if (is_below) return true;
   const std::string& ending = kind == Kind::Exact ? start : end;
   return ending.empty() || ending.back() == last;
 }
 
 bool IgnorePattern::is_read_alike() const {
   const auto is_plain = [](std::string_view literal) {
-    return literal.find_first_of("+(){|}^") == kNone && literal.find("\uFFFD") == kNone;
+    return literal.find_first_of("+(){|}^") == kNone;
   };
   if (kind == Kind::Odd || (kind == Kind::Suffix && !end.empty())) return false;
   return is_plain(start) && is_plain(end) &&
@@ -509,6 +515,29 @@ bool IgnorePattern::is_read_alike() const {
 
 IgnoreCompiled compile_ignore_pattern(std::string_view text, IgnorePattern& pattern) {
   return Compiler(text).compile(pattern);
+}
+
+IgnorePattern exception_below(IgnorePattern pattern) {
+  using Kind = IgnorePattern::Kind;
+  std::string text;
+  // What means something only behind a wildcard is escaped, as there is one now.
+  const bool is_text = pattern.kind == Kind::Exact || pattern.kind == Kind::Prefix ||
+                       pattern.kind == Kind::Suffix || pattern.kind == Kind::Name;
+  for (const char byte : pattern.text) {
+    if (is_text && std::string_view("^|{").find(byte) != kNone) text += '\\';
+    text += byte;
+  }
+  // `**a` is any path that ends with an a, but `**a/` is a directory of that name; and what is
+  // below `a**` is `a*/**`.
+  const bool is_open =
+      pattern.kind == Kind::Prefix ||
+      (pattern.kind == Kind::Sequence && pattern.elements.back().kind == IgnoreElement::Kind::Rest);
+  if (pattern.kind == Kind::Suffix) text.insert(2, "/*");
+  if (is_open) text.pop_back();
+  pattern.text = text + "/**";
+  pattern.exception = true;
+  pattern.is_below = true;
+  return pattern;
 }
 
 }  // namespace imagewright

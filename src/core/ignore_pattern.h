@@ -51,13 +51,15 @@ struct IgnorePattern {
   };
   std::string text;  // cleaned, without the `!`
   bool exception = false;
+  bool is_below = false;  // it matches not what the rest says, but all that is below that
   Kind kind = Kind::Exact;
   std::string start;
   std::string end;
   std::vector<IgnoreElement> elements;
   std::size_t wildcards = 0;
 
-  /// Does it match this path itself (not: a directory above it)? An odd one does not.
+  /// Does it match this path itself? (A directory above it counts only for `is_below`.) An odd one
+  /// does not.
   bool matches(std::string_view path) const;
   /// Could it match anything below this directory? Never wrongly false. An odd one could.
   bool could_match_below(std::string_view directory) const;
@@ -70,6 +72,9 @@ struct IgnorePattern {
   /// regular expression of every pattern, escape only `.` and `$`, and take `**a` for `**/a`.
   /// (Names with a newline aside.)
   bool is_read_alike() const;
+
+ private:
+  bool matches_itself(std::string_view path) const;
 };
 
 enum class IgnoreCompiled {
@@ -80,6 +85,9 @@ enum class IgnoreCompiled {
 
 /// Compiles a cleaned pattern (without its `!`) into `pattern`.
 IgnoreCompiled compile_ignore_pattern(std::string_view text, IgnorePattern& pattern);
+
+/// The exception for all that is below what a pattern matches. Its text says the same.
+IgnorePattern exception_below(IgnorePattern pattern);
 
 /// U+FEFF as it stands at the beginning of some files.
 inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";

@@ -9,9 +9,14 @@ std::string excerpt(std::string_view text) {
   constexpr std::size_t kMaxShown = 80;
   std::size_t size = std::min(text.size(), kMaxShown);
   while (size < text.size() && size > 0 && (text[size] & 0xc0) == 0x80) --size;
-  std::string result(text.substr(0, size));
-  for (char& c : result) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  std::string result;
+  for (std::size_t i = 0; i < size; ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < size ? text[i + 1] : '\0');
+    // U+0080 to U+009F, which terminals know as well, have two bytes.
+    const bool is_c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;
+    result += is_c1 || byte < 0x20 || byte == 0x7f ? '?' : text[i];
+    if (is_c1) ++i;
   }
   if (size < text.size()) result += "…";
   return result;

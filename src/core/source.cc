@@ -115,12 +115,12 @@ std::string redact(std::string_view text, std::string_view ends) {
     const std::string_view rest = text.substr(0, text.find_first_of(ends));
     std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
     // A password with a bare `/` or `://` in it is no valid URL, but it is still a password: no
-    // port is a word.
+    // port is a word, or nothing.
     const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : kNone;
     const std::size_t colon = authority.find(':', bracket == kNone ? 0 : bracket);
-    const bool is_cut = authority.find('@') == kNone && colon != kNone &&
-                        !std::all_of(authority.begin() + static_cast<std::ptrdiff_t>(colon) + 1,
-                                     authority.end(), is_digit);
+    const std::string_view port = colon == kNone ? "0" : authority.substr(colon + 1);
+    const bool is_cut = authority.find('@') == kNone &&
+                        (port.empty() || !std::all_of(port.begin(), port.end(), is_digit));
     if (is_cut) authority = rest;
     const std::size_t at = authority.rfind('@');
     if (at == kNone) continue;

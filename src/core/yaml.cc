@@ -54,6 +54,19 @@ std::size_t utf8_length(std::string_view text) {
   return overlong || surrogate || beyond ? 0 : length;
 }
 
+/// yaml-cpp makes one byte of `\N` and of `\_`, which is no UTF-8. As all else that it gives is, a
+/// character cannot begin with either.
+std::string with_whole_characters(const std::string& text) {
+  std::string whole;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = utf8_length(std::string_view(text).substr(at));
+    if (length == 0) whole += '\xc2';
+    whole.append(text, at, std::max<std::size_t>(length, 1));
+    at += std::max<std::size_t>(length, 1);
+  }
+  return whole;
+}
+
 /// Refuses what YAML does not allow in a text. yaml-cpp would let it pass, and takes 0x04 for the
 /// end.
 void check_characters(std::string_view text) {
@@ -74,7 +87,7 @@ constexpr std::string_view kTabWords = "a tab in the indentation; YAML takes spa
 constexpr std::string_view kQuoteWords = "a quoted text is never closed";
 
 /// yaml-cpp's words are for those who know its scanner. These are for those who wrote the file.
-std::string_view readable(std::string_view message) {
+std::string readable(std::string_view message) {
   static const std::vector<std::pair<std::string_view, std::string_view>> kWords = {
       {YAML::ErrorMsg::TAB_IN_INDENTATION, kTabWords},
       {YAML::ErrorMsg::END_OF_MAP_FLOW, "a '{' is not closed by '}'"},
@@ -94,9 +107,10 @@ std::string_view readable(std::string_view message) {
        "no such escape in a double-quoted text; a backslash is written twice there"},
   };
   for (const auto& [theirs, ours] : kWords) {
-    if (message.substr(0, theirs.size()) == theirs) return ours;
+    if (message.substr(0, theirs.size()) == theirs) return std::string(ours);
   }
-  return message;
+  // Some of them quote the file.
+  return excerpt(message);
 }
 
 [[noreturn]] void fail_as_yaml(Place place, std::string_view words) {
@@ -177,8 +191,8 @@ class Yaml::Builder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& text) override {
     YamlNode& node = add(YamlNode::Kind::Text, mark, tag, anchor);
-    node.text = text;
     node.plain = tag == "?";
+    node.text = node.plain ? text : with_whole_characters(text);
     if (!node.plain) last_quoted_ = offset_of(mark);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,

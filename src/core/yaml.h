@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,6 +71,11 @@ class Yaml {
   /// Refuses what is not UTF-8, not YAML, more than one document, or nested too deep.
   explicit Yaml(std::string_view text);
 
+  /// All of it as bytes, in this machine's byte order.
+  std::string packed() const;
+  /// The same again. nullopt: `packed` did not make these bytes. Does not throw.
+  static std::optional<Yaml> unpacked(std::string_view bytes);
+
   /// Is there nothing but blanks and comments?
   bool empty() const { return nodes_.empty(); }
   YamlValue root() { return value(0); }
@@ -83,6 +89,7 @@ class Yaml {
   std::vector<YamlEntry> unmerged_entries(const YamlValue& map, std::string_view what);
 
  private:
+  Yaml() = default;
   class Builder;
   struct Merge;
 

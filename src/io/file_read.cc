@@ -118,9 +118,9 @@ std::optional<std::string> read_target(int directory, const std::string& name) {
 
 std::optional<Statx> read_stat(int directory, const char* name) {
   struct statx got;
-  constexpr int kFlags =
-      AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_FORCE_SYNC;
-  if (statx(directory, name, kFlags, STATX_BASIC_STATS, &got) != 0) return std::nullopt;
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_FORCE_SYNC |
+                    (name[0] == '\0' ? AT_EMPTY_PATH : 0);
+  if (statx(directory, name, flags, STATX_BASIC_STATS, &got) != 0) return std::nullopt;
   Statx result;
   result.stat.device = makedev(got.stx_dev_major, got.stx_dev_minor);
   result.stat.inode = got.stx_ino;
@@ -155,12 +155,18 @@ ReadResult read_content(int fd, Statx& stat, Digest& content, Xattrs& xattrs, Sh
 
 std::string read_file(const std::filesystem::path& path) {
   const auto fail = [&](const std::string& words) { throw Error(Error::Kind::Source, words); };
+  const auto fail_as_no_file = [&] {
+    fail("'" + path.string() + "' is a FIFO, a socket or a device, not a file");
+  };
   const Fd fd(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!fd && errno == ENXIO) fail_as_no_file();
   if (!fd) fail(with_errno("cannot read '" + path.string() + "'"));
   std::string bytes;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     bytes.clear();
     const auto before = read_stat(fd.get(), "");
+    // A FIFO would give nothing, a device no end.
+    if (before && !S_ISREG(before->stat.mode) && !S_ISDIR(before->stat.mode)) fail_as_no_file();
     if (!before ||
         !read_to_end(fd.get(), before->stat.size, [&](std::string_view more) { bytes += more; })) {
       fail(with_errno("cannot read '" + path.string() + "'"));

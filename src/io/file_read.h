@@ -13,7 +13,7 @@
 
 namespace imagewright {
 
-/// The bytes of one file, by fstat, read, fstat. Throws Error(Source).
+/// The bytes of one file, by fstat, read, fstat. Throws Error(Source), also for what is no file.
 std::string read_file(const std::filesystem::path& path);
 
 using Xattrs = std::vector<std::pair<std::string, std::string>>;

@@ -97,8 +97,13 @@ Sum hash(std::string_view bytes, std::uint64_t seed) {
 }
 
 std::uint64_t random_number() {
-  static thread_local std::random_device device;
-  return (static_cast<std::uint64_t>(device()) << 32U) | device();
+  // (The device is slow: once a thread.)
+  static thread_local std::mt19937_64 numbers = [] {
+    std::random_device device;
+    std::seed_seq seed{device(), device(), device(), device(), device(), device()};
+    return std::mt19937_64(seed);
+  }();
+  return numbers();
 }
 
 Sum random_id() {
@@ -191,7 +196,15 @@ void encode(const Listing& listing, const ListedEntry& entry, std::string& bytes
 void decode(Reader& reader, Listing& listing) {
   const auto header = reader.take<EntryHeader>();
   if (header.type > static_cast<std::uint8_t>(EntryType::Character)) throw CacheDamaged{};
-  ListedEntry& entry = listing.add(reader.take(header.name_size));
+  const std::string_view name = reader.take(header.name_size);
+  // Whoever follows a list must come to an end, and stay below where it begins.
+  const std::string_view before =
+      listing.entries.empty() ? "" : listing.name(listing.entries.back());
+  if (name <= before || name.find('/') != std::string_view::npos ||
+      name.find('\0') != std::string_view::npos) {
+    throw CacheDamaged{};
+  }
+  ListedEntry& entry = listing.add(name);
   entry.type = static_cast<EntryType>(header.type);
   entry.trusted = (header.flags & kTrusted) != 0;
   entry.ignored = (header.flags & kIgnored) != 0;
@@ -202,8 +215,8 @@ void decode(Reader& reader, Listing& listing) {
   entry.extra->target = reader.field();
   entry.extra->device = reader.take<std::uint64_t>();
   for (auto count = reader.take<std::uint32_t>(); count > 0; --count) {
-    const std::string_view name = reader.field();
-    entry.extra->xattrs.emplace_back(name, reader.field());
+    const std::string_view attribute = reader.field();
+    entry.extra->xattrs.emplace_back(attribute, reader.field());
   }
 }
 
@@ -296,7 +309,9 @@ class StatCache::Spool {
       if (offset > pending_.size()) return "";
       return pending_.substr(static_cast<std::size_t>(offset), size);
     }
-    return read_at(fd_.get(), offset, size);
+    // (The size may be that of a damaged record.)
+    return read_at(fd_.get(), offset,
+                   static_cast<std::size_t>(std::min<std::uint64_t>(size, written_ - offset)));
   }
 
   std::uint64_t size() const { return written_ + pending_.size(); }
@@ -371,6 +386,12 @@ StatCache::StatCache(fs::path place, std::string identity)
 
 StatCache::~StatCache() = default;
 
+std::unique_ptr<StatCache> StatCache::for_stamps(std::uint64_t seed) {
+  std::unique_ptr<StatCache> cache(new StatCache);
+  cache->seed_ = seed;
+  return cache;
+}
+
 void StatCache::reset() {
   seed_ = random_number();
   records_.clear();
@@ -425,7 +446,7 @@ bool StatCache::load(bool any_identity) {
   lists_id_ = header.lists_id;
   saved_ = checksum;
   records_.resize(header.count);
-  std::memcpy(records_.data(), records.data(), records.size());
+  if (!records.empty()) std::memcpy(records_.data(), records.data(), records.size());
   spool_.reset();
   lists_.reset();
   base_ = 0;

@@ -115,9 +115,13 @@ class StatCache {
   /// What was kept at a place, of whatever it was. nullptr: nothing that is of use.
   static std::unique_ptr<StatCache> open_kept(const std::filesystem::path& place);
 
+  /// One that knows nothing and keeps nothing: only its sums are of use.
+  static std::unique_ptr<StatCache> for_stamps(std::uint64_t seed);
+
   /// Forgets everything, and will write everything anew.
   void reset();
 
+  std::uint64_t seed() const { return seed_; }  ///< of its sums
   Sum key_of(std::string_view path) const;
   /// Of an entry as the walk saw it, for a directory's sum.
   Sum sum_of(std::string_view name, const FileStat& stat, bool ignored) const;
@@ -147,6 +151,7 @@ class StatCache {
   class Spool;
   struct Header;
 
+  StatCache() = default;
   bool load(bool any_identity);
   std::filesystem::path file(const char* extension) const;
   bool open_lists() const;

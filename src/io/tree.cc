@@ -99,14 +99,23 @@ EntryType type_of(std::uint32_t mode) {
   }
 }
 
+// The entries of a directory that the cache does not know as it is.
+struct Collected {
+  Listing listing;
+  std::vector<std::uint32_t> unread;  // of the listing: what has to be read
+  std::atomic<std::size_t> next{0};   // the first of them that nobody reads yet
+  std::vector<std::uint32_t> gone;    // of the listing: what was not there any more
+};
+
 // A directory while it is looked at. It is listed; if it is not the one that the cache knows, its
 // entries are collected and what the cache cannot tell of them is read.
 struct Directory {
   std::string path;  // "": the root
   IgnoreRules::Matched matched;
   const DirectoryRecord* known = nullptr;
-  bool collecting = false;
-  Fd fd;
+  std::atomic<bool> collecting{false};
+  Fd fd;            // not for the root, which stays open
+  int handle = -1;  // < 0: it is gone
 
   std::atomic<int> parts{0};  // threads at work on it
   std::mutex mutex;           // for all below, while several are
@@ -115,11 +124,12 @@ struct Directory {
   bool untrusted = false;
   bool has_ignored = false;
   std::vector<std::shared_ptr<Directory>> subdirectories;
-  Listing listing;
+  std::unique_ptr<Collected> found;  // where entries are collected
 
-  std::vector<std::uint32_t> unread;  // of the listing: what has to be read
-  std::atomic<std::size_t> next{0};   // the first of them that nobody reads yet
-  std::vector<std::uint32_t> gone;    // of the listing: what was not there any more
+  void collect() {
+    if (!found) found = std::make_unique<Collected>();
+    collecting = true;
+  }
 };
 
 // A piece of work: list a directory; scan names that were listed; read what is unread.
@@ -162,6 +172,8 @@ class TreeLook {
         root_(open_root(request.root)),
         seen_(purpose == Purpose::Digest ? cache.records().size() : 0),
         needs_paths_(!request.rules.empty() || !request.excluded_paths.empty()) {
+    // (A stamp needs no time: what it is compared with was old enough.)
+    if (purpose == Purpose::Stamp) return;
     const auto root = read_stat(root_.get(), "");
     if (!root) cannot_read(request.root, "");
     started_ = std::chrono::steady_clock::now();
@@ -171,8 +183,8 @@ class TreeLook {
 
   void walk() {
     const auto handle = [this](Work work, auto& worker) { this->handle(std::move(work), worker); };
-    WorkPool<Work, decltype(handle)> pool(handle, std::thread::hardware_concurrency(),
-                                          kMostThreads);
+    static const std::size_t cores = std::thread::hardware_concurrency();
+    WorkPool<Work, decltype(handle)> pool(handle, cores, kMostThreads);
     Work work;
     work.directory = std::make_shared<Directory>();
     pool.run(std::move(work));
@@ -235,18 +247,24 @@ class TreeLook {
     Directory& d = *directory;
     if (purpose_ == Purpose::Digest && !d.collecting) {
       d.known = cache_.find(cache_.key_of(d.path));
-      d.collecting = d.known == nullptr || (d.known->flags & DirectoryRecord::kUntrusted) != 0;
+      if (d.known == nullptr || (d.known->flags & DirectoryRecord::kUntrusted) != 0) d.collect();
     }
-    d.fd = open_directory(root_.get(), d.path);
-    if (!d.fd) {
-      if (d.path.empty() || !is_gone(errno)) cannot_read(request_.root, d.path);
+    if (d.path.empty()) {
+      d.handle = root_.get();
+      if (root_listed_.exchange(true)) lseek(d.handle, 0, SEEK_SET);
+    } else {
+      d.fd = open_directory(root_.get(), d.path);
+      d.handle = d.fd.get();
+    }
+    if (d.handle < 0) {
+      if (!is_gone(errno)) cannot_read(request_.root, d.path);
       vanished(d);
     }
     d.parts = 1;
-    std::unique_ptr<char[]> names;
-    while (d.fd) {
+    static thread_local std::unique_ptr<char[]> names;
+    while (d.handle >= 0) {
       if (!names) names.reset(new char[kNames]);
-      const long got = syscall(SYS_getdents64, d.fd.get(), names.get(), kNames);
+      const long got = syscall(SYS_getdents64, d.handle, names.get(), kNames);
       if (got == 0) break;
       if (got < 0) {
         if (!is_gone(errno)) cannot_read(request_.root, d.path);
@@ -267,7 +285,7 @@ class TreeLook {
   // It went between being seen and being listed: as if empty, and not to be believed next time.
   void vanished(Directory& d) {
     const std::lock_guard lock(d.mutex);
-    d.collecting = d.collecting || purpose_ == Purpose::Digest;
+    if (purpose_ == Purpose::Digest) d.collect();
     d.untrusted = true;
   }
 
@@ -277,9 +295,9 @@ class TreeLook {
     std::uint32_t count = 0;
     bool untrusted = false;
     bool has_ignored = false;
-    Listing listing;
     std::vector<std::shared_ptr<Directory>> subdirectories;
-    const bool collecting = d.collecting;
+    std::optional<Listing> listing;
+    if (d.collecting) listing.emplace();
     std::string path;
     std::size_t done = 0;
     for (std::size_t at = 0; at < size;) {
@@ -304,7 +322,7 @@ class TreeLook {
           if (ignored && (!may_be_directory || request_.rules.can_prune(path))) continue;
         }
       }
-      const auto stat = read_stat(d.fd.get(), c_name);
+      const auto stat = read_stat(d.handle, c_name);
       if (!stat) {
         if (errno == ENOENT) continue;
         cannot_read(request_.root, join(d.path, name));
@@ -326,8 +344,8 @@ class TreeLook {
         }
         below->matched = std::move(matched);
       }
-      if (!collecting) continue;
-      ListedEntry& listed = listing.add(name);
+      if (!listing) continue;
+      ListedEntry& listed = listing->add(name);
       listed.stat = stat->stat;
       listed.type = type;
       listed.ignored = ignored;
@@ -342,19 +360,20 @@ class TreeLook {
     d.sum += sum;
     d.count += count;
     // (What is collected says so entry by entry.)
-    d.untrusted = d.untrusted || (untrusted && !collecting);
+    d.untrusted = d.untrusted || (untrusted && !listing);
     d.has_ignored = d.has_ignored || has_ignored;
     std::move(subdirectories.begin(), subdirectories.end(), std::back_inserter(d.subdirectories));
-    if (!collecting) return;
-    if (d.listing.entries.empty()) {
-      d.listing = std::move(listing);
-    } else {
-      const auto shift = static_cast<std::uint32_t>(d.listing.names.size());
-      d.listing.names += listing.names;
-      for (ListedEntry& listed : listing.entries) {
-        listed.name_at += shift;
-        d.listing.entries.push_back(std::move(listed));
-      }
+    if (!listing) return;
+    Listing& all = d.found->listing;
+    if (all.entries.empty()) {
+      all = std::move(*listing);
+      return;
+    }
+    const auto shift = static_cast<std::uint32_t>(all.names.size());
+    all.names += listing->names;
+    for (ListedEntry& listed : listing->entries) {
+      listed.name_at += shift;
+      all.entries.push_back(std::move(listed));
     }
   }
 
@@ -380,7 +399,7 @@ class TreeLook {
       descend(d, worker);
       return;
     }
-    d.collecting = true;
+    d.collect();
     d.sum = {};
     d.count = 0;
     d.untrusted = false;
@@ -418,13 +437,14 @@ class TreeLook {
   template <typename Worker>
   void collected(const std::shared_ptr<Directory>& directory, Worker& worker) {
     Directory& d = *directory;
-    d.listing.sort();
+    Collected& c = *d.found;
+    c.listing.sort();
     Listing old;
     if (d.known != nullptr) old = cache_.read(*d.known);
     auto before = old.entries.begin();
     std::uint32_t number = 0;
-    for (ListedEntry& entry : d.listing.entries) {
-      const std::string_view name = d.listing.name(entry);
+    for (ListedEntry& entry : c.listing.entries) {
+      const std::string_view name = c.listing.name(entry);
       while (before != old.entries.end() && old.name(*before) < name) ++before;
       const bool same = before != old.entries.end() && old.name(*before) == name &&
                         before->stat == entry.stat && before->trusted && entry.trusted;
@@ -432,7 +452,7 @@ class TreeLook {
         entry.content = before->content;
         entry.extra = std::move(before->extra);
       } else {
-        d.unread.push_back(number);
+        c.unread.push_back(number);
       }
       ++number;
     }
@@ -449,50 +469,51 @@ class TreeLook {
   template <typename Worker>
   void read(const std::shared_ptr<Directory>& directory, Worker& worker) {
     Directory& d = *directory;
+    Collected& c = *d.found;
     std::array<Fd, kBatch> ahead;
     for (;;) {
-      const std::size_t begin = d.next.fetch_add(kBatch);
-      if (begin >= d.unread.size()) break;
-      const std::size_t end = std::min(begin + kBatch, d.unread.size());
-      if (end + kBatch < d.unread.size() && worker.others_wait()) {
+      const std::size_t begin = c.next.fetch_add(kBatch);
+      if (begin >= c.unread.size()) break;
+      const std::size_t end = std::min(begin + kBatch, c.unread.size());
+      if (end + kBatch < c.unread.size() && worker.others_wait()) {
         d.parts.fetch_add(1);
         worker.give({Work::Kind::Read, directory, nullptr, 0});
       }
       // The disk is asked for all of them before the first is waited for.
       if (worker.disk_is_slow()) {
         for (std::size_t i = begin; i < end; ++i) {
-          ahead[i - begin] = open_file(d, d.unread[i]);
+          ahead[i - begin] = open_file(d, c.unread[i]);
           if (ahead[i - begin]) posix_fadvise(ahead[i - begin].get(), 0, 0, POSIX_FADV_WILLNEED);
         }
       }
       for (std::size_t i = begin; i < end; ++i) {
         if (interrupted() != 0) fail("interrupted");
         Fd fd = std::move(ahead[i - begin]);
-        worker.did(8 + static_cast<std::size_t>(d.listing.entries[d.unread[i]].stat.size / 2048));
-        read_entry(d, d.unread[i], std::move(fd));
+        worker.did(8 + static_cast<std::size_t>(c.listing.entries[c.unread[i]].stat.size / 2048));
+        read_entry(d, c.unread[i], std::move(fd));
       }
     }
     if (d.parts.fetch_sub(1) == 1) complete(d);
   }
 
   static std::string name_of(const Directory& d, const ListedEntry& entry) {
-    return std::string(d.listing.name(entry));
+    return std::string(d.found->listing.name(entry));
   }
 
   Fd open_file(const Directory& d, std::uint32_t index) const {
-    const ListedEntry& entry = d.listing.entries[index];
+    const ListedEntry& entry = d.found->listing.entries[index];
     if (entry.type != EntryType::File) return {};
     // O_NONBLOCK: what was a file a moment ago may be a FIFO now.
-    return Fd(openat(d.fd.get(), name_of(d, entry).c_str(),
+    return Fd(openat(d.handle, name_of(d, entry).c_str(),
                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   }
 
   void read_entry(Directory& d, std::uint32_t index, Fd fd) {
-    ListedEntry& entry = d.listing.entries[index];
+    ListedEntry& entry = d.found->listing.entries[index];
     const std::string name = name_of(d, entry);
     const auto gone = [&] {
       const std::lock_guard lock(d.mutex);
-      d.gone.push_back(index);
+      d.found->gone.push_back(index);
     };
     Xattrs found;
     if (entry.type == EntryType::File) {
@@ -524,7 +545,7 @@ class TreeLook {
       }
     } else {
       if (entry.type == EntryType::Symlink) {
-        auto target = read_target(d.fd.get(), name);
+        auto target = read_target(d.handle, name);
         if (!target) {
           if (!is_gone(errno) && errno != EINVAL) cannot_read(request_.root, join(d.path, name));
           return gone();
@@ -532,7 +553,7 @@ class TreeLook {
         entry.extra = std::make_unique<ListedEntry::Extra>();
         entry.extra->target = std::move(*target);
       }
-      auto attributes = read_xattrs(d.fd.get(), name);
+      auto attributes = read_xattrs(d.handle, name);
       if (!attributes) cannot_read(request_.root, join(d.path, name));
       found = std::move(*attributes);
     }
@@ -543,6 +564,7 @@ class TreeLook {
 
   // All of it is known: its record, and its list in the cache.
   void complete(Directory& d) {
+    Collected& c = *d.found;
     d.fd.reset();
     remove_gone(d);
     Touched touched;
@@ -550,12 +572,12 @@ class TreeLook {
     DirectoryRecord& record = touched.record;
     record.key = cache_.key_of(d.path);
     record.sum = d.sum;
-    record.count = static_cast<std::uint32_t>(d.listing.entries.size());
+    record.count = static_cast<std::uint32_t>(c.listing.entries.size());
     bool untrusted = d.untrusted;
     FileTime youngest = 0;
     OwnDigest own;
     Entry value;
-    for (const ListedEntry& entry : d.listing.entries) {
+    for (const ListedEntry& entry : c.listing.entries) {
       untrusted = untrusted || !entry.trusted;
       // (Near enough: a ctime is of these years.)
       const auto ctime = static_cast<FileTime>(entry.stat.ctime);
@@ -564,11 +586,11 @@ class TreeLook {
       }
       touched.includes = touched.includes || !entry.ignored;
       if (entry.type == EntryType::Directory) {
-        touched.subdirectories.emplace_back(d.listing.name(entry), entry.ignored);
+        touched.subdirectories.emplace_back(c.listing.name(entry), entry.ignored);
       }
       if (d.has_ignored) continue;  // then `fold` knows what counts
       Listing::fill(entry, value);
-      own.add(d.listing.name(entry), value);
+      own.add(c.listing.name(entry), value);
     }
     if (!d.has_ignored) record.own = own.finish();
     record.flags = (untrusted ? DirectoryRecord::kUntrusted : 0U) |
@@ -583,24 +605,25 @@ class TreeLook {
       match(*known);
       return;
     }
-    cache_.append(d.listing, known, record);
-    d.listing = {};
+    cache_.append(c.listing, known, record);
+    d.found.reset();
     add_to_stamp(record);
     const std::lock_guard lock(mutex_);
     touched_.emplace(d.path, std::move(touched));
   }
 
   static void remove_gone(Directory& d) {
-    if (d.gone.empty()) return;
+    Collected& c = *d.found;
+    if (c.gone.empty()) return;
     d.untrusted = true;
-    std::sort(d.gone.begin(), d.gone.end());
+    std::sort(c.gone.begin(), c.gone.end());
     std::deque<ListedEntry> left;
-    for (std::uint32_t i = 0; i < d.listing.entries.size(); ++i) {
-      if (!std::binary_search(d.gone.begin(), d.gone.end(), i)) {
-        left.push_back(std::move(d.listing.entries[i]));
+    for (std::uint32_t i = 0; i < c.listing.entries.size(); ++i) {
+      if (!std::binary_search(c.gone.begin(), c.gone.end(), i)) {
+        left.push_back(std::move(c.listing.entries[i]));
       }
     }
-    d.listing.entries = std::move(left);
+    c.listing.entries = std::move(left);
   }
 
   // --- Folding
@@ -704,7 +727,7 @@ class TreeLook {
   }
 
   FileTime limit_of(std::uint64_t device) {
-    if (request_.clock == nullptr) return 0;
+    if (request_.clock == nullptr || purpose_ == Purpose::Stamp) return 0;
     const FileTick tick = device == root_device_ ? root_tick_ : tick_of(device);
     return tick.now - tick.tick;
   }
@@ -729,6 +752,7 @@ class TreeLook {
   std::chrono::steady_clock::time_point started_;
   std::uint64_t root_device_ = 0;
   FileTick root_tick_;
+  std::atomic<bool> root_listed_{false};
 
   std::mutex mutex_;  // for all below, during the walk
   std::map<std::uint64_t, FileTick> ticks_;
@@ -764,6 +788,13 @@ bool touched_since(const TreeRequest& request, const Snapshot& before) {
   if (look.stamp() != before.stamp_) return true;
   // Where the clock was set back, stamps may repeat: then only the content tells.
   return before.unsettled_ != 0 && read_tree(request).digest() != before.digest_;
+}
+
+bool touched_since(const TreeRequest& request, const TreeStamp& before) {
+  const auto hashes = StatCache::for_stamps(before.seed);
+  TreeLook look(request, *hashes, TreeLook::Purpose::Stamp);
+  look.walk();
+  return look.stamp() != before.sum;
 }
 
 bool wait_until_settled(const TreeRequest& request, const Snapshot& snapshot) {
@@ -824,6 +855,29 @@ std::vector<Entry> Snapshot::entries(const TreeRequest& request) const {
   }
   sort_by_path(all);
   return all;
+}
+
+std::optional<TreeStamp> Snapshot::stamp() const {
+  const auto& records = cache_->records();
+  const bool untrusted =
+      std::any_of(records.begin(), records.end(), [](const DirectoryRecord& record) {
+        return (record.flags & DirectoryRecord::kUntrusted) != 0;
+      });
+  if (untrusted) return std::nullopt;
+  return TreeStamp{cache_->seed(), stamp_};
+}
+
+std::optional<Digest> Snapshot::content_of(const std::string& name) const {
+  try {
+    const DirectoryRecord* root = cache_->find(cache_->key_of(""));
+    if (root == nullptr) return std::nullopt;
+    const Listing listing = cache_->read(*root);
+    for (const ListedEntry& entry : listing.entries) {
+      if (entry.type == EntryType::File && listing.name(entry) == name) return entry.content;
+    }
+  } catch (const CacheDamaged&) {
+  }
+  return std::nullopt;
 }
 
 bool Snapshot::has_directory(const std::string& name) const {

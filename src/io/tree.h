@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,13 @@ struct TreeRequest {
   FileClock* clock = nullptr;  ///< borrowed; nullptr: everything just written counts as untrusted
 };
 
+/// A sum over all that the file system says of a directory and all below it. Equal ones mean that
+/// nothing was touched in between.
+struct TreeStamp {
+  std::uint64_t seed = 0;
+  Sum sum;
+};
+
 /// What a directory was at one look. Its list of entries stays on the disk until it is asked for.
 class Snapshot {
  public:
@@ -46,6 +54,13 @@ class Snapshot {
   bool keep(const std::filesystem::path& place) const { return cache_->keep(place); }
 
   const StatCache& cache() const { return *cache_; }
+
+  /// By which to tell later, without the cache, that nothing was touched. nullopt: some of it was
+  /// written so shortly before the look that a later write might not show.
+  std::optional<TreeStamp> stamp() const;
+
+  /// The digest of a file in the root. nullopt: there is none of that name that counts.
+  std::optional<Digest> content_of(const std::string& name) const;
 
  private:
   friend class TreeLook;
@@ -70,6 +85,10 @@ Snapshot read_tree(const TreeRequest& request);
 /// size, times, mode): any write moves a ctime. The root itself does not count: our own state may
 /// lie in it. An interrupt does not hinder it. Throws as read_tree.
 bool touched_since(const TreeRequest& request, const Snapshot& before);
+
+/// The same for a stamp of an earlier time, of a look by the same rules and exclusions. Asks for
+/// nothing but the entries; `cache` and `clock` are not used.
+bool touched_since(const TreeRequest& request, const TreeStamp& before);
 
 /// A write in the same tick of the clock as the last one before the look would not show later.
 /// Waits until no such write can come any more, 2 s at most. True: it had to wait, and the caller

@@ -30,8 +30,11 @@ class WorkPool {
    public:
     /// More work, for this thread or, when another has none, for that.
     void push(Item item) { stack_.push_back(std::move(item)); }
-    /// Is there a thread with nothing to do?
-    bool others_wait() const { return pool_.waiting_.load(std::memory_order_relaxed) > 0; }
+    /// Is there a thread with nothing to do, and nothing yet for it to take?
+    bool others_wait() const {
+      return pool_.waiting_.load(std::memory_order_relaxed) >
+             pool_.offered_.load(std::memory_order_relaxed);
+    }
     /// Gives work to another thread at once.
     void give(Item item) { pool_.share(std::move(item)); }
     /// To be told of each piece of work done, in units of about a microsecond.
@@ -75,6 +78,7 @@ class WorkPool {
     {
       const std::lock_guard lock(mutex_);
       shared_.push_back(std::move(item));
+      offered_ = shared_.size();
     }
     changed_.notify_one();
   }
@@ -108,6 +112,7 @@ class WorkPool {
     --waiting_;
     worker.stack_.push_back(std::move(shared_.front()));
     shared_.pop_front();
+    offered_ = shared_.size();
     return true;
   }
 
@@ -118,6 +123,7 @@ class WorkPool {
       const auto half = static_cast<std::ptrdiff_t>(worker.stack_.size() / 2);
       std::move(worker.stack_.begin(), worker.stack_.begin() + half, std::back_inserter(shared_));
       worker.stack_.erase(worker.stack_.begin(), worker.stack_.begin() + half);
+      offered_ = shared_.size();
     }
     changed_.notify_all();
   }
@@ -171,6 +177,7 @@ class WorkPool {
   std::list<std::thread> started_;
   std::atomic<std::size_t> threads_{0};
   std::atomic<std::size_t> waiting_{0};
+  std::atomic<std::size_t> offered_{0};  // the size of shared_
   std::atomic<bool> stop_{false};
   std::atomic<bool> slow_{false};
   std::exception_ptr error_;

@@ -24,6 +24,9 @@ class KeptContexts {
   void keep(const std::string& digest, const Snapshot& snapshot) const;
   void forget(const std::string& digest) const;
 
+  /// A name for what else is kept for the state.
+  const std::string& owner() const { return owner_; }
+
   /// The changes since the context of this digest. nullopt: it was not kept, or is damaged.
   std::optional<ContextChanges> changes_since(const std::string& digest, const Snapshot& now) const;
 

@@ -1,8 +1,10 @@
 #include "run/observe.h"
 
 #include <fnmatch.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <optional>
 #include <system_error>
@@ -27,12 +29,11 @@ namespace fs = std::filesystem;
 
 // A symlink that leads nowhere is there: what reads it says so. What cannot be looked at is an
 // error.
-bool is_there(const fs::path& path) {
-  std::error_code error;
-  const fs::file_type type = fs::symlink_status(path, error).type();
-  if (type == fs::file_type::none)
-    fail(with_errno("cannot read '" + path.string() + "'", error.value()));
-  return type != fs::file_type::not_found;
+bool is_there(const std::string& path) {
+  struct stat status = {};
+  if (lstat(path.c_str(), &status) == 0) return true;
+  if (errno != ENOENT && errno != ENOTDIR) fail(with_errno("cannot read '" + path + "'"));
+  return false;
 }
 
 // A path from a repository, with all symlinks followed, must still be inside what was checked out.
@@ -48,26 +49,26 @@ fs::path inside(const fs::path& checkout, const fs::path& path) {
   return real;
 }
 
-fs::path dockerfile_path(const ImageConfig& image, const fs::path& context) {
+std::string dockerfile_path(const ImageConfig& image, const std::string& context) {
   if (!image.dockerfile.empty()) {
-    const fs::path path = context / image.dockerfile;
-    if (!is_there(path))
+    const fs::path path = fs::path(context) / image.dockerfile;
+    if (!is_there(path.string()))
       fail("the Dockerfile '" + path.lexically_normal().string() + "' does not exist");
-    return path;
+    return path.string();
   }
-  for (const char* name : {"Dockerfile", "dockerfile"}) {
-    if (is_there(context / name)) return context / name;
-  }
-  fail("there is no Dockerfile in '" + context.string() + "'");
-}
-
-// The ignore file beside the Dockerfile wins over the context's; they are not merged.
-std::optional<fs::path> ignore_path(const fs::path& dockerfile, const fs::path& context) {
-  for (const fs::path& path :
-       {fs::path(dockerfile.string() + ".dockerignore"), context / ".dockerignore"}) {
+  for (const char* name : {"/Dockerfile", "/dockerfile"}) {
+    std::string path = context + name;
     if (is_there(path)) return path;
   }
-  return std::nullopt;
+  fail("there is no Dockerfile in '" + context + "'");
+}
+
+// The ignore file beside the Dockerfile wins over the context's; they are not merged. "": none.
+std::string ignore_path(const std::string& dockerfile, const std::string& context) {
+  for (const std::string& path : {dockerfile + ".dockerignore", context + "/.dockerignore"}) {
+    if (is_there(path)) return path;
+  }
+  return "";
 }
 
 // What an engine is told to leave out: the rules, then our own files wherever they stand.
@@ -85,69 +86,15 @@ std::string engine_ignore(const IgnoreRules& rules, const std::vector<std::strin
   return text;
 }
 
-// Which of our own directories lie in the context (the home directory can be one): their paths in
-// it.
-std::vector<std::string> paths_inside(const fs::path& context,
-                                      const std::vector<fs::path>& directories) {
-  std::vector<std::string> paths;
-  std::error_code error;
-  const fs::path root = fs::weakly_canonical(context, error);
-  for (const fs::path& directory : directories) {
-    const fs::path path = fs::weakly_canonical(directory, error).lexically_relative(root);
-    if (!path.empty() && path != "." && *path.begin() != "..") paths.push_back(path.string());
-  }
-  return paths;
-}
-
-// Reads a Dockerfile or an ignore file. A FIFO would give nothing, a device no end.
-std::string read_text(const fs::path& path) {
-  std::error_code error;
-  if (fs::is_other(path, error)) {
-    fail("'" + path.string() + "' is a FIFO, a socket or a device, not a file");
-  }
-  return read_file(path);
-}
-
 // Where what is known of a context's files is kept. One for each ignore file that a directory is
 // read with: images that differ in it do not drive out each other's.
-fs::path stat_cache(const fs::path& cache, const fs::path& context,
-                    const std::optional<fs::path>& ignore) {
+std::string stat_cache(const fs::path& cache, const std::string& context,
+                       const std::string& ignore) {
   Sha256 key;
   key.update_field("imagewright context");
-  key.update_field(context.string());
-  key.update_field(ignore ? ignore->string() : "");
-  return cache / "contexts" / hex(key.finish()).substr(0, 32);
-}
-
-// Reads a context. `confined`: it comes from a repository, and nothing may lead out of it; then
-// nothing is kept of it, else in `cache`.
-std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const fs::path& context,
-                                           bool confined, const std::vector<fs::path>& own,
-                                           const fs::path& cache, FileClock& clock) {
-  auto files = std::make_unique<ContextFiles>();
-  files->request.root = context;
-  files->request.excluded = Store::file_names();
-  files->request.excluded_paths = paths_inside(context, own);
-  std::error_code error;
-  if (!fs::is_directory(context, error)) {
-    // The walk says it better: missing, no directory, a loop of symlinks.
-    read_tree(files->request);
-  }
-  const fs::path dockerfile = dockerfile_path(image, context);
-  files->dockerfile = read_text(confined ? inside(context, dockerfile) : dockerfile);
-  const auto ignore = ignore_path(dockerfile, context);
-  if (const auto& path = ignore) {
-    auto rules = IgnoreRules::parse(read_text(confined ? inside(context, *path) : *path));
-    if (!rules) fail(describe(rules.error(), path->string()));
-    files->request.rules = std::move(*rules);
-  }
-  files->ignore = engine_ignore(files->request.rules, files->request.excluded_paths);
-  if (!confined) {
-    files->request.cache = stat_cache(cache, context, ignore);
-    files->request.clock = &clock;
-  }
-  files->snapshot = read_tree(files->request);
-  return files;
+  key.update_field(context);
+  key.update_field(ignore);
+  return cache.string() + "/contexts/" + hex(key.finish()).substr(0, 32);
 }
 
 // The digests of a context from git, remembered by tree: the same tree under the same rules is the
@@ -196,6 +143,16 @@ class KnownTrees {
   std::string key_;
   fs::path path_;
 };
+
+// Is a stamp of it worth keeping? For more, the stat cache alone is as fast.
+bool is_small(const Snapshot& snapshot) {
+  constexpr std::size_t kMostDirectories = 100;
+  constexpr std::size_t kMostEntries = 10'000;
+  const auto& records = snapshot.cache().records();
+  std::size_t entries = 0;
+  for (const DirectoryRecord& record : records) entries += record.count;
+  return records.size() <= kMostDirectories && entries <= kMostEntries;
+}
 
 Observation make_observation(const ImageConfig& image, const KnownTree& digests) {
   Observation observation;
@@ -256,8 +213,10 @@ Observer::Observer(const std::vector<ImageConfig>& images, const Project& projec
     : images_(images),
       base_(project.base),
       cache_(project.places.cache),
-      logs_(project.places.logs),
+      own_({project.places.cache, project.places.logs}),
       kept_(cache_ / "contexts", project.state_directory),
+      known_(cache_ / "contexts" / ("known-" + kept_.owner()),
+             project.places.cache.string() + '\n' + project.places.logs.string()),
       clock_({cache_}),
       git_(cache_) {
   for (const ImageConfig& image : images) {
@@ -265,7 +224,10 @@ Observer::Observer(const std::vector<ImageConfig>& images, const Project& projec
   }
 }
 
-Observer::~Observer() = default;
+Observer::~Observer() {
+  ahead_.reset();
+  known_.save();
+}
 
 void Observer::look_ahead() {
   git_.ask_ahead();
@@ -286,12 +248,33 @@ Observation Observer::observe(const ImageConfig& image) {
   return observe_directory(image, std::get<DirectorySource>(image.source));
 }
 
+std::string Observer::path_of(const DirectorySource& source) const {
+  return (base_ / source.path).lexically_normal().string();
+}
+
 Observation Observer::observe_directory(const ImageConfig& image, const DirectorySource& source) {
+  if (!image.dockerfile.empty()) return look_at_directory(image, source);
+  const std::string directory = path_of(source);
+  const auto known = known_.find(directory);
+  if (!known) return look_at_directory(image, source);
   const auto begun = std::chrono::steady_clock::now();
-  const fs::path directory = (base_ / source.path).lexically_normal();
-  auto files = read_context(image, directory, false, {cache_, logs_}, cache_, clock_);
+  TreeRequest request;
+  request.root = directory;
+  request.excluded = Store::file_names();
+  if (touched_since(request, known->stamp)) return look_at_directory(image, source);
+  Observation observation =
+      make_observation(image, {known->context_digest, known->dockerfile_digest});
+  observation.source = "directory " + directory;
+  observation.begun = begun;
+  return observation;
+}
+
+Observation Observer::look_at_directory(const ImageConfig& image, const DirectorySource& source) {
+  const auto begun = std::chrono::steady_clock::now();
+  const std::string directory = path_of(source);
+  auto files = read_context(image, directory, false);
   Observation observation = make_observation(image, digests_of(*files));
-  observation.source = "directory " + directory.string();
+  observation.source = "directory " + directory;
   observation.begun = begun;
   observation.files = std::move(files);
   return observation;
@@ -300,14 +283,16 @@ Observation Observer::observe_directory(const ImageConfig& image, const Director
 bool Observer::observe_again(const ImageConfig& image, Observation& observation,
                              std::chrono::steady_clock::time_point since) {
   const auto* source = std::get_if<DirectorySource>(&image.source);
-  if (source == nullptr || !observation.files) return false;
+  if (source == nullptr) return false;
+  const bool was_known = !observation.files;
+  if (was_known) observation = look_at_directory(image, *source);
   bool again = observation.begun < since;
   // (A second time is enough: what is written over and over is never settled.)
   for (int i = 0; i < 2; ++i) {
     const bool waited = wait_until_settled(observation.files->request, observation.files->snapshot);
-    if (!waited && !again) return i > 0;
+    if (!waited && !again) return was_known || i > 0;
     again = false;
-    observation = observe_directory(image, *source);
+    observation = look_at_directory(image, *source);
   }
   return true;
 }
@@ -331,6 +316,10 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
 }
 
 const ContextFiles& Observer::files(const ImageConfig& image, Observation& observation) {
+  if (const auto* directory = std::get_if<DirectorySource>(&image.source);
+      directory != nullptr && !observation.files) {
+    observation = look_at_directory(image, *directory);
+  }
   if (!observation.files) {
     const GitSource source = absolute(std::get<GitSource>(image.source));
     observation.files = check_out(image, source, git_.tree(source, git_.resolve(source)));
@@ -348,12 +337,54 @@ void Observer::name_changes(const ImageConfig& image, Observation& observation,
   }
 }
 
-void Observer::keep(const Observation& observation) const {
-  if (observation.files) kept_.keep(observation.context_digest, observation.files->snapshot);
+void Observer::keep(const ImageConfig& image, const Observation& observation) {
+  if (!observation.files) return;
+  const ContextFiles& files = *observation.files;
+  kept_.keep(observation.context_digest, files.snapshot);
+  const auto* source = std::get_if<DirectorySource>(&image.source);
+  if (source == nullptr || !files.self_contained) return;
+  const auto stamp = files.snapshot.stamp();
+  // (It was read before the directory was looked at.)
+  const Digest dockerfile = sha256(files.dockerfile);
+  if (!stamp || files.snapshot.content_of("Dockerfile") != dockerfile) return;
+  known_.remember(path_of(*source), {*stamp, observation.context_digest, hex(dockerfile)});
 }
 
 void Observer::forget(const std::string& context_digest) const {
   kept_.forget(context_digest);
+}
+
+// `confined`: it comes from a repository, and nothing may lead out of it; then nothing is kept of
+// it.
+std::unique_ptr<ContextFiles> Observer::read_context(const ImageConfig& image,
+                                                     const std::string& context, bool confined) {
+  auto files = std::make_unique<ContextFiles>();
+  files->request.root = context;
+  files->request.excluded = Store::file_names();
+  struct stat root = {};
+  if (stat(context.c_str(), &root) != 0 || !S_ISDIR(root.st_mode)) {
+    // The walk says it better: missing, no directory, a loop of symlinks.
+    read_tree(files->request);
+  }
+  if (!confined) files->request.excluded_paths = own_.inside(root.st_dev, root.st_ino);
+  const std::string dockerfile = dockerfile_path(image, context);
+  files->dockerfile = read_file(confined ? inside(context, dockerfile) : fs::path(dockerfile));
+  const std::string ignore = ignore_path(dockerfile, context);
+  if (!ignore.empty()) {
+    auto rules =
+        IgnoreRules::parse(read_file(confined ? inside(context, ignore) : fs::path(ignore)));
+    if (!rules) fail(describe(rules.error(), ignore));
+    files->request.rules = std::move(*rules);
+  }
+  files->ignore = engine_ignore(files->request.rules, files->request.excluded_paths);
+  if (!confined) {
+    files->request.cache = stat_cache(cache_, context, ignore);
+    files->request.clock = &clock_;
+  }
+  files->snapshot = read_tree(files->request);
+  files->self_contained = !confined && ignore.empty() && files->request.excluded_paths.empty() &&
+                          dockerfile == context + "/Dockerfile" && is_small(files->snapshot);
+  return files;
 }
 
 std::unique_ptr<ContextFiles> Observer::check_out(const ImageConfig& image, const GitSource& source,
@@ -368,7 +399,7 @@ std::unique_ptr<ContextFiles> Observer::check_out(const ImageConfig& image, cons
   fs::create_directory(directory, error);
   if (error) fail(with_errno("cannot make '" + directory.string() + "'", error.value()));
   git_.write_tree(source, tree, directory);
-  auto files = read_context(image, directory, true, {}, {}, clock_);
+  auto files = read_context(image, directory.string(), true);
   files->checkout = std::move(checkout);
   return files;
 }

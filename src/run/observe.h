@@ -12,9 +12,11 @@
 #include "core/fingerprint.h"
 #include "core/verdict.h"
 #include "io/git.h"
+#include "io/own_paths.h"
 #include "io/scratch.h"
 #include "io/tree.h"
 #include "run/kept_contexts.h"
+#include "run/known_directories.h"
 #include "run/project.h"
 
 namespace imagewright {
@@ -31,13 +33,17 @@ struct ContextFiles {
   std::vector<Entry> entries() const { return snapshot.entries(request); }
   /// Was anything touched since it was read? Always false for a checkout, which is ours alone.
   bool touched() const;
+
+  /// Everything that it depends on is part of the snapshot: there is no ignore file, the Dockerfile
+  /// is one of its files, and nothing of it is left out.
+  bool self_contained = false;
 };
 
 struct Observation {
   Manifest manifest;
   std::string context_digest;
   std::string source;  ///< for people: the directory, or remote, ref and commit (redacted)
-  /// nullptr for a git tree that was known already: `Observer::files` brings them.
+  /// nullptr where the digests were known already: `Observer::files` brings them.
   std::unique_ptr<ContextFiles> files;
   std::chrono::steady_clock::time_point begun;  ///< when the look began
 };
@@ -71,16 +77,20 @@ class Observer {
   /// that was kept. Throws as above.
   void name_changes(const ImageConfig& image, Observation& observation, const std::string& before,
                     Verdict& verdict);
-  /// Keeps what is needed for that later: of what an image was built from. Costs next to nothing
-  /// where it is kept already.
-  void keep(const Observation& observation) const;
+  /// Keeps what is needed for that later: of what an image was built from; and that its directory
+  /// is known. Costs next to nothing where that is kept already.
+  void keep(const ImageConfig& image, const Observation& observation);
   /// Forgets the context of this digest.
   void forget(const std::string& context_digest) const;
 
  private:
   class Ahead;
 
+  std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const std::string& context,
+                                             bool confined);
+  std::string path_of(const DirectorySource& source) const;
   Observation observe_directory(const ImageConfig& image, const DirectorySource& source);
+  Observation look_at_directory(const ImageConfig& image, const DirectorySource& source);
   Observation observe_git(const ImageConfig& image, const GitSource& source);
   std::unique_ptr<ContextFiles> check_out(const ImageConfig& image, const GitSource& source,
                                           const std::string& tree);
@@ -89,8 +99,9 @@ class Observer {
   const std::vector<ImageConfig>& images_;
   std::filesystem::path base_;
   std::filesystem::path cache_;
-  std::filesystem::path logs_;
+  OwnPaths own_;
   KeptContexts kept_;
+  KnownDirectories known_;
   FileClock clock_;
   Git git_;
   std::unique_ptr<Ahead> ahead_;

@@ -153,7 +153,7 @@ class Run {
         if (judge_->last(image.name)->config != project_.config_path) {
           store_->take_over(image.name, project_.config_path);
         }
-        observer_.keep(observation);
+        observer_.keep(image, observation);
       }
       schedule_.move(index, ImageState::UpToDate);
       return;
@@ -222,7 +222,7 @@ class Run {
     result(index).log = log.path();
     if (outcome.ok()) {
       succeed(index, observation.manifest, outcome.image_id, verified, row);
-      observer_.keep(observation);
+      observer_.keep(image, observation);
       forget_context(image.name, observation.context_digest);
     } else {
       fail(index, outcome, log, row);

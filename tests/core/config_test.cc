@@ -208,6 +208,15 @@ TEST(Config, TakesAMarkedDocumentAndCrLf) {
   EXPECT_EQ(error("{\"builder\": {\"images\": [{\"name\": \"a\", \"from\": \".\"}]}}"), "");
 }
 
+// yaml-cpp made the bytes 0x85 and 0xa0 of them.
+TEST(Config, EscapesOfOneByteAreUtf8) {
+  const auto config = parse(one_image("target: \"a\\N\\_\\u0085\\L\u00e4\\x41\""));
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  EXPECT_EQ(config->images[0].target,
+            "a\xc2\x85\xc2\xa0\xc2\x85\xe2\x80\xa8\xc3\xa4"
+            "A");
+}
+
 // --- What is wrong
 
 TEST(Config, SaysWhatIsMissing) {
@@ -390,6 +399,13 @@ TEST(Config, SaysWhatIsNotYaml) {
             "f:2:1: a second document begins here; a file is one document");
   EXPECT_EQ(error("- a\nb: 2\n"),
             "f:2:1: not valid YAML: this belongs to nothing above it; check the indentation");
+}
+
+// It was all of the line, terminal sequences (U+009B) and all.
+TEST(Config, AMessageOfYamlCppQuotesLittleOfTheFile) {
+  const std::string message = error("%YAML 1.\u009b2J" + std::string(5000, 'x') + "\n---\na: 1\n");
+  EXPECT_EQ(message.substr(0, 50), "f:1:1: not valid YAML: bad YAML version: 1.?2Jxxxx");
+  EXPECT_LT(message.size(), 120U);
 }
 
 // yaml-cpp ends a quoted text with the file: the images behind it would be gone without a word.

@@ -14,6 +14,8 @@ TEST(Shown, QuotesWhatIsShort) {
 TEST(Shown, ControlCharactersDoNothing) {
   EXPECT_EQ(shown("a\x1b[31m\nb\x7f"), "'a?[31m?b?'");
   EXPECT_EQ(shown(std::string_view("a\0b", 3)), "'a?b'");
+  // U+009B is what `ESC [` is.
+  EXPECT_EQ(shown("\u009b31m\u0080\u009f\u00a0"), "'?31m??\u00a0'");
 }
 
 TEST(Shown, CutsWhatIsLongBetweenCharacters) {

@@ -234,6 +234,46 @@ END
   builds_nothing
 }
 
+# Of a small directory that depends on nothing else, a sum over all of it is enough to know it again.
+@test "directories: one without an ignore file is known again, and not once anything was touched" {
+  rm app/.dockerignore app/noise.log
+  builds "content: 1 removed: .dockerignore"
+  builds_nothing
+  find app -exec touch -h {} +
+  builds_nothing
+  sleep 0.1
+  builds_nothing
+  builds_nothing
+  echo "some next" >app/file.txt
+  builds "content: 1 changed: file.txt"
+  builds_nothing
+  printf 'sub\n' >app/Dockerfile.dockerignore
+  builds "content: 1 added, 1 removed: Dockerfile.dockerignore, sub/below/one.txt"
+  echo "two" >app/sub/below/one.txt
+  builds_nothing
+  rm app/Dockerfile.dockerignore
+  builds "content: 1 added, 1 removed: Dockerfile.dockerignore, sub/below/one.txt"
+  builds_nothing
+  echo "LABEL more=1" >>app/Dockerfile
+  builds "content: 1 changed: Dockerfile; dockerfile changed"
+  builds_nothing
+  sed -i 's/ONE: a/ONE: c/' app.yml
+  builds "arg ONE changed"
+  unpack_buildah localhost/test/app out
+  equal "$(<out/file.txt)" "some next"
+  mv app/Dockerfile app/elsewhere
+  ln -s elsewhere app/Dockerfile
+  builds "content: 1 changed, 1 added: Dockerfile, elsewhere"
+  builds_nothing
+  mkdir other
+  mv app/elsewhere other
+  ln -sfn ../other/elsewhere app/Dockerfile
+  builds "content: 1 changed, 1 removed: Dockerfile, elsewhere"
+  builds_nothing
+  echo "LABEL even=more" >>other/elsewhere
+  builds "dockerfile changed"
+}
+
 @test "directories: an image that is built holds the change" {
   echo "next text" >app/file.txt
   builds "content: 1 changed: file.txt"

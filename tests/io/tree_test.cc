@@ -262,6 +262,37 @@ TEST(Tree, AnyWriteBelowTheRootIsNoticedLater) {
   EXPECT_EQ(digest(directory), snapshot.digest());
 }
 
+TEST(Tree, AStampAloneTellsWhetherAnythingWasTouched) {
+  const TempDirectory places;
+  FileClock clock({places.path()});
+  const TempDirectory directory;
+  directory.write("d/file", "bytes");
+  directory.write("Dockerfile", "FROM scratch");
+  TreeRequest all = request(directory);
+  all.clock = &clock;
+  EXPECT_FALSE(read_tree(all).stamp()) << "a later write in the same tick would not show";
+  Snapshot snapshot = read_tree(all);
+  while (wait_until_settled(all, snapshot)) snapshot = read_tree(all);
+  const auto stamp = snapshot.stamp();
+  ASSERT_TRUE(stamp);
+  EXPECT_EQ(snapshot.content_of("Dockerfile"), sha256("FROM scratch"));
+  EXPECT_FALSE(snapshot.content_of("d"));
+  EXPECT_FALSE(snapshot.content_of("dockerfile"));
+  EXPECT_FALSE(touched_since(all, *stamp));
+  chmod(directory.path().c_str(), 0700);
+  EXPECT_FALSE(touched_since(all, *stamp)) << "the root itself does not count";
+  std::filesystem::create_directory(directory / "d/empty");
+  EXPECT_TRUE(touched_since(all, *stamp));
+  std::filesystem::remove(directory / "d/empty");
+  EXPECT_TRUE(touched_since(all, *stamp)) << "d has another mtime";
+  snapshot = read_tree(all);
+  while (wait_until_settled(all, snapshot)) snapshot = read_tree(all);
+  ASSERT_TRUE(snapshot.stamp());
+  EXPECT_FALSE(touched_since(all, *snapshot.stamp()));
+  directory.write("d/file", "bytes");
+  EXPECT_TRUE(touched_since(all, *snapshot.stamp()));
+}
+
 TEST(Tree, AChangingTreeNeverCrashesAndNeverMixesAFile) {
   const TempDirectory directory;
   const std::string one(300'000, '1');

@@ -1,0 +1,85 @@
+#include "run/known_directories.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "temp_directory.h"
+
+namespace imagewright {
+namespace {
+
+KnownDirectory some(std::uint64_t number) {
+  return {{number, {number + 1, number + 2}}, std::string(64, 'a'), std::string(64, 'b')};
+}
+
+class KnownDirectoriesTest : public testing::Test {
+ protected:
+  std::string bytes() const {
+    std::ifstream stream(file_, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+
+  const TempDirectory directory_;
+  const std::filesystem::path file_ = directory_ / "known";
+};
+
+TEST_F(KnownDirectoriesTest, WhatWasSavedIsFound) {
+  KnownDirectories first(file_, "condition");
+  EXPECT_FALSE(first.find("/a"));
+  first.remember("/a", some(1));
+  first.remember("/with\na newline", some(2));
+  first.save();
+  KnownDirectories second(file_, "condition");
+  const auto found = second.find("/with\na newline");
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->stamp.seed, 2U);
+  EXPECT_EQ(found->stamp.sum, (Sum{3, 4}));
+  EXPECT_EQ(found->context_digest, std::string(64, 'a'));
+  EXPECT_EQ(found->dockerfile_digest, std::string(64, 'b'));
+  EXPECT_TRUE(second.find("/a"));
+  EXPECT_FALSE(second.find("/b"));
+}
+
+TEST_F(KnownDirectoriesTest, UnderAnotherConditionNothingIsKnown) {
+  KnownDirectories first(file_, "condition");
+  first.remember("/a", some(1));
+  first.save();
+  EXPECT_FALSE(KnownDirectories(file_, "another").find("/a"));
+}
+
+TEST_F(KnownDirectoriesTest, OfADamagedFileNothingIsKnown) {
+  KnownDirectories first(file_, "condition");
+  first.remember("/a", some(1));
+  first.save();
+  const std::string good = bytes();
+  const auto knows = [&](const std::string& damaged) {
+    std::ofstream(file_, std::ios::binary | std::ios::trunc) << damaged;
+    return KnownDirectories(file_, "condition").find("/a").has_value();
+  };
+  ASSERT_TRUE(knows(good));
+  for (std::size_t i = 0; i < good.size(); ++i) {
+    std::string damaged = good;
+    damaged[i] = static_cast<char>(damaged[i] ^ 1);
+    EXPECT_FALSE(knows(damaged)) << "byte " << i;
+    EXPECT_FALSE(knows(good.substr(0, i))) << i << " bytes";
+  }
+}
+
+TEST_F(KnownDirectoriesTest, NothingNewWritesNothing) {
+  KnownDirectories first(file_, "condition");
+  first.remember("/a", some(1));
+  first.save();
+  std::filesystem::remove(file_);
+  first.save();
+  EXPECT_FALSE(std::filesystem::exists(file_));
+  KnownDirectories nowhere(directory_ / "no/such/directory/known", "condition");
+  nowhere.remember("/a", some(1));
+  nowhere.save();
+}
+
+}  // namespace
+}  // namespace imagewright
