@@ -201,7 +201,7 @@ class CommandLine {
   }
   void add_engine(CLI::App* sub) {
     sub->add_option("--engine", options_.run.engine,
-                    "docker or buildah (default: the configuration's, else by itself)")
+                    "docker, buildah or podman (default: the configuration's, else by itself)")
         ->check(one_of({"docker", "buildah", "podman"}))
         ->option_text("NAME");
   }

@@ -159,7 +159,7 @@ Remote split_url(std::string_view url) {
     remote.user = authority.substr(0, at);
     authority.remove_prefix(at + 1);
   }
-  const std::size_t bracket = authority.rfind(']');
+  const std::size_t bracket = authority.starts_with('[') ? authority.find(']') : kNone;
   const std::size_t colon = authority.find(':', bracket == kNone ? 0 : bracket);
   remote.host = authority.substr(0, colon);
   if (colon != kNone) remote.port = authority.substr(colon + 1);
@@ -200,8 +200,12 @@ tl::expected<void, ParseError> check_remote_part(std::string_view what, std::str
 tl::expected<void, ParseError> check_port(std::string_view url) {
   const std::size_t mark = url.find(kMark);
   if (mark == kNone) return {};
-  const Remote remote = split_url(url.substr(0, url.find_first_of("/?#", mark + kMark.size())));
-  if (std::all_of(remote.port.begin(), remote.port.end(), is_digit)) return {};
+  const std::string_view head = url.substr(0, url.find_first_of("/?#", mark + kMark.size()));
+  const Remote remote = split_url(head);
+  // (`host:/path` may be; but what ends in `@` is a login.)
+  const bool is_login =
+      remote.user.empty() && head.ends_with(':') && url.find('@', head.size()) != kNone;
+  if (!is_login && std::all_of(remote.port.begin(), remote.port.end(), is_digit)) return {};
   return wrong(fmt::format(
       "the git remote {} has a port that is no number (in a password '/' is %2F, '?' is %3F and "
       "'#' is %23)",
@@ -216,6 +220,11 @@ tl::expected<void, ParseError> check_remote(std::string_view text) {
   if (!scheme.empty() && !is_git_scheme(scheme)) {
     return wrong(
         fmt::format("git over {} is not available: use https, http, ssh or git", shown(scheme)));
+  }
+  // Neither form of a source leaves one: it would be in a login, and end the URL for whoever hides
+  // that.
+  if (!scp && text.find_first_of("?#") != kNone) {
+    return wrong("the git remote holds a '?' or a '#': write them as %3F and %23");
   }
   const Remote remote = scp ? *scp : split_url(text);
   if (remote.host.empty()) {

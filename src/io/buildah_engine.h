@@ -6,24 +6,41 @@
 #include <vector>
 
 #include "io/engine.h"
+#include "io/engine_capabilities.h"
 
 namespace imagewright {
+
+/// A program of Buildah's build code, ready to build: `buildah` or `podman`.
+struct BuildahProgram {
+  std::string program;
+  EngineCapabilities capabilities;
+  std::vector<std::string> isolation;  ///< find_isolation
+};
+
+/// Engine::build by `PROGRAM build`: both take the same arguments, and need the same care. Staging
+/// is below `cache`. Throws Error(Missing).
+BuildOutcome build_by(const BuildahProgram& program, const std::filesystem::path& cache,
+                      const BuildRequest& request, const OnLine& on_line, const OnTick& on_tick);
+
+/// "buildah 1.28.2 --runtime runc".
+std::string describe(const std::string& name, const BuildahProgram& program);
+
+/// The ids of all images by `PROGRAM images`. Throws Error(Missing).
+std::set<std::string> listed_image_ids(const std::string& program);
 
 class BuildahEngine : public Engine {
  public:
   explicit BuildahEngine(std::filesystem::path cache) : cache_(std::move(cache)) {}
 
   std::string name() const override { return "buildah"; }
-  std::set<std::string> image_ids() override;
+  std::set<std::string> image_ids() override { return listed_image_ids("buildah"); }
   Readiness prepare() override;
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
                      const OnTick& on_tick) override;
 
  private:
   std::filesystem::path cache_;
-  std::string version_;
-  bool prepared_ = false;
-  std::vector<std::string> isolation_;  // the arguments under which a RUN works here
+  BuildahProgram buildah_;  // program "": not looked at yet
 };
 
 }  // namespace imagewright

@@ -1,8 +1,7 @@
 #include "io/docker_engine.h"
 
+#include <algorithm>
 #include <cstdlib>
-#include <optional>
-#include <sstream>
 
 #include "io/docker_socket.h"
 #include "io/engine_memory.h"
@@ -15,12 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string version_of(const std::string& program) {
-  const Output output = capture({.argv = {program, "--version"}});
-  constexpr std::string_view kBefore = "Docker version ";
-  if (!output.exit.ok() || output.out.compare(0, kBefore.size(), kBefore) != 0) return "";
-  return output.out.substr(kBefore.size(),
-                           output.out.find_first_of(", \n", kBefore.size()) - kBefore.size());
+std::string first_line(const Output& output) {
+  return output.exit.ok() ? output.out.substr(0, output.out.find('\n')) : "";
 }
 
 // Where the plugin that newer CLIs build with can be (the docker CLI's own list).
@@ -38,63 +33,78 @@ std::vector<std::string> buildx_places() {
   return places;
 }
 
-// How this CLI can build; asked once and remembered. nullopt: it is no docker CLI.
-std::optional<DockerCli> examine_cli(const std::string& program, const fs::path& cache) {
+// Two lines of answers in one.
+constexpr char kBetween = '\t';
+
+DockerCli examine_cli(const std::string& path, const fs::path& cache) {
   std::vector<std::string> files = buildx_places();
-  files.push_back(program);
-  const EngineMemory memory(cache, "docker cli", files);
-  DockerCli cli{program, "", DockerCli::Builder::Classic};
-  if (const auto remembered = memory.recall()) {
-    std::istringstream fields(*remembered);
-    std::string has_buildx;
-    if (fields >> cli.version >> has_buildx) {
-      cli.builder = docker_builder(cli.version, has_buildx == "buildx");
-      return cli;
-    }
+  files.push_back(path);
+  const EngineMemory memory(cache, "docker cli's answers", files);
+  std::string answers = memory.recall().value_or("");
+  if (answers.empty()) {
+    const std::string version = first_line(capture({.argv = {path, "--version"}}));
+    answers = version + kBetween + first_line(capture({.argv = {path, "buildx", "version"}}));
+    if (!version.empty()) memory.remember(answers);
   }
-  cli.version = version_of(program);
-  if (cli.version.empty()) return std::nullopt;
-  const bool has_buildx = capture({.argv = {program, "buildx", "version"}}).exit.ok();
-  cli.builder = docker_builder(cli.version, has_buildx);
-  memory.remember(cli.version + (has_buildx ? " buildx" : " plain"));
+  const std::size_t end = answers.find(kBetween);
+  DockerCli cli{path, answers.substr(0, end), answers.substr(std::min(end + 1, answers.size())),
+                is_podman(answers)};
+  if (!cli.is_podman && cli.answer.rfind("Docker version ", 0) != 0) cli.answer.clear();
   return cli;
 }
 
-// Several docker CLIs can be on PATH: the first one with BuildKit, else the first.
-DockerCli choose_cli(const fs::path& cache) {
-  DockerCli first;
-  for (const std::string& program : find_programs("docker")) {
-    const auto cli = examine_cli(program, cache);
-    if (!cli) continue;
-    if (cli->builder != DockerCli::Builder::Classic) return *cli;
-    if (first.program.empty()) first = *cli;
-  }
-  return first;
-}
-
-const char* word(DockerCli::Builder builder) {
+const char* word(Builder builder) {
   switch (builder) {
-    case DockerCli::Builder::BuiltIn:
+    case Builder::BuiltInBuildKit:
       return "with BuildKit";
-    case DockerCli::Builder::Buildx:
+    case Builder::Buildx:
       return "with BuildKit (buildx)";
-    case DockerCli::Builder::Classic:
+    case Builder::Classic:
       return "with the classic builder";
+    case Builder::Buildah:
+      break;
   }
   return "";
 }
 
+// What the daemon is, is asked anew by each run that builds: another one can stand behind the same
+// address, or the same one with another image store, and no file here would tell.
+EngineCapabilities examine(const DockerCli& cli) {
+  DockerAnswers answers;
+  answers.cli = cli.answer;
+  answers.buildx = cli.buildx;
+  if (const auto daemon = docker_daemon()) {
+    answers.api = daemon->api;
+    answers.os = daemon->os;
+    answers.podman = daemon->podman;
+    answers.info = docker_info();
+  }
+  return docker_capabilities(answers);
+}
+
 }  // namespace
 
-DockerCli::Builder docker_builder(const std::string& version, bool has_buildx) {
-  if (has_buildx) return DockerCli::Builder::Buildx;
-  const int major = std::atoi(version.c_str());
-  return major >= 18 && major < 23 ? DockerCli::Builder::BuiltIn : DockerCli::Builder::Classic;
+DockerCli find_docker_cli(const fs::path& cache) {
+  DockerCli best;
+  const auto rank = [](const DockerCli& cli) {
+    if (cli.path.empty()) return 0;
+    if (cli.answer.empty()) return 1;
+    if (cli.is_podman) return 2;
+    DockerAnswers alone;
+    alone.cli = cli.answer;
+    alone.buildx = cli.buildx;
+    return docker_capabilities(alone).builder == Builder::Classic ? 3 : 4;
+  };
+  for (const std::string& path : find_programs("docker")) {
+    const DockerCli cli = examine_cli(path, cache);
+    if (rank(cli) > rank(best)) best = cli;
+  }
+  return best;
 }
 
 std::set<std::string> DockerEngine::image_ids() {
   if (auto ids = docker_image_ids()) return *ids;
-  const Output output = capture({.argv = {"docker", "images", "--all", "--quiet", "--no-trunc"}});
+  const Output output = capture({.argv = {cli_.path, "images", "--all", "--quiet", "--no-trunc"}});
   if (!output.exit.ok()) {
     throw Error(Error::Kind::Missing, "docker does not answer (" + docker_host() +
                                           "): " + output.err.substr(0, output.err.find('\n')));
@@ -103,18 +113,14 @@ std::set<std::string> DockerEngine::image_ids() {
 }
 
 Readiness DockerEngine::prepare() {
-  if (cli_.program.empty()) {
-    cli_ = choose_cli(cache_);
-    if (cli_.program.empty())
-      throw Error(Error::Kind::Missing, "no docker on PATH can say its version");
-    if (docker_has_buildkit() == false) cli_.builder = DockerCli::Builder::Classic;
-  }
+  if (!prepared_) capabilities_ = examine(cli_);
+  prepared_ = true;
   Readiness readiness;
-  readiness.description = "docker " + cli_.version + " " + word(cli_.builder);
-  if (cli_.builder == DockerCli::Builder::Classic) {
+  readiness.description = "docker " + capabilities_.version + " " + word(capabilities_.builder);
+  if (capabilities_.builder == Builder::Classic) {
     readiness.warning =
-        cli_.program +
-        " cannot use BuildKit here (docker-buildx is missing, or the daemon is too old); " +
+        cli_.path +
+        " cannot use BuildKit here (docker-buildx is missing, or the daemon has no BuildKit); " +
         "building with the classic builder, which leaves .dockerignore out of the image";
   }
   return readiness;
@@ -123,29 +129,28 @@ Readiness DockerEngine::prepare() {
 BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_line,
                                  const OnTick& on_tick) {
   prepare();
-  const bool classic = cli_.builder == DockerCli::Builder::Classic;
-  const bool copy = cli_.builder == DockerCli::Builder::BuiltIn && request.ignore_has_exceptions;
-  const Staging staging(cache_, request,
-                        classic ? Staging::Context::ClassicCopy
-                        : copy  ? Staging::Context::Copy
-                                : Staging::Context::Directory);
+  const bool classic = capabilities_.builder == Builder::Classic;
+  const Staging staging(cache_, request, context_for(capabilities_, request));
   Command command;
-  command.argv = {cli_.program, "build"};
+  command.argv = {cli_.path, "build"};
   command.environment["DOCKER_BUILDKIT"] = classic ? "0" : "1";
   // Attestations would make the id in the iidfile that of an index.
   command.environment["BUILDX_NO_DEFAULT_ATTESTATIONS"] = "1";
   if (!classic) command.argv.emplace_back("--progress=plain");
-  if (cli_.builder == DockerCli::Builder::Buildx) command.argv.emplace_back("--load");
+  if (capabilities_.builder == Builder::Buildx) command.argv.emplace_back("--load");
+  if (capabilities_.metadata_file)
+    command.argv.insert(command.argv.end(), {"--metadata-file", staging.metadata_file()});
   if (classic) {
     command.argv.emplace_back("--rm");
     command.argv.emplace_back("--force-rm");
   }
   add_common_arguments(command.argv, request, staging);
-  command.argv.push_back(classic ? staging.context() : staging.named_context());
+  command.argv.push_back(capabilities_.remembers_names ? staging.named_context()
+                                                       : staging.context());
 
   BuildOutcome outcome;
   outcome.exit = run_command(command, on_line, on_tick);
-  if (outcome.exit.status == 0) outcome.image_id = staging.image_id();
+  if (outcome.exit.status == 0) outcome.image_id = built_image_id(capabilities_, staging);
   return outcome;
 }
 

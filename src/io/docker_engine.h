@@ -6,24 +6,27 @@
 #include <string>
 
 #include "io/engine.h"
+#include "io/engine_capabilities.h"
 
 namespace imagewright {
 
-/// A docker CLI and how it can build.
+/// A program of the name `docker`.
 struct DockerCli {
-  enum class Builder { BuiltIn, Buildx, Classic };
-  std::string program;
-  std::string version;  ///< "20.10.24+dfsg1"
-  Builder builder = Builder::Classic;
+  std::string path;    ///< "": there is none
+  std::string answer;  ///< to --version; "": it says no version that is known here
+  std::string buildx;  ///< to `buildx version`; "": it has no such plugin
+  bool is_podman = false;
 };
 
-/// How a CLI of this version can build: up to 22 BuildKit is built in; from 23 on it needs the
-/// buildx plugin.
-DockerCli::Builder docker_builder(const std::string& version, bool has_buildx);
+/// The `docker` on PATH to use: the first that can build with BuildKit, else the first of Docker,
+/// else one that is Podman, else any. Each is asked once, and its answers remembered in `cache`.
+DockerCli find_docker_cli(const std::filesystem::path& cache);
 
 class DockerEngine : public Engine {
  public:
-  explicit DockerEngine(std::filesystem::path cache) : cache_(std::move(cache)) {}
+  /// `cli`: a docker that is Docker.
+  DockerEngine(std::filesystem::path cache, DockerCli cli)
+      : cache_(std::move(cache)), cli_(std::move(cli)) {}
 
   std::string name() const override { return "docker"; }
   std::set<std::string> image_ids() override;
@@ -33,7 +36,9 @@ class DockerEngine : public Engine {
 
  private:
   std::filesystem::path cache_;
-  DockerCli cli_;  // program "": not looked for yet
+  DockerCli cli_;
+  EngineCapabilities capabilities_;
+  bool prepared_ = false;
 };
 
 }  // namespace imagewright

@@ -7,7 +7,6 @@
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -27,6 +26,7 @@ using Json = nlohmann::json;
 
 constexpr char kDefaultHost[] = "unix:///var/run/docker.sock";
 constexpr auto kPatience = std::chrono::seconds(30);
+constexpr std::size_t kReadAtOnce = std::size_t{64} * 1024;
 constexpr std::uint64_t kLargestAnswer = std::uint64_t{256} * 1024 * 1024;
 
 std::string variable(const char* name) {
@@ -77,6 +77,7 @@ std::optional<http::response<http::string_body>> get(const std::string& target) 
     parser.body_limit(kLargestAnswer);
     beast::error_code failure = boost::asio::error::would_block;
     beast::flat_buffer buffer;
+    buffer.reserve(kReadAtOnce);
     http::request<http::empty_body> request(http::verb::get, target, 11);
     request.set(http::field::host, "docker");
     request.set(http::field::connection, "close");
@@ -97,6 +98,74 @@ std::optional<http::response<http::string_body>> get(const std::string& target) 
   }
 }
 
+std::optional<std::string> ask_cli(const std::vector<std::string>& arguments) {
+  Command command;
+  command.argv = {"docker"};
+  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
+  command.timeout = kPatience;
+  Output output = capture(command);
+  if (!output.exit.ok()) return std::nullopt;
+  return std::move(output.out);
+}
+
+std::string text_of(const Json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+std::optional<DockerDaemon> daemon_by_cli() {
+  const auto answer = ask_cli({"version", "--format", "{{json .Server}}"});
+  const Json version = Json::parse(answer.value_or(""), nullptr, false);
+  if (!version.is_object()) return std::nullopt;
+  DockerDaemon daemon;
+  daemon.api = text_of(version, "ApiVersion");
+  daemon.os = text_of(version, "Os");
+  if (const auto components = version.find("Components"); components != version.end()) {
+    for (const Json& component : *components)
+      daemon.podman = daemon.podman || text_of(component, "Name") == "Podman Engine";
+  }
+  return daemon;
+}
+
+// The "Id" of each object in a list: of thousands of images nothing else is wanted.
+class ImageIds : public nlohmann::json_sax<Json> {
+ public:
+  std::set<std::string> take() { return std::move(ids_); }
+
+  bool start_array(std::size_t /*size*/) override { return ++depth_ > 0; }
+  bool end_array() override { return --depth_ >= 0; }
+  bool start_object(std::size_t /*size*/) override {
+    is_id_ = false;
+    return ++depth_ > 1;  // a list stands around all of it
+  }
+  bool end_object() override { return --depth_ >= 0; }
+  bool key(std::string& name) override {
+    is_id_ = depth_ == 2 && name == "Id";
+    return true;
+  }
+  bool string(std::string& value) override {
+    if (is_id_ && depth_ == 2) ids_.insert(std::move(value));
+    return depth_ > 0;
+  }
+  bool null() override { return depth_ > 0; }
+  bool boolean(bool /*value*/) override { return depth_ > 0; }
+  bool number_integer(number_integer_t /*value*/) override { return depth_ > 0; }
+  bool number_unsigned(number_unsigned_t /*value*/) override { return depth_ > 0; }
+  bool number_float(number_float_t /*value*/, const std::string& /*text*/) override {
+    return depth_ > 0;
+  }
+  bool binary(binary_t& /*value*/) override { return false; }
+  bool parse_error(std::size_t /*at*/, const std::string& /*token*/,
+                   const nlohmann::detail::exception& /*error*/) override {
+    return false;
+  }
+
+ private:
+  std::set<std::string> ids_;
+  int depth_ = 0;
+  bool is_id_ = false;  // the value that comes next is one
+};
+
 }  // namespace
 
 std::string docker_host() {
@@ -105,35 +174,29 @@ std::string docker_host() {
   return kDefaultHost;
 }
 
-bool docker_answers() {
-  if (socket_path()) return get("/_ping").has_value();
-  Command command;
-  command.argv = {"docker", "version", "--format", "{{.Server.Version}}"};
-  command.timeout = kPatience;
-  return capture(command).exit.ok();
+std::optional<DockerDaemon> docker_daemon() {
+  if (!socket_path()) return daemon_by_cli();
+  const auto answer = get("/_ping");
+  if (!answer) return std::nullopt;
+  DockerDaemon daemon;
+  daemon.api = std::string((*answer)["Api-Version"]);
+  daemon.os = std::string((*answer)["Ostype"]);
+  daemon.podman = answer->find("Libpod-API-Version") != answer->end();
+  return daemon;
+}
+
+std::string docker_info() {
+  if (!socket_path()) return ask_cli({"info", "--format", "{{json .}}"}).value_or("");
+  const auto answer = get("/info");
+  return answer ? answer->body() : std::string();
 }
 
 std::optional<std::set<std::string>> docker_image_ids() {
   const auto answer = get("/images/json?all=1");
   if (!answer) return std::nullopt;
-  const Json images = Json::parse(answer->body(), nullptr, false);
-  if (!images.is_array()) return std::nullopt;
-  std::set<std::string> ids;
-  for (const Json& image : images) {
-    if (image.is_object() && image.contains("Id") && image["Id"].is_string())
-      ids.insert(image["Id"].get<std::string>());
-  }
-  return ids;
-}
-
-std::optional<bool> docker_has_buildkit() {
-  const auto answer = get("/_ping");
-  if (!answer) return std::nullopt;
-  int major = 0;
-  int minor = 0;
-  const std::string version((*answer)["Api-Version"]);
-  if (std::sscanf(version.c_str(), "%d.%d", &major, &minor) != 2) return std::nullopt;
-  return (*answer)["Ostype"] != "windows" && (major > 1 || minor >= 39);
+  ImageIds ids;
+  if (!Json::sax_parse(answer->body(), &ids)) return std::nullopt;
+  return ids.take();
 }
 
 }  // namespace imagewright

@@ -11,16 +11,21 @@ namespace imagewright {
 /// else `unix:///var/run/docker.sock`.
 std::string docker_host();
 
-/// Does a daemon answer there? (Asked on the socket; a host that is no unix socket is asked by the
-/// CLI.)
-bool docker_answers();
+/// Who answers there.
+struct DockerDaemon {
+  std::string api;      ///< its newest API version: "1.41"; "": not said
+  std::string os;       ///< "linux", "windows"
+  bool podman = false;  ///< Podman's service, which speaks the same protocol
+};
+
+/// nullopt: nobody does. (Asked on the socket; a host that is no unix socket is asked by the CLI.)
+std::optional<DockerDaemon> docker_daemon();
+
+/// The daemon's `/info`, JSON; "": it gave none. Asked as above.
+std::string docker_info();
 
 /// The ids of all images, by one request. nullopt: the host is no unix socket, or nothing sensible
 /// came; the CLI can still be asked.
 std::optional<std::set<std::string>> docker_image_ids();
-
-/// Can the daemon build with BuildKit? (From API 1.39 on, except on Windows; its `Builder-Version`
-/// only says what it would do unasked.) nullopt as above.
-std::optional<bool> docker_has_buildkit();
 
 }  // namespace imagewright

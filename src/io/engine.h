@@ -1,5 +1,5 @@
 // The engines that build images, behind one small interface. What each one's program wants and how
-// it behaves is in docker_engine and buildah_engine. Knows nothing of why
+// it behaves is in docker_engine, buildah_engine and podman_engine. Knows nothing of why
 // something is built.
 #pragma once
 
@@ -55,7 +55,7 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// "docker", "buildah".
+  /// "docker", "buildah", "podman".
   virtual std::string name() const = 0;
   /// The ids (`sha256:…`) of all images that the engine has. One question. May be called from
   /// another thread until the first `prepare`. Throws Error(Missing).
@@ -70,10 +70,10 @@ class Engine {
                              const OnTick& on_tick) = 0;
 };
 
-/// The engine by name, or, if `wish` is "", the one that answers: docker where a daemon does, else
-/// buildah. `cache` is our cache directory: for staging and for what is remembered of an engine.
-/// Throws Error(Missing) where there is none, Error(Usage) for a name that this version cannot
-/// serve.
+/// The engine by name, or, if `wish` is "", the one that answers: docker where a daemon of Docker's
+/// does, else buildah, else podman. A `docker` that is Podman counts as podman, also where docker
+/// is wished for. `cache` is our cache directory: for staging and for what is remembered of an
+/// engine. Throws Error(Missing) where there is none, Error(Usage) for an unknown name.
 std::unique_ptr<Engine> find_engine(const std::string& wish, const std::filesystem::path& cache);
 
 }  // namespace imagewright

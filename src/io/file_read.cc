@@ -28,7 +28,8 @@ char* buffer() {
 }
 
 // Reads an open file to its end. Less than was asked for, where the size says so too, is the end:
-// no further read has to say it. False: errno.
+// no further read has to say it. (A size of 0 says nothing: some file systems have no other.)
+// False: errno.
 template <typename Sink>
 bool read_to_end(int fd, std::uint64_t size, const Sink& sink) {
   for (std::uint64_t at = 0;;) {
@@ -37,7 +38,8 @@ bool read_to_end(int fd, std::uint64_t size, const Sink& sink) {
     if (got < 0) return false;
     sink(std::string_view(buffer(), static_cast<std::size_t>(got)));
     at += static_cast<std::uint64_t>(got);
-    if (got == 0 || (static_cast<std::size_t>(got) < kBuffer && at >= size)) return true;
+    if (got == 0 || (static_cast<std::size_t>(got) < kBuffer && size > 0 && at >= size))
+      return true;
   }
 }
 

@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
 
@@ -19,7 +21,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
+using Json = nlohmann::json;
+
 constexpr char kIgnoreFile[] = ".dockerignore";
+// An ignore file that leaves nothing out. Where there is no rule at all, Podman takes the context's
+// own file instead.
+constexpr char kNothingIgnored[] = "!**\n";
 
 // Copies one entry, without its mode and times. False: errno says why not.
 bool copy_entry(const Entry& entry, const fs::path& from, const fs::path& to) {
@@ -82,6 +89,23 @@ void copy_context(const BuildRequest& request, const fs::path& copy, bool withou
   }
 }
 
+std::string bytes_of(const fs::path& path) {
+  std::ifstream file(path);
+  return std::string((std::istreambuf_iterator<char>(file)), {});
+}
+
+bool has_rules(const std::string& ignore) {
+  const auto lines = lines_of(ignore);
+  return std::any_of(lines.begin(), lines.end(),
+                     [](const std::string& line) { return line[0] != '#'; });
+}
+
+bool is_digest(const std::string& text) {
+  constexpr std::string_view kPrefix = "sha256:";
+  return text.size() == kPrefix.size() + 64 && text.compare(0, kPrefix.size(), kPrefix) == 0 &&
+         text.find_first_not_of("0123456789abcdef", kPrefix.size()) == std::string::npos;
+}
+
 }  // namespace
 
 Staging::Staging(const fs::path& cache, const BuildRequest& request, Context context)
@@ -90,9 +114,9 @@ Staging::Staging(const fs::path& cache, const BuildRequest& request, Context con
   if (context != Context::Directory) {
     context_ = directory_.path() / "context";
     copy_context(request, context_, context == Context::ClassicCopy);
-    // Not empty: then some would read the context's own instead.
-    ignore = "# This is a copy of what counts: nothing is left out.\n";
+    ignore.clear();
   }
+  if (!has_rules(ignore)) ignore = kNothingIgnored;
   Sha256 both;
   both.update_field(request.dockerfile);
   both.update_field(ignore);
@@ -115,13 +139,16 @@ fs::path Staging::named_context() const {
 }
 
 std::string Staging::image_id() const {
-  std::ifstream file(image_id_file());
-  std::string id((std::istreambuf_iterator<char>(file)), {});
-  constexpr std::string_view kPrefix = "sha256:";
-  const bool valid = id.size() == kPrefix.size() + 64 &&
-                     id.compare(0, kPrefix.size(), kPrefix) == 0 &&
-                     id.find_first_not_of("0123456789abcdef", kPrefix.size()) == std::string::npos;
-  return valid ? id : std::string();
+  std::string id = bytes_of(image_id_file());
+  return is_digest(id) ? id : std::string();
+}
+
+std::string Staging::image_digest() const {
+  const Json metadata = Json::parse(bytes_of(metadata_file()), nullptr, false);
+  if (!metadata.is_object()) return "";
+  const auto digest = metadata.find("containerimage.digest");
+  if (digest == metadata.end() || !digest->is_string()) return "";
+  return is_digest(digest->get<std::string>()) ? digest->get<std::string>() : std::string();
 }
 
 void add_common_arguments(std::vector<std::string>& argv, const BuildRequest& request,

@@ -33,6 +33,7 @@ class Staging {
   /// Beside it, with `.dockerignore` behind its name.
   const std::filesystem::path& ignore_file() const { return ignore_file_; }
   std::filesystem::path image_id_file() const { return directory_.path() / "image-id"; }
+  std::filesystem::path metadata_file() const { return directory_.path() / "metadata.json"; }
 
   /// The context's directory, or its copy.
   const std::filesystem::path& context() const { return context_; }
@@ -41,6 +42,9 @@ class Staging {
 
   /// What the engine wrote to image_id_file: `sha256:<hex>`, or "" if it is not that.
   std::string image_id() const;
+  /// The digest of the image's manifest, or index, that buildx wrote to metadata_file:
+  /// `sha256:<hex>`, or "" if there is none.
+  std::string image_digest() const;
 
  private:
   const BuildRequest& request_;

@@ -220,6 +220,11 @@ void decode(Reader& reader, Listing& listing) {
   }
 }
 
+// Opens a file, and waits for nothing that is in its place.
+Fd open_file(const fs::path& path, int how) {
+  return Fd(open(path.c_str(), how | O_NONBLOCK | O_CLOEXEC));
+}
+
 // The lock for writing caches in a directory, for the moment that it takes. nullopt: not now.
 std::optional<Fd> lock_directory(const fs::path& directory) {
   std::error_code error;
@@ -235,10 +240,18 @@ std::optional<Fd> lock_directory(const fs::path& directory) {
   return lock;
 }
 
+// The name under which a file is made before it gets its own. The same for all places of a
+// directory: only who has its lock writes there, and what a killed run leaves does not add up. What
+// has it now is gone: it may be a link to a file that is in use.
+fs::path fresh_name(const fs::path& place) {
+  fs::path fresh = place.parent_path() / "new";
+  unlink(fresh.c_str());
+  return fresh;
+}
+
 // A link under a temporary name, then renamed: the place is never without a file.
 bool link_over(const fs::path& from, const fs::path& to) {
-  const fs::path fresh = to.string() + ".new";
-  unlink(fresh.c_str());
+  const fs::path fresh = fresh_name(to);
   const bool done =
       link(from.c_str(), fresh.c_str()) == 0 && rename(fresh.c_str(), to.c_str()) == 0;
   unlink(fresh.c_str());  // where both were the same file already, renaming leaves it
@@ -342,13 +355,13 @@ class StatCache::Spool {
  private:
   // What cannot be written stays in memory: then the disk is full, and it must do.
   void flush() {
-    if (!fd_ && !open_file()) return;
+    if (!fd_ && !open_unnamed()) return;
     if (!write_fully(fd_.get(), pending_, static_cast<off_t>(written_))) return;
     written_ += pending_.size();
     pending_.clear();
   }
 
-  bool open_file() {
+  bool open_unnamed() {
     if (!directory_.empty()) {
       std::error_code ignored;
       fs::create_directories(directory_, ignored);
@@ -417,21 +430,24 @@ std::unique_ptr<StatCache> StatCache::open_kept(const fs::path& place) {
 
 bool StatCache::load(bool any_identity) {
   if (place_.empty()) return false;
-  const Fd fd(open(file(".dirs").c_str(), O_RDONLY | O_CLOEXEC));
+  const Fd fd = open_file(file(".dirs"), O_RDONLY);
   struct stat status = {};
   if (!fd || fstat(fd.get(), &status) != 0) return false;
-  const auto size = static_cast<std::size_t>(std::max<off_t>(status.st_size, 0));
+  const auto size = static_cast<std::uint64_t>(std::max<off_t>(status.st_size, 0));
   Header header;
-  if (size < sizeof header || (size - sizeof header) % sizeof(DirectoryRecord) != 0) return false;
-  const std::string bytes = read_at(fd.get(), 0, size);
-  if (bytes.size() != size) return false;
-  std::memcpy(&header, bytes.data(), sizeof header);
-  const std::string_view records = std::string_view(bytes).substr(sizeof header);
+  const std::string begin = read_at(fd.get(), 0, sizeof header);
+  if (size < sizeof header || begin.size() != sizeof header) return false;
+  std::memcpy(&header, begin.data(), sizeof header);
+  // (What is not ours may be of any size: it is not read.)
   if (header.magic != kMagic || header.version != kVersion || header.order != kByteOrder ||
-      header.count != records.size() / sizeof(DirectoryRecord) ||
+      (size - sizeof header) % sizeof(DirectoryRecord) != 0 ||
+      header.count != (size - sizeof header) / sizeof(DirectoryRecord) ||
       (!any_identity && header.identity != hash(identity_, 0))) {
     return false;
   }
+  const auto length = static_cast<std::size_t>(size - sizeof header);
+  const std::string records = read_at(fd.get(), sizeof header, length);
+  if (records.size() != length) return false;
   const Sum checksum = header.checksum;
   header.checksum = {};
   XXH3_state_t state;
@@ -500,12 +516,10 @@ const DirectoryRecord* StatCache::find(const Sum& key) const {
   return found != records_.end() && found->key == key ? &*found : nullptr;
 }
 
-// Opens the file of lists, if it is the one that the records speak of.
+// Opens the file of lists, if it is the one that the records speak of. Under the mutex.
 bool StatCache::open_lists() const {
-  static std::mutex mutex;
-  const std::lock_guard lock(mutex);
   if (lists_) return true;
-  Fd fd(open(file(".files").c_str(), O_RDONLY | O_CLOEXEC));
+  Fd fd = open_file(file(".files"), O_RDONLY);
   FilesHeader header;
   if (!fd) return false;
   const std::string bytes = read_at(fd.get(), 0, sizeof header);
@@ -521,10 +535,18 @@ bool StatCache::open_lists() const {
 
 std::string StatCache::bytes_at(std::uint64_t offset, std::uint64_t size) const {
   std::string bytes;
-  if (spool_ && offset >= base_) {
-    bytes = spool_->read(offset, static_cast<std::size_t>(size));
+  Spool* spool = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (spool_ && offset >= base_) {
+      spool = spool_.get();
+    } else if (!open_lists()) {
+      throw CacheDamaged{};
+    }
+  }
+  if (spool != nullptr) {
+    bytes = spool->read(offset, static_cast<std::size_t>(size));
   } else {
-    if (!open_lists()) throw CacheDamaged{};
     struct stat status = {};
     if (fstat(lists_.get(), &status) != 0 || offset > static_cast<std::uint64_t>(status.st_size) ||
         size > static_cast<std::uint64_t>(status.st_size) - offset) {
@@ -586,8 +608,7 @@ Listing StatCache::read(const DirectoryRecord& record) const {
 void StatCache::append(const Listing& listing, const DirectoryRecord* old,
                        DirectoryRecord& record) {
   {
-    static std::mutex mutex;
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(mutex_);
     if (!spool_) {
       struct stat status = {};
       if (!open_lists() || fstat(lists_.get(), &status) != 0) throw CacheDamaged{};
@@ -685,8 +706,7 @@ bool StatCache::save() {
 bool StatCache::append_to_file() {
   const fs::path path = file(".files");
   if (base_ == 0) {
-    const fs::path fresh = path.string() + ".new";
-    unlink(fresh.c_str());
+    const fs::path fresh = fresh_name(path);
     Fd fd;
     if (spool_->link_to(fresh)) {
       fd = spool_->release();
@@ -701,12 +721,13 @@ bool StatCache::append_to_file() {
     lists_ = std::move(fd);
     if (!renamed) {
       // They are in that file, if only for us.
+      unlink(fresh.c_str());
       spool_.reset();
       return false;
     }
   } else {
     // If it is another file by now, or longer, another run wrote: what it wrote stays.
-    const Fd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    const Fd fd = open_file(path, O_WRONLY);
     struct stat now = {};
     struct stat ours = {};
     if (!fd || fstat(fd.get(), &now) != 0 || fstat(lists_.get(), &ours) != 0 ||
@@ -737,7 +758,7 @@ bool StatCache::write_records(const fs::path& place) {
   header.checksum = {result.low64, result.high64};
 
   const fs::path path = place.string() + ".dirs";
-  const fs::path fresh = path.string() + ".new";
+  const fs::path fresh = fresh_name(path);
   {
     const Fd fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     if (!fd || !write_fully(fd.get(), as_bytes(header), 0) ||
@@ -746,7 +767,10 @@ bool StatCache::write_records(const fs::path& place) {
       return false;
     }
   }
-  if (rename(fresh.c_str(), path.c_str()) != 0) return false;
+  if (rename(fresh.c_str(), path.c_str()) != 0) {
+    unlink(fresh.c_str());
+    return false;
+  }
   saved_ = header.checksum;
   return true;
 }

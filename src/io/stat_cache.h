@@ -9,6 +9,7 @@
 #include <deque>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -167,10 +168,11 @@ class StatCache {
   std::string identity_;
   std::uint64_t seed_ = 0;
   std::vector<DirectoryRecord> records_;
-  Sum lists_id_;            // of the file of lists
-  Sum saved_;               // checksum of the records' file, as it was read or written last
-  std::uint64_t base_ = 0;  // where the spool's bytes begin; before that: the file
-  mutable Fd lists_;        // the file; opened when needed
+  Sum lists_id_;              // of the file of lists
+  Sum saved_;                 // checksum of the records' file, as it was read or written last
+  std::uint64_t base_ = 0;    // where the spool's bytes begin; before that: the file
+  mutable std::mutex mutex_;  // for the two below, to be made when needed
+  mutable Fd lists_;          // the file
   std::unique_ptr<Spool> spool_;
 };
 

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -11,6 +12,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -54,20 +56,28 @@ Fd open_root(const fs::path& root) {
 
 // Opens a directory below the root, never through a symlink.
 Fd open_directory(int root, std::string_view path) {
-  if (path.empty()) return Fd(openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   open_how how = {};
   how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
   how.resolve = RESOLVE_NO_SYMLINKS;
-  const std::string whole(path);
-  Fd fd(static_cast<int>(syscall(SYS_openat2, root, whole.c_str(), &how, sizeof how)));
-  if (fd || (errno != ENAMETOOLONG && errno != ENOSYS && errno != EPERM)) return fd;
-  // One part at a time: then no path is too long, and no kernel too old.
-  fd = Fd(openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  while (fd && !path.empty()) {
-    const std::size_t end = std::min(path.find('/'), path.size());
+  Fd fd;
+  bool old_kernel = false;
+  // As much of the path at a time as the system takes; from an old kernel one name at a time.
+  while (!path.empty()) {
+    const std::size_t most = old_kernel ? 0 : std::size_t{PATH_MAX} - 1;
+    std::size_t end = path.size() > most ? path.rfind('/', most) : path.size();
+    if (end == std::string_view::npos) end = std::min(path.find('/'), path.size());
     const std::string part(path.substr(0, end));
+    const int from = fd ? fd.get() : root;
+    Fd below(old_kernel
+                 ? openat(from, part.c_str(), static_cast<int>(how.flags))
+                 : static_cast<int>(syscall(SYS_openat2, from, part.c_str(), &how, sizeof how)));
+    if (!below && !old_kernel && (errno == ENOSYS || errno == EPERM)) {
+      old_kernel = true;
+      continue;
+    }
+    if (!below) return below;
+    fd = std::move(below);
     path.remove_prefix(std::min(end + 1, path.size()));
-    fd = Fd(openat(fd.get(), part.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   }
   return fd;
 }
@@ -105,6 +115,13 @@ struct Collected {
   std::vector<std::uint32_t> unread;  // of the listing: what has to be read
   std::atomic<std::size_t> next{0};   // the first of them that nobody reads yet
   std::vector<std::uint32_t> gone;    // of the listing: what was not there any more
+  bool lost_trust = false;            // the cache trusts an entry that is not to be trusted now
+};
+
+// The newest of all stamps, and the file system that it is of.
+struct Newest {
+  FileTime time = 0;
+  std::uint64_t device = 0;
 };
 
 // A directory while it is looked at. It is listed; if it is not the one that the cache knows, its
@@ -123,6 +140,7 @@ struct Directory {
   std::uint32_t count = 0;
   bool untrusted = false;
   bool has_ignored = false;
+  Newest newest;
   std::vector<std::shared_ptr<Directory>> subdirectories;
   std::unique_ptr<Collected> found;  // where entries are collected
 
@@ -172,11 +190,11 @@ class TreeLook {
         root_(open_root(request.root)),
         seen_(purpose == Purpose::Digest ? cache.records().size() : 0),
         needs_paths_(!request.rules.empty() || !request.excluded_paths.empty()) {
-    // (A stamp needs no time: what it is compared with was old enough.)
+    started_ = std::chrono::steady_clock::now();
+    // (A stamp needs no time but once, behind the walk.)
     if (purpose == Purpose::Stamp) return;
     const auto root = read_stat(root_.get(), "");
     if (!root) cannot_read(request.root, "");
-    started_ = std::chrono::steady_clock::now();
     root_device_ = root->stat.device;
     root_tick_ = tick_of(root_device_);
   }
@@ -220,6 +238,14 @@ class TreeLook {
 
   const Sum& stamp() const { return stamp_; }
   FileTime unsettled() const { return unsettled_; }
+
+  // Was anything written so shortly before the look that a later write may leave the stamp as it
+  // is?
+  bool is_young() {
+    if (request_.clock == nullptr) return true;
+    const FileTick tick = tick_of(newest_.device);
+    return newest_.time >= tick.now - tick.tick;
+  }
 
  private:
   template <typename Worker>
@@ -295,6 +321,7 @@ class TreeLook {
     std::uint32_t count = 0;
     bool untrusted = false;
     bool has_ignored = false;
+    Newest newest;
     std::vector<std::shared_ptr<Directory>> subdirectories;
     std::optional<Listing> listing;
     if (d.collecting) listing.emplace();
@@ -335,6 +362,9 @@ class TreeLook {
       const bool trusted = is_trusted(*stat);
       untrusted = untrusted || !trusted;
       has_ignored = has_ignored || ignored;
+      if (const FileTime time = std::max(stat->ctime, stat->mtime); time > newest.time) {
+        newest = {time, stat->stat.device};
+      }
       if (type == EntryType::Directory) {
         auto& below = subdirectories.emplace_back(std::make_shared<Directory>());
         below->path = join(d.path, name);
@@ -362,6 +392,7 @@ class TreeLook {
     // (What is collected says so entry by entry.)
     d.untrusted = d.untrusted || (untrusted && !listing);
     d.has_ignored = d.has_ignored || has_ignored;
+    if (newest.time > d.newest.time) d.newest = newest;
     std::move(subdirectories.begin(), subdirectories.end(), std::back_inserter(d.subdirectories));
     if (!listing) return;
     Listing& all = d.found->listing;
@@ -387,6 +418,7 @@ class TreeLook {
       record.sum = d.sum;
       record.count = d.count;
       add_to_stamp(record);
+      note_newest(d.newest);
       descend(d, worker);
       return;
     }
@@ -446,9 +478,11 @@ class TreeLook {
     for (ListedEntry& entry : c.listing.entries) {
       const std::string_view name = c.listing.name(entry);
       while (before != old.entries.end() && old.name(*before) < name) ++before;
-      const bool same = before != old.entries.end() && old.name(*before) == name &&
-                        before->stat == entry.stat && before->trusted && entry.trusted;
-      if (same) {
+      const bool known = before != old.entries.end() && old.name(*before) == name &&
+                         before->stat == entry.stat && before->trusted;
+      // (The clock was set back: written again, it may get these stamps again.)
+      c.lost_trust = c.lost_trust || (known && !entry.trusted);
+      if (known && entry.trusted) {
         entry.content = before->content;
         entry.extra = std::move(before->extra);
       } else {
@@ -481,9 +515,13 @@ class TreeLook {
       }
       // The disk is asked for all of them before the first is waited for.
       if (worker.disk_is_slow()) {
+        const int most = descriptors() / 2;
         for (std::size_t i = begin; i < end; ++i) {
-          ahead[i - begin] = open_file(d, c.unread[i]);
-          if (ahead[i - begin]) posix_fadvise(ahead[i - begin].get(), 0, 0, POSIX_FADV_WILLNEED);
+          Fd fd = open_file(d, c.unread[i]);
+          // (The lowest that is free is given out: the rest is left to those who need one.)
+          if (fd.get() >= most) break;
+          if (fd) posix_fadvise(fd.get(), 0, 0, POSIX_FADV_WILLNEED);
+          ahead[i - begin] = std::move(fd);
         }
       }
       for (std::size_t i = begin; i < end; ++i) {
@@ -494,6 +532,13 @@ class TreeLook {
       }
     }
     if (d.parts.fetch_sub(1) == 1) complete(d);
+  }
+
+  // How many this process may have.
+  static int descriptors() {
+    rlimit limit = {};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, INT_MAX));
   }
 
   static std::string name_of(const Directory& d, const ListedEntry& entry) {
@@ -599,7 +644,7 @@ class TreeLook {
 
     const DirectoryRecord* known = d.known;
     const auto kMine = DirectoryRecord::kUntrusted | DirectoryRecord::kHasIgnored;
-    if (known != nullptr && !d.has_ignored && known->sum == record.sum &&
+    if (known != nullptr && !d.has_ignored && !c.lost_trust && known->sum == record.sum &&
         known->count == record.count && known->own == record.own &&
         (known->flags & kMine) == record.flags) {
       match(*known);
@@ -713,6 +758,11 @@ class TreeLook {
     stamp_ += sum;
   }
 
+  void note_newest(const Newest& newest) {
+    const std::lock_guard lock(mutex_);
+    if (newest.time > newest_.time) newest_ = newest;
+  }
+
   void note_youngest(FileTime time) {
     const std::lock_guard lock(mutex_);
     unsettled_ = std::max(unsettled_, time);
@@ -760,6 +810,7 @@ class TreeLook {
   std::unordered_map<std::string, Touched> touched_;
   Sum stamp_;
   FileTime unsettled_ = 0;
+  Newest newest_;  // where only a stamp was asked for
 };
 
 Snapshot read_tree(const TreeRequest& request) {
@@ -794,7 +845,8 @@ bool touched_since(const TreeRequest& request, const TreeStamp& before) {
   const auto hashes = StatCache::for_stamps(before.seed);
   TreeLook look(request, *hashes, TreeLook::Purpose::Stamp);
   look.walk();
-  return look.stamp() != before.sum;
+  // (What was just written may have been so twice: once before the clock was set back.)
+  return look.stamp() != before.sum || look.is_young();
 }
 
 bool wait_until_settled(const TreeRequest& request, const Snapshot& snapshot) {

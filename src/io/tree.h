@@ -86,8 +86,9 @@ Snapshot read_tree(const TreeRequest& request);
 /// lie in it. An interrupt does not hinder it. Throws as read_tree.
 bool touched_since(const TreeRequest& request, const Snapshot& before);
 
-/// The same for a stamp of an earlier time, of a look by the same rules and exclusions. Asks for
-/// nothing but the entries; `cache` and `clock` are not used.
+/// The same for a stamp of an earlier time, of a look by the same rules and exclusions. True as
+/// well where something was just written, by the clock (without one: always). Asks for nothing but
+/// the entries; `cache` is not used.
 bool touched_since(const TreeRequest& request, const TreeStamp& before);
 
 /// A write in the same tick of the clock as the last one before the look would not show later.

@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
+
 namespace imagewright {
 
 namespace {
@@ -54,6 +57,7 @@ class Comparison {
     if (before_.record(path).tree == now_.record(path).tree) return;
     const Listing old = before_.list(path);
     const Listing fresh = now_.list(path);
+    const std::size_t first = pending_.size();
     auto a = old.entries.begin();
     auto b = fresh.entries.begin();
     while (a != old.entries.end() || b != fresh.entries.end()) {
@@ -72,6 +76,8 @@ class Comparison {
         ++b;
       }
     }
+    // The first is to be next: changes that come in their order cost least.
+    std::reverse(pending_.begin() + static_cast<std::ptrdiff_t>(first), pending_.end());
   }
 
   void compare(const ListedEntry& old, const ListedEntry& fresh, const std::string& path) {
@@ -114,6 +120,7 @@ class Comparison {
       const std::string directory = std::move(directories.back());
       directories.pop_back();
       const Listing listing = side.list(directory);
+      const std::size_t start = directories.size();
       any = any || !listing.entries.empty();
       if (listing.entries.empty() && !first) changes_.add(kind, directory);
       first = false;
@@ -125,6 +132,7 @@ class Comparison {
           changes_.add(kind, std::move(name));
         }
       }
+      std::reverse(directories.begin() + static_cast<std::ptrdiff_t>(start), directories.end());
     }
     return any;
   }

@@ -67,6 +67,10 @@ class WorkPool {
     own.push(std::move(first));
     threads_ = 1;
     work(own);
+    {
+      // Nobody starts another now; and who was about to is done with it.
+      const std::lock_guard lock(mutex_);
+    }
     for (std::thread& thread : started_) thread.join();
     if (error_) std::rethrow_exception(error_);
   }

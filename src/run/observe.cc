@@ -261,6 +261,7 @@ Observation Observer::observe_directory(const ImageConfig& image, const Director
   TreeRequest request;
   request.root = directory;
   request.excluded = Store::file_names();
+  request.clock = &clock_;
   if (touched_since(request, known->stamp)) return look_at_directory(image, source);
   Observation observation =
       make_observation(image, {known->context_digest, known->dockerfile_digest});

@@ -232,6 +232,30 @@ TEST(Redacted, APasswordThatHoldsAMarkIsNotTakenForTwoUrls) {
   EXPECT_EQ(redacted("https://user:://secret@host/x"), "https://xxxxx@host/x");
 }
 
+TEST(Redacted, APasswordThatBeginsWithASlashIsNotTakenForAPath) {
+  EXPECT_EQ(redacted("https://user:/secret@host/x"), "https://xxxxx@host/x");
+  EXPECT_EQ(redacted("https://user:?secret@host/x"), "https://xxxxx@host/x");
+}
+
+TEST(Source, APasswordThatBeginsWithASlashIsNotTakenForAPath) {
+  for (const char* from : {"https://user:/secret@host/x.git", "ssh://user:?branch=secret@host/x",
+                           "ssh://user:]/?secret@host/x"}) {
+    const auto source = parse_source(from);
+    ASSERT_FALSE(source) << from;
+    EXPECT_EQ(source.error().message.find("secret"), std::string::npos) << source.error().message;
+  }
+  EXPECT_TRUE(parse_source("ssh://git@host:/x@y"));
+  EXPECT_TRUE(parse_source("ssh://host:/x"));
+}
+
+TEST(Source, ALoginWithAMarkIsRefusedBecauseItWouldBeShown) {
+  for (const char* remote : {"https://user:?secret@host/x", "https://user:80#secret@host/x"}) {
+    const auto checked = check_git_source({remote, "", "", "", false});
+    ASSERT_FALSE(checked) << remote;
+    EXPECT_EQ(checked.error().message.find("secret"), std::string::npos);
+  }
+}
+
 TEST(Source, ABlankInALoginIsRefusedBecauseNoLineCouldHideIt) {
   for (const char* remote :
        {"https://user:sec ret@host/x.git", "ssh://us er@host/x", "https://to ken@host/x.git"}) {

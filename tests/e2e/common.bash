@@ -2,6 +2,8 @@
 #
 #   project                in setup: an empty directory to work in, with homes, caches and state apart from the user's
 #   own_buildah            in setup_file: Buildah with a store of its own, and no docker daemon to be found
+#   own_podman             in setup_file: the same for Podman, and neither docker nor Buildah on PATH
+#   exercised PROGRAM...   in setup: skips the test where a program is missing
 #   start_dockerd          in setup_file: a docker daemon of its own (DOCKER_HOST); stop_dockerd in teardown_file
 #   directory_image DIR    a directory with a Dockerfile that copies all of it, and one file
 #   iw ARGUMENTS...        the real binary
@@ -55,6 +57,39 @@ end_buildah() {
   umount -l "$BATS_FILE_TMPDIR/containers/graph/overlay" 2>/dev/null || true
 }
 
+# A directory with all programs of PATH but these, to be the whole PATH.
+programs_without() {
+  local directory program
+  directory=$(mktemp -d "$BATS_FILE_TMPDIR/programs.XXXXXX")
+  # The first of a name wins, as on PATH.
+  while IFS= read -r program; do
+    ln -s "$program" "$directory/" 2>/dev/null || true
+  done < <(tr : '\n' <<<"$PATH" | while IFS= read -r part; do find -L "$part" -maxdepth 1 -type f 2>/dev/null; done)
+  for program in "$@"; do rm -f "$directory/$program"; done
+  echo "$directory"
+}
+
+own_podman() {
+  own_buildah
+  export CONTAINERS_CONF=$BATS_FILE_TMPDIR/containers/containers.conf
+  printf '[engine]\ntmp_dir = "%s"\nevents_logger = "none"\n' "$BATS_FILE_TMPDIR/containers/tmp" >"$CONTAINERS_CONF"
+  export PATH_WITH_BUILDAH=$PATH
+  PATH=$(programs_without docker buildah)
+  export PATH
+}
+
+end_podman() {
+  podman rm --all --force >/dev/null 2>&1 || true
+  umount -l "$BATS_FILE_TMPDIR/containers/graph/overlay" 2>/dev/null || true
+}
+
+exercised() {
+  local program
+  for program in "$@"; do
+    PATH=$PATH:/usr/sbin:/sbin type -P "$program" >/dev/null || skip "not exercised here: no $program"
+  done
+}
+
 start_dockerd() {
   local dir=$BATS_FILE_TMPDIR/docker
   mkdir -p "$dir"
@@ -101,6 +136,14 @@ unpack_buildah() {
   cp -a "$mount/." "$2"
   buildah umount "$container" >/dev/null
   buildah rm "$container" >/dev/null
+}
+
+unpack_podman() {
+  local mount
+  mkdir -p "$2"
+  mount=$(podman image mount "$1")
+  cp -a "$mount/." "$2"
+  podman image unmount "$1" >/dev/null
 }
 
 # --- Runs, and what they tell
@@ -190,12 +233,13 @@ no_leftovers() {
   [ -z "$left" ] || { echo "left behind: $left" >&2; return 1; }
 }
 
-# --- The engine $ENGINE, docker or buildah, asked by its own program
+# --- The engine $ENGINE, docker, buildah or podman, asked by its own program
 
 engine_id() {
   case $ENGINE in
     docker) docker image inspect --format '{{.Id}}' "$1" ;;
     buildah) echo "sha256:$(buildah inspect --type image --format '{{.FromImageID}}' "$1")" ;;
+    podman) echo "sha256:$(podman image inspect --format '{{.Id}}' "$1")" ;;
   esac
 }
 
@@ -203,6 +247,7 @@ engine_labels() {
   case $ENGINE in
     docker) docker image inspect --format '{{json .Config.Labels}}' "$1" ;;
     buildah) buildah inspect --type image "$1" | jq .OCIv1.config.Labels ;;
+    podman) podman image inspect "$1" | jq '.[0].Labels' ;;
   esac
 }
 
@@ -210,6 +255,7 @@ remove_image() {
   case $ENGINE in
     docker) docker rmi -f "$(engine_id "$1")" ;;
     buildah) buildah rmi -f "$(engine_id "$1")" ;; # by its id: by name, other names of it would stay
+    podman) podman rmi -f "$(engine_id "$1")" ;;
   esac >/dev/null
 }
 
@@ -219,6 +265,15 @@ content() {
   local directory
   directory=$(mktemp -d "$BATS_TEST_TMPDIR/XXXXXX")
   unpack "$1" "$directory" && cat "$directory/$2"
+}
+
+# build_by_hand IMAGE DIR: what people do without us.
+build_by_hand() {
+  case $ENGINE in
+    docker) DOCKER_BUILDKIT=1 "$(docker_with_buildkit)" build -q -t "$1" "$2" ;;
+    buildah) buildah build --layers -q -t "$1" "$2" ;;
+    podman) podman build -q -t "$1" "$2" ;;
+  esac >/dev/null
 }
 
 # Everything below a directory that an image should have, as text to compare: paths, types, modes, link targets, bytes.

@@ -233,12 +233,12 @@ void check_redacted(std::string_view line) {
 bool is_clear(std::string_view user, std::string_view before, std::string_view after) {
   constexpr std::string_view kEnds = "/?#";
   if (user.find_first_of("/?#@:") != kNone) return false;
+  if (user.starts_with('[') && contains(before, "]")) return false;  // a host in brackets
   if (before.find('@') != kNone) {
     return before.find_first_of(kEnds) == kNone && after.find_first_of(kEnds) == kNone;
   }
   const std::size_t end = before.find_first_of(kEnds);
-  return end == kNone || end == 0 ||
-         before.substr(0, end).find_first_not_of("0123456789") != kNone;
+  return end == kNone || end == 0 || before.substr(0, end).find_first_not_of("0123456789") != kNone;
 }
 
 // A URL around a password that we know, in whatever else the input says: it is shown nowhere.

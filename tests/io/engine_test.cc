@@ -39,16 +39,6 @@ class Variable {
   std::optional<std::string> old_;
 };
 
-TEST(DockerEngine, BuildKitIsBuiltInUntil22AndAPluginFrom23On) {
-  using Builder = DockerCli::Builder;
-  EXPECT_EQ(docker_builder("20.10.24+dfsg1", false), Builder::BuiltIn);
-  EXPECT_EQ(docker_builder("22.06.0", false), Builder::BuiltIn);
-  EXPECT_EQ(docker_builder("23.0.0", false), Builder::Classic);
-  EXPECT_EQ(docker_builder("28.2.2", false), Builder::Classic);
-  EXPECT_EQ(docker_builder("28.2.2", true), Builder::Buildx);
-  EXPECT_EQ(docker_builder("17.12.1-ce", false), Builder::Classic);
-}
-
 TEST(DockerSocket, TheHostIsFoundAsTheCliFindsIt) {
   const TempDirectory home;
   const Variable config("DOCKER_CONFIG", home.path().string());
@@ -65,33 +55,82 @@ TEST(DockerSocket, TheHostIsFoundAsTheCliFindsIt) {
 
 TEST(DockerSocket, NobodyThereIsNoAnswer) {
   const Variable host("DOCKER_HOST", "unix:///nonexistent/docker.sock");
-  EXPECT_FALSE(docker_answers());
+  EXPECT_FALSE(docker_daemon());
+  EXPECT_EQ(docker_info(), "");
   EXPECT_EQ(docker_image_ids(), std::nullopt);
 }
 
-TEST(FindEngine, AnUnknownOrLaterEngineIsAMistakeOfTheUsers) {
-  const TempDirectory cache;
-  for (const char* name : {"podman", "rkt"}) {
-    try {
-      find_engine(name, cache.path());
-      ADD_FAILURE() << name;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), Error::Kind::Usage);
-    }
+// A directory of programs, to be the whole PATH.
+class Programs {
+ public:
+  Programs() : path_("PATH", directory_.path().string()) {}
+  void add(const std::string& name, const std::string& says) {
+    directory_.write(name, "#!/bin/sh\necho '" + says + "'\n", 0755);
+  }
+
+ private:
+  TempDirectory directory_;
+  Variable path_;
+};
+
+std::string found(const std::string& wish, const TempDirectory& cache) {
+  try {
+    return find_engine(wish, cache.path())->name();
+  } catch (const Error& error) {
+    return error.kind() == Error::Kind::Missing ? "missing" : "mistake";
   }
 }
 
+constexpr char kNoDaemon[] = "unix:///nonexistent/docker.sock";
+
+TEST(FindEngine, AnUnknownEngineIsAMistakeOfTheUsers) {
+  const TempDirectory cache;
+  EXPECT_EQ(found("rkt", cache), "mistake");
+}
+
 TEST(FindEngine, NoEngineAtAllIsMissing) {
-  const TempDirectory empty;
-  const Variable path("PATH", empty.path().string());
-  for (const char* name : {"", "docker", "buildah"}) {
-    try {
-      find_engine(name, empty.path());
-      ADD_FAILURE() << name;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), Error::Kind::Missing);
-    }
-  }
+  const TempDirectory cache;
+  const Programs none;
+  for (const char* name : {"", "docker", "buildah", "podman"})
+    EXPECT_EQ(found(name, cache), "missing") << name;
+}
+
+TEST(FindEngine, BuildahComesBeforePodmanAndADockerWithoutADaemonIsNone) {
+  const TempDirectory cache;
+  const Variable host("DOCKER_HOST", kNoDaemon);
+  Programs programs;
+  programs.add("docker", "Docker version 28.2.2, build e6534b4");
+  EXPECT_EQ(found("", cache), "missing");
+  EXPECT_EQ(found("docker", cache), "missing");
+  programs.add("podman", "podman version 4.3.1");
+  EXPECT_EQ(found("", cache), "podman");
+  EXPECT_EQ(found("docker", cache), "missing");
+  programs.add("buildah", "buildah version 1.28.2 (image-spec 1.1.0-rc2)");
+  EXPECT_EQ(found("", cache), "buildah");
+  EXPECT_EQ(found("podman", cache), "podman");
+}
+
+TEST(FindEngine, ADockerThatIsPodmanIsPodman) {
+  const TempDirectory cache;
+  const Variable host("DOCKER_HOST", kNoDaemon);
+  Programs programs;
+  programs.add("docker", "podman version 4.3.1");
+  EXPECT_EQ(found("", cache), "podman");
+  EXPECT_EQ(found("docker", cache), "podman");
+  EXPECT_EQ(found("podman", cache), "podman");
+  EXPECT_TRUE(find_docker_cli(cache.path()).is_podman);
+  // It is asked again when it becomes another program.
+  programs.add("docker", "Docker version 28.2.2, build e6534b4, indeed");
+  EXPECT_FALSE(find_docker_cli(cache.path()).is_podman);
+  EXPECT_EQ(found("podman", cache), "missing");
+}
+
+TEST(FindEngine, ADockerThatSaysNoVersionIsNone) {
+  const TempDirectory cache;
+  Programs programs;
+  programs.add("docker", "what?");
+  EXPECT_EQ(found("", cache), "missing");
+  EXPECT_EQ(found("docker", cache), "missing");
 }
 
 TEST(Staging, NamesAreOfTheContentAndTheImageIdMustBeOne) {
@@ -116,6 +155,20 @@ TEST(Staging, NamesAreOfTheContentAndTheImageIdMustBeOne) {
   EXPECT_EQ(one.image_id(), "sha256:" + std::string(64, 'a'));
   write_file(one.image_id_file(), "sha256:" + std::string(63, 'a') + "g");
   EXPECT_EQ(one.image_id(), "");
+}
+
+TEST(Staging, ThereIsAlwaysARuleSoThatNoEngineReadsTheContextsOwn) {
+  const TempDirectory cache;
+  BuildRequest request;
+  request.context = "/context";
+  request.context_name = "c";
+  const auto rules = [&](const std::string& ignore) {
+    request.ignore = ignore;
+    return read_file(Staging(cache.path(), request, Staging::Context::Directory).ignore_file());
+  };
+  EXPECT_EQ(rules("a\n!b\n"), "a\n!b\n");
+  EXPECT_EQ(rules(""), "!**\n");
+  EXPECT_EQ(rules("# nothing\n\n"), "!**\n");
 }
 
 TEST(Staging, ACopyHoldsExactlyWhatCountsAsItWas) {

@@ -1,0 +1,196 @@
+#include "io/engine_capabilities.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <tuple>
+
+namespace imagewright {
+
+namespace {
+
+using Json = nlohmann::json;
+
+struct Version {
+  int major = 0;
+  int minor = 0;
+  bool from(int wanted_major, int wanted_minor) const {
+    return std::tie(major, minor) >= std::tie(wanted_major, wanted_minor);
+  }
+};
+
+bool is_digit(char byte) {
+  return std::isdigit(static_cast<unsigned char>(byte)) != 0;
+}
+
+// Where the first number with a dot behind it begins: "github.com/docker/buildx v0.12.1 …" at the
+// 0. npos: nowhere.
+std::size_t find_version(std::string_view text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (!is_digit(text[i])) continue;
+    const std::size_t begin = i;
+    while (i < text.size() && is_digit(text[i])) ++i;
+    if (i + 1 < text.size() && text[i] == '.' && is_digit(text[i + 1])) return begin;
+  }
+  return std::string_view::npos;
+}
+
+std::string version_text(std::string_view answer) {
+  const std::size_t begin = find_version(answer);
+  if (begin == std::string_view::npos) return "";
+  return std::string(answer.substr(begin, answer.find_first_of(", \n", begin) - begin));
+}
+
+// 0.0 where there is none, as in builds of their own ("dev").
+Version parse_version(std::string_view answer) {
+  Version version;
+  const std::string text = version_text(answer);
+  if (std::sscanf(text.c_str(), "%d.%d", &version.major, &version.minor) != 2) return {};
+  return version;
+}
+
+Json parse_object(const std::string& text) {
+  Json json = Json::parse(text, nullptr, false);
+  return json.is_object() ? json : Json::object();
+}
+
+std::string text_at(const Json& json, const char* pointer) {
+  const Json::json_pointer place(pointer);
+  return json.contains(place) && json[place].is_string() ? json[place].get<std::string>() : "";
+}
+
+// [["driver-type", "io.containerd.snapshotter.v1"], …]: also from 29 on, where it is what a new
+// installation has.
+bool has_containerd_store(const Json& info) {
+  const auto status = info.find("DriverStatus");
+  if (status == info.end() || !status->is_array()) return false;
+  const Json wanted = {"driver-type", "io.containerd.snapshotter.v1"};
+  return std::find(status->begin(), status->end(), wanted) != status->end();
+}
+
+// With the daemon not known, what the CLI can do is decisive.
+bool daemon_has_buildkit(const DockerAnswers& answers) {
+  if (answers.podman || answers.os == "windows") return false;
+  return answers.api.empty() || parse_version(answers.api).from(1, 39);
+}
+
+Builder docker_builder(const DockerAnswers& answers) {
+  if (!daemon_has_buildkit(answers)) return Builder::Classic;
+  if (!answers.buildx.empty()) return Builder::Buildx;
+  const Version cli = parse_version(answers.cli);
+  // From 23 on the CLI has no builder of its own but the old one.
+  return cli.from(18, 0) && !cli.from(23, 0) ? Builder::BuiltInBuildKit : Builder::Classic;
+}
+
+// Of Buildah's code by its version, whichever program it is in. Podman 4.3 has 1.28; 4.9 has 1.33;
+// 5.0 has 1.35.
+EngineCapabilities of_buildah(const std::string& buildah_version) {
+  const Version version = parse_version(buildah_version);
+  EngineCapabilities engine;
+  engine.builder = Builder::Buildah;
+  engine.named_contexts = version.from(1, 27);
+  // 1.33 and 1.34 have them, too, but not as distributions build them (containers/buildah#5474).
+  engine.heredocs = version.from(1, 35);
+  engine.pull_policies = true;
+  engine.takes_ignore_file = true;
+  // The next four were seen on 1.28. That a newer one does better could not be established, in its
+  // source or its issues: copier.go of 2026 still enters an ignored directory only if it is the
+  // beginning of a `!` pattern's text; containers/buildah#5501 (ENV of an ARG), #6609 (mount of a
+  // stage) and containers/podman#10340 (labels) are open.
+  engine.older_ignore_rules = true;
+  engine.mounts_ignored_files = true;
+  engine.steps_by_text = true;
+  return engine;
+}
+
+// Rather once too often than once too seldom: the Dockerfile is not parsed.
+bool has_mounts(const std::string& dockerfile) {
+  return dockerfile.find("--mount") != std::string::npos;
+}
+
+bool has_arguments(const std::string& dockerfile) {
+  std::istringstream lines(dockerfile);
+  for (std::string line; std::getline(lines, line);) {
+    // (Letters only: a byte order mark may stand before it.)
+    const auto is_letter = [](unsigned char byte) { return std::isalpha(byte) != 0; };
+    const auto begin = std::find_if(line.begin(), line.end(), is_letter);
+    const auto end = std::find_if_not(begin, line.end(), is_letter);
+    std::string word(begin, end);
+    for (char& letter : word) letter = static_cast<char>(std::toupper(letter));
+    if (word == "ARG") return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+EngineCapabilities docker_capabilities(const DockerAnswers& answers) {
+  const Version api = parse_version(answers.api);
+  const Version buildx = parse_version(answers.buildx);
+  EngineCapabilities engine;
+  engine.version = version_text(answers.cli);
+  engine.builder = docker_builder(answers);
+  engine.ids_are_manifests = has_containerd_store(parse_object(answers.info));
+  engine.tar_holds_dockerfile = true;
+  if (engine.builder == Builder::Classic) return engine;
+
+  const bool by_buildx = engine.builder == Builder::Buildx;
+  engine.metadata_file = by_buildx && buildx.from(0, 6);
+  // Dockerfile frontend 1.4, which daemons have built in from 23.0 on.
+  engine.heredocs = api.from(1, 42);
+  engine.named_contexts = by_buildx && buildx.from(0, 8) && api.from(1, 42);
+  engine.remembers_names = true;
+  engine.takes_ignore_file = true;
+  // The program that sends the context applies the rules. 0.8 is the first of which it is known
+  // that it has today's matcher (docker/buildx#850).
+  engine.older_ignore_rules = !(by_buildx && buildx.from(0, 8));
+  return engine;
+}
+
+EngineCapabilities buildah_capabilities(const std::string& answer) {
+  EngineCapabilities engine = of_buildah(answer);
+  engine.version = version_text(answer);
+  return engine;
+}
+
+EngineCapabilities podman_capabilities(const std::string& info) {
+  const Json json = parse_object(info);
+  EngineCapabilities engine = of_buildah(text_at(json, "/host/buildahVersion"));
+  engine.version = text_at(json, "/version/Version");
+  return engine;
+}
+
+bool is_podman(std::string_view version_answer) {
+  return version_answer.substr(0, version_answer.find(' ')) == "podman";
+}
+
+std::string podman_store(const std::string& info) {
+  const Json json = parse_object(info);
+  const Json::json_pointer remote("/host/serviceIsRemote");
+  if (json.contains(remote) && json[remote] == true) return "";
+  return text_at(json, "/store/graphRoot");
+}
+
+Staging::Context context_for(const EngineCapabilities& engine, const BuildRequest& request) {
+  if (!engine.takes_ignore_file) return Staging::Context::ClassicCopy;
+  if (engine.older_ignore_rules && request.ignore_has_exceptions) return Staging::Context::Copy;
+  if (engine.mounts_ignored_files && has_mounts(request.dockerfile)) return Staging::Context::Copy;
+  return Staging::Context::Directory;
+}
+
+bool earlier_steps_are_sound(const EngineCapabilities& engine, const BuildRequest& request) {
+  return !engine.steps_by_text ||
+         (request.args.empty() && request.labels.empty() && !has_mounts(request.dockerfile) &&
+          !has_arguments(request.dockerfile));
+}
+
+std::string built_image_id(const EngineCapabilities& engine, const Staging& staging) {
+  if (engine.ids_are_manifests && engine.metadata_file) {
+    if (std::string digest = staging.image_digest(); !digest.empty()) return digest;
+  }
+  return staging.image_id();
+}
+
+}  // namespace imagewright

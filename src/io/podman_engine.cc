@@ -1,0 +1,98 @@
+#include "io/podman_engine.h"
+
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "io/engine_isolation.h"
+#include "io/engine_memory.h"
+#include "io/error.h"
+
+namespace imagewright {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+// An answer to be remembered as long as these programs, and all that tells them where their store
+// is, are what they are. (containers-storage.conf(5), containers.conf(5), podman(1).)
+EngineMemory memory_of(const fs::path& cache, const std::string& question,
+                       std::vector<std::string> programs) {
+  std::string asked = question;
+  for (const char* name :
+       {"CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE", "STORAGE_DRIVER",
+        "STORAGE_OPTS", "CONTAINER_HOST", "CONTAINER_CONNECTION", "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "HOME"}) {
+    asked += '\n' + variable(name);
+  }
+  std::vector<std::string> files = std::move(programs);
+  const std::string own = variable("XDG_CONFIG_HOME");
+  for (const std::string& directory :
+       {std::string("/usr/share/containers"), std::string("/etc/containers"),
+        (own.empty() ? variable("HOME") + "/.config" : own) + "/containers"}) {
+    files.push_back(directory + "/storage.conf");
+    files.push_back(directory + "/containers.conf");
+  }
+  files.push_back(variable("CONTAINERS_STORAGE_CONF"));
+  files.push_back(variable("CONTAINERS_CONF"));
+  return EngineMemory(cache, asked, files);
+}
+
+// `podman info`, in one line; a third of a second, so asked once.
+std::string info_of(const std::string& program, const fs::path& cache) {
+  const EngineMemory memory = memory_of(cache, "podman info", {find_program(program)});
+  if (auto remembered = memory.recall()) return *remembered;
+  const Output output = capture({.argv = {program, "info", "--format", "json"}});
+  const Json info = Json::parse(output.out, nullptr, false);
+  if (!output.exit.ok() || !info.is_object()) {
+    throw Error(Error::Kind::Missing,
+                "podman does not answer: " + output.err.substr(0, output.err.find('\n')));
+  }
+  std::string answer = info.dump();
+  memory.remember(answer);
+  return answer;
+}
+
+// Where Buildah keeps its images; "" where there is none. (Podman's own can be another one with the
+// same configuration: its database remembers the first.)
+std::string buildah_store(const fs::path& cache) {
+  const std::string buildah = find_program("buildah");
+  if (buildah.empty()) return "";
+  const EngineMemory memory = memory_of(cache, "buildah store", {buildah});
+  if (auto remembered = memory.recall()) return *remembered;
+  const Output output = capture({.argv = {"buildah", "info", "--format", "{{.store.GraphRoot}}"}});
+  if (!output.exit.ok()) return "";
+  std::string answer = output.out.substr(0, output.out.find('\n'));
+  memory.remember(answer);
+  return answer;
+}
+
+}  // namespace
+
+std::set<std::string> PodmanEngine::image_ids() {
+  const std::string store = podman_store(info_of(program_, cache_));
+  const bool shared = !store.empty() && buildah_store(cache_) == store;
+  return listed_image_ids(shared ? "buildah" : program_);
+}
+
+Readiness PodmanEngine::prepare() {
+  if (podman_.program.empty()) {
+    podman_.capabilities = podman_capabilities(info_of(program_, cache_));
+    podman_.isolation = find_isolation(cache_, program_);
+    podman_.program = program_;
+  }
+  return {describe(name(), podman_), ""};
+}
+
+BuildOutcome PodmanEngine::build(const BuildRequest& request, const OnLine& on_line,
+                                 const OnTick& on_tick) {
+  prepare();
+  return build_by(podman_, cache_, request, on_line, on_tick);
+}
+
+}  // namespace imagewright

@@ -1,0 +1,32 @@
+// Podman, by its program: Buildah's build code, with a store that Buildah can share. Knows nothing
+// of why it builds.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "io/buildah_engine.h"
+
+namespace imagewright {
+
+class PodmanEngine : public Engine {
+ public:
+  /// `program`: podman's name or path; or that of a `docker` which is podman.
+  PodmanEngine(std::filesystem::path cache, std::string program)
+      : cache_(std::move(cache)), program_(std::move(program)) {}
+
+  std::string name() const override { return "podman"; }
+  /// By Buildah where there is one with the same store: Podman works out a size for each image it
+  /// lists, which takes minutes for some hundred images that share a layer.
+  std::set<std::string> image_ids() override;
+  Readiness prepare() override;
+  BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
+                     const OnTick& on_tick) override;
+
+ private:
+  std::filesystem::path cache_;
+  std::string program_;
+  BuildahProgram podman_;  // program "": not looked at yet
+};
+
+}  // namespace imagewright

@@ -1,0 +1,167 @@
+#!/usr/bin/env bats
+# Podman, the real program with a store of its own, where neither Docker nor Buildah is on PATH.
+
+# shellcheck disable=SC2034,SC2154 # variables that common.bash and Bats set or use
+
+load common
+load engine_tests
+
+setup_file() { [ -z "$(type -P podman)" ] || own_podman; }
+teardown_file() { [ -z "$(type -P podman)" ] || end_podman; }
+
+setup() {
+  exercised podman
+  ENGINE=podman
+  setup_engine_test
+}
+
+teardown() {
+  [ -n "${ENGINE:-}" ] || return 0
+  teardown_engine_test
+  # Of no build, whatever became of it.
+  [ "$(podman ps --all --external --quiet)" = "" ]
+}
+
+@test "podman: an unchanged second run builds nothing" { unchanged_second_run_builds_nothing; }
+@test "podman: the image holds exactly the directory" { image_holds_exactly_the_directory; }
+@test "podman: arguments, target and labels reach the image" { arguments_target_and_labels_reach_the_image; }
+@test "podman: nothing old comes from its memory" { nothing_old_comes_from_the_engines_memory; }
+@test "podman: the image id in the state is the engine's" { image_id_in_the_state_is_the_engines; }
+@test "podman: an image that is gone from the engine is built again" { image_gone_from_the_engine_is_built_again; }
+@test "podman: new bytes under the same size, mode and mtime reach the image" { secret_edit_reaches_the_image; }
+@test "podman: a Dockerfile edited that way counts" { secret_edit_of_the_dockerfile_reaches_the_image; }
+@test "podman: two directories that look alike are kept apart" { directories_that_look_alike_are_kept_apart; }
+@test "podman: a change and its undoing during a RUN step are noticed" { there_and_back_during_a_run_step; }
+@test "podman: what it took meanwhile does not stay" { there_and_back_where_the_engine_took_the_other; }
+@test "podman: a file changed during the build is built next time" { change_during_the_build_is_built_next_time; }
+@test "podman: Ctrl-C ends it and keeps what is finished" { interrupt_ends_the_engine INT 130; }
+@test "podman: TERM does the same" { interrupt_ends_the_engine TERM 143; }
+@test "podman: runs leave nothing in the caches" { runs_leave_nothing_in_the_caches; }
+@test "podman: a build by hand before ours does no harm" { build_by_hand_before_ours; }
+@test "podman: a changed extended attribute reaches the image" { changed_xattr_reaches_the_image; }
+@test "podman: a RUN that mounts the context sees only what counts" { run_that_mounts_sees_only_what_counts; }
+
+@test "podman: its own .containerignore does not win over the rules that count" {
+  directory_image test
+  echo no >test/left
+  echo yes >test/kept
+  printf 'kept\n' >test/.containerignore
+  one_image test
+  # Without a rule of ours, with one, and with one that Podman would read otherwise.
+  run_build
+  [ "$status" -eq 0 ]
+  image_is_the_directory test
+  echo left >test/.dockerignore
+  run_build
+  [ "$(content "$image" kept)" = yes ]
+  run content "$image" left
+  [ "$status" -ne 0 ]
+  printf '*\n!kept\n' >test/.dockerignore
+  run_build
+  unpack "$image" got
+  [ "$(ls -A got)" = kept ]
+}
+
+@test "podman: a failing build leaves no container and keeps the last success" {
+  directory_image test
+  one_image test
+  run_build
+  local before
+  before=$(state "select * from image_state")
+  cp "$(type -P busybox)" test/busybox
+  printf 'FROM scratch\nCOPY busybox /\nRUN ["/busybox","sh","-c","exit 3"]\n' >test/Dockerfile
+  run --separate-stderr iw build
+  [ "$status" -eq 1 ]
+  [[ "$stderr" == *"failed $image: podman build ended with status 3"* ]]
+  [ "$(state "select * from image_state")" = "$before" ]
+}
+
+# other_programs NAME...: PATH begins with these programs, each made of the text behind its name.
+other_programs() {
+  mkdir -p programs
+  while [ $# -gt 0 ]; do
+    printf '#!/bin/bash\n%s\n' "$2" >"programs/$1"
+    chmod +x "programs/$1"
+    shift 2
+  done
+  PATH=$PWD/programs:$PATH
+}
+
+@test "podman: a docker command that is Podman is not taken for Docker" {
+  directory_image test
+  one_image test
+  # As the package podman-docker has it.
+  other_programs docker "echo 'Emulate Docker CLI using podman.' >&2
+exec $(type -P podman) \"\$@\""
+  run_build --engine docker
+  [ "$status" -eq 0 ]
+  [ "$(engine_used)" = podman ]
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$built" = "" ]
+  # Also where it is the only one.
+  rm .builder.state.db*
+  ln -s "$(programs_without podman docker buildah)" others
+  PATH=$PWD/programs:$PWD/others run_build
+  [ "$status" -eq 0 ]
+  [ "$(engine_used)" = podman ]
+}
+
+@test "podman: is asked once what it can do, and again when it is another program" {
+  directory_image test
+  one_image test
+  other_programs podman "[ \"\$1\" != info ] || echo asked >>$PWD/asked
+exec $(type -P podman) \"\$@\""
+  run_build
+  echo more >test/more
+  run_build
+  run_build
+  [ "$(wc -l <asked)" -eq 1 ]
+  echo '# upgraded' >>programs/podman
+  run_build
+  [ "$built" = "" ]
+  [ "$(wc -l <asked)" -eq 2 ]
+}
+
+@test "podman: Buildah lists the images where both have one store, and does not where they have two" {
+  PATH=$PATH_WITH_BUILDAH exercised buildah
+  local podman buildah
+  podman=$(type -P podman) buildah=$(PATH=$PATH_WITH_BUILDAH type -P buildah)
+  directory_image test
+  one_image test
+  other_programs podman "[ \"\$1\" != images ] || exit 125
+exec $podman \"\$@\"" buildah "exec $buildah \"\$@\""
+  run_build --engine podman
+  [ "$status" -eq 0 ]
+  run_build --engine podman
+  [ "$status" -eq 0 ]
+  [ "$built" = "" ]
+  other_programs podman "exec $podman \"\$@\"" buildah "[ \"\$1\" = info ] || exit 125
+echo /elsewhere"
+  run_build --engine podman
+  [ "$status" -eq 0 ]
+  [ "$built" = "" ]
+}
+
+@test "podman: chosen in the file, and gone to Buildah and back it is built anew only where an image is missing" {
+  PATH=$PATH_WITH_BUILDAH exercised buildah
+  directory_image test
+  one_image test
+  sed -i 's/^builder:/&\n  engine: podman/' imagewright.yml
+  PATH=$PATH_WITH_BUILDAH run_build
+  [ "$status" -eq 0 ]
+  [ "$(engine_used)" = podman ]
+  # One store: what Podman has built, Buildah has, too.
+  PATH=$PATH_WITH_BUILDAH run_build --engine buildah
+  [ "$status" -eq 0 ]
+  [ "$built" = "" ]
+}
+
+@test "podman wished for where there is none: exit 3" {
+  directory_image test
+  one_image test
+  mkdir empty
+  run --separate-stderr env PATH="$PWD/empty" "$IMAGEWRIGHT" build --engine podman
+  [ "$status" -eq 3 ]
+  [[ "$stderr" == "imagewright: no engine: there is no program 'podman' on PATH" ]]
+}
