@@ -59,12 +59,12 @@ end_buildah() {
 
 # A directory with all programs of PATH but these, to be the whole PATH.
 programs_without() {
-  local directory program
+  local directory program parts
   directory=$(mktemp -d "$BATS_FILE_TMPDIR/programs.XXXXXX")
+  IFS=: read -ra parts <<<"$PATH"
   # The first of a name wins, as on PATH.
-  while IFS= read -r program; do
-    ln -s "$program" "$directory/" 2>/dev/null || true
-  done < <(tr : '\n' <<<"$PATH" | while IFS= read -r part; do find -L "$part" -maxdepth 1 -type f 2>/dev/null; done)
+  for program in "${parts[@]}"; do find -L "$program" -maxdepth 1 -type f -printf '%f\t%p\n' 2>/dev/null || true; done |
+    awk -F'\t' '!seen[$1]++ { printf "%s%c", $2, 0 }' | xargs -0 ln -s -t "$directory"
   for program in "$@"; do rm -f "$directory/$program"; done
   echo "$directory"
 }
