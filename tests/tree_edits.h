@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -86,8 +87,8 @@ class TreeEdits {
         error_ = link(at(path).c_str(), at(fresh()).c_str());
         return "hard link " + path;
       case 18:
-        error_ = renameat2(AT_FDCWD, at(path).c_str(), AT_FDCWD, at(other).c_str(),
-                           1U /* RENAME_EXCHANGE */);
+        error_ =
+            renameat2(AT_FDCWD, at(path).c_str(), AT_FDCWD, at(other).c_str(), RENAME_EXCHANGE);
         return "swap " + both;
       case 19: {
         const char value = static_cast<char>('a' + below(3));
