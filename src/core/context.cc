@@ -103,6 +103,13 @@ Digest tree_digest(const Digest& own, const std::vector<Digest>& subdirectories)
   return hash.finish();
 }
 
+std::string path_below(std::string_view directory, std::string_view name) {
+  std::string path;
+  path.reserve(directory.size() + 1 + name.size());
+  if (!directory.empty()) path.append(directory).append(1, '/');
+  return path.append(name);
+}
+
 void sort_by_path(std::vector<Entry>& entries) {
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.path < b.path; });

@@ -50,6 +50,9 @@ class OwnDigest {
 /// by name.
 Digest tree_digest(const Digest& own, const std::vector<Digest>& subdirectories);
 
+/// The path of an entry of a directory, whose own path is "" if it is the root.
+std::string path_below(std::string_view directory, std::string_view name);
+
 /// By path, bytewise. The order of every list of entries that leaves this project.
 void sort_by_path(std::vector<Entry>& entries);
 

@@ -39,7 +39,6 @@ std::optional<Statx> read_stat(int directory, const char* name);
 
 enum class ReadResult {
   Good,
-  Gone,      ///< there is no such file (any more)
   Changing,  ///< it was another thing each time, or no file any more
   Failed,    ///< errno
 };

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <initializer_list>
 #include <mutex>
 #include <random>
 #include <system_error>
@@ -93,6 +94,18 @@ std::string_view as_bytes(const T& value) {
 
 Sum hash(std::string_view bytes, std::uint64_t seed) {
   const XXH128_hash_t result = XXH3_128bits_withSeed(bytes.data(), bytes.size(), seed);
+  return {result.low64, result.high64};
+}
+
+// Of the parts as if they were one.
+Sum checksum_of(std::initializer_list<std::string_view> parts) {
+  XXH3_state_t state;
+  XXH3_INITSTATE(&state);
+  XXH3_128bits_reset(&state);
+  for (const std::string_view part : parts) {
+    XXH3_128bits_update(&state, part.data(), part.size());
+  }
+  const XXH128_hash_t result = XXH3_128bits_digest(&state);
   return {result.low64, result.high64};
 }
 
@@ -450,13 +463,7 @@ bool StatCache::load(bool any_identity) {
   if (records.size() != length) return false;
   const Sum checksum = header.checksum;
   header.checksum = {};
-  XXH3_state_t state;
-  XXH3_INITSTATE(&state);
-  XXH3_128bits_reset(&state);
-  XXH3_128bits_update(&state, &header, sizeof header);
-  XXH3_128bits_update(&state, records.data(), records.size());
-  const XXH128_hash_t got = XXH3_128bits_digest(&state);
-  if (checksum != Sum{got.low64, got.high64}) return false;
+  if (checksum != checksum_of({as_bytes(header), records})) return false;
 
   seed_ = header.seed;
   lists_id_ = header.lists_id;
@@ -561,19 +568,13 @@ std::string StatCache::bytes_at(std::uint64_t offset, std::uint64_t size) const 
 namespace {
 
 Sum block_checksum(const Sum& key, const BlockHeader& header, std::string_view payload) {
-  XXH3_state_t state;
-  XXH3_INITSTATE(&state);
-  XXH3_128bits_reset(&state);
-  XXH3_128bits_update(&state, &key, sizeof key);
-  XXH3_128bits_update(&state, &header.kind, sizeof header - sizeof header.checksum);
-  XXH3_128bits_update(&state, payload.data(), payload.size());
-  const XXH128_hash_t result = XXH3_128bits_digest(&state);
-  return {result.low64, result.high64};
+  const std::string_view rest = as_bytes(header).substr(sizeof header.checksum);
+  return checksum_of({as_bytes(key), rest, payload});
 }
 
 }  // namespace
 
-// The kind, the count and the payload of a block of a directory: its first 4 bytes say the count.
+// The kind and the payload of a block of a directory.
 std::pair<std::uint32_t, std::string> StatCache::block_at(const DirectoryRecord& record,
                                                           std::uint64_t offset) const {
   BlockHeader header;
@@ -602,6 +603,20 @@ Listing StatCache::read(const DirectoryRecord& record) const {
     }
   }
   if (listing.entries.size() != record.count) throw CacheDamaged{};
+  return listing;
+}
+
+const DirectoryRecord& StatCache::record_of(std::string_view path) const {
+  const DirectoryRecord* record = find(key_of(path));
+  if (record == nullptr) throw CacheDamaged{};
+  return *record;
+}
+
+Listing StatCache::read_counting(const std::string& path) const {
+  Listing listing = read(record_of(path));
+  std::erase_if(listing.entries, [&](const ListedEntry& entry) {
+    return entry.ignored && !record_of(path_below(path, listing.name(entry))).includes_something();
+  });
   return listing;
 }
 
@@ -749,13 +764,7 @@ bool StatCache::write_records(const fs::path& place) {
   header.lists_id = lists_id_;
   const std::string_view records(reinterpret_cast<const char*>(records_.data()),
                                  records_.size() * sizeof(DirectoryRecord));
-  XXH3_state_t state;
-  XXH3_INITSTATE(&state);
-  XXH3_128bits_reset(&state);
-  XXH3_128bits_update(&state, &header, sizeof header);
-  XXH3_128bits_update(&state, records.data(), records.size());
-  const XXH128_hash_t result = XXH3_128bits_digest(&state);
-  header.checksum = {result.low64, result.high64};
+  header.checksum = checksum_of({as_bytes(header), records});
 
   const fs::path path = place.string() + ".dirs";
   const fs::path fresh = fresh_name(path);

@@ -93,6 +93,8 @@ struct DirectoryRecord {
   std::uint64_t bytes = 0;   ///< of its list in all
   std::uint32_t count = 0;   ///< entries
   std::uint32_t flags = 0;
+
+  bool includes_something() const { return (flags & kIncludesSomething) != 0; }
 };
 
 /// A list that is not what was once written. Whoever reads one looks at everything anew.
@@ -133,8 +135,13 @@ class StatCache {
   /// nullptr: not known. Valid until `commit` or `reset`.
   const DirectoryRecord* find(const Sum& key) const;
 
+  /// The record of a path that must be known. Throws CacheDamaged.
+  const DirectoryRecord& record_of(std::string_view path) const;
+
   /// The entries of a directory, by name. Throws CacheDamaged.
   Listing read(const DirectoryRecord& record) const;
+  /// The same of a path, those that count: an ignored directory does only for what is below it.
+  Listing read_counting(const std::string& path) const;
 
   /// Writes a directory's list (by name) and sets `offset` and `bytes` of its record, whose key is
   /// set. `old` is what was known of it (or nullptr): parts that are the same stay where they are.

@@ -19,7 +19,6 @@
 #include <optional>
 #include <thread>
 #include <unordered_map>
-#include <variant>
 
 #include "io/error.h"
 #include "io/fd.h"
@@ -87,13 +86,6 @@ bool is_gone(int error) {
   return error == ENOENT || error == ENOTDIR || error == ELOOP || error == ENXIO;
 }
 
-std::string join(const std::string& directory, std::string_view name) {
-  std::string path;
-  path.reserve(directory.size() + 1 + name.size());
-  if (!directory.empty()) path.append(directory).append(1, '/');
-  return path.append(name);
-}
-
 EntryType type_of(std::uint32_t mode) {
   switch (mode & S_IFMT) {
     case S_IFDIR:
@@ -108,6 +100,8 @@ EntryType type_of(std::uint32_t mode) {
       return EntryType::File;
   }
 }
+
+struct Directory;
 
 // The entries of a directory that the cache does not know as it is.
 struct Collected {
@@ -124,6 +118,26 @@ struct Newest {
   std::uint64_t device = 0;
 };
 
+// What a directory's entries come to, or a part of them.
+struct Seen {
+  Sum sum;
+  std::uint32_t count = 0;
+  bool untrusted = false;
+  bool has_ignored = false;
+  Newest newest;
+  std::vector<std::shared_ptr<Directory>> subdirectories;
+
+  void add(Seen&& part) {
+    sum += part.sum;
+    count += part.count;
+    untrusted = untrusted || part.untrusted;
+    has_ignored = has_ignored || part.has_ignored;
+    if (part.newest.time > newest.time) newest = part.newest;
+    std::move(part.subdirectories.begin(), part.subdirectories.end(),
+              std::back_inserter(subdirectories));
+  }
+};
+
 // A directory while it is looked at. It is listed; if it is not the one that the cache knows, its
 // entries are collected and what the cache cannot tell of them is read.
 struct Directory {
@@ -136,12 +150,7 @@ struct Directory {
 
   std::atomic<int> parts{0};  // threads at work on it
   std::mutex mutex;           // for all below, while several are
-  Sum sum;
-  std::uint32_t count = 0;
-  bool untrusted = false;
-  bool has_ignored = false;
-  Newest newest;
-  std::vector<std::shared_ptr<Directory>> subdirectories;
+  Seen seen;
   std::unique_ptr<Collected> found;  // where entries are collected
 
   void collect() {
@@ -312,17 +321,12 @@ class TreeLook {
   void vanished(Directory& d) {
     const std::lock_guard lock(d.mutex);
     if (purpose_ == Purpose::Digest) d.collect();
-    d.untrusted = true;
+    d.seen.untrusted = true;
   }
 
   template <typename Worker>
   void scan(Directory& d, const char* names, std::size_t size, Worker& worker) {
-    Sum sum;
-    std::uint32_t count = 0;
-    bool untrusted = false;
-    bool has_ignored = false;
-    Newest newest;
-    std::vector<std::shared_ptr<Directory>> subdirectories;
+    Seen seen;
     std::optional<Listing> listing;
     if (d.collecting) listing.emplace();
     std::string path;
@@ -352,22 +356,23 @@ class TreeLook {
       const auto stat = read_stat(d.handle, c_name);
       if (!stat) {
         if (errno == ENOENT) continue;
-        cannot_read(request_.root, join(d.path, name));
+        cannot_read(request_.root, path_below(d.path, name));
       }
       const EntryType type = type_of(stat->stat.mode);
       if (ignored && type != EntryType::Directory) continue;
       if (type == EntryType::File && !S_ISREG(stat->stat.mode)) refuse(d, name, stat->stat.mode);
-      sum += cache_.sum_of(name, stat->stat, ignored);
-      ++count;
+      seen.sum += cache_.sum_of(name, stat->stat, ignored);
+      ++seen.count;
       const bool trusted = is_trusted(*stat);
-      untrusted = untrusted || !trusted;
-      has_ignored = has_ignored || ignored;
-      if (const FileTime time = std::max(stat->ctime, stat->mtime); time > newest.time) {
-        newest = {time, stat->stat.device};
+      // (What is collected says so entry by entry.)
+      seen.untrusted = seen.untrusted || (!trusted && !listing);
+      seen.has_ignored = seen.has_ignored || ignored;
+      if (const FileTime time = std::max(stat->ctime, stat->mtime); time > seen.newest.time) {
+        seen.newest = {time, stat->stat.device};
       }
       if (type == EntryType::Directory) {
-        auto& below = subdirectories.emplace_back(std::make_shared<Directory>());
-        below->path = join(d.path, name);
+        auto& below = seen.subdirectories.emplace_back(std::make_shared<Directory>());
+        below->path = path_below(d.path, name);
         // (What getdents did not call a directory may have become one.)
         if (!request_.rules.empty() && !may_be_directory) {
           request_.rules.match(below->path, d.matched, &matched);
@@ -387,13 +392,7 @@ class TreeLook {
     }
     worker.did(done);
     const std::lock_guard lock(d.mutex);
-    d.sum += sum;
-    d.count += count;
-    // (What is collected says so entry by entry.)
-    d.untrusted = d.untrusted || (untrusted && !listing);
-    d.has_ignored = d.has_ignored || has_ignored;
-    if (newest.time > d.newest.time) d.newest = newest;
-    std::move(subdirectories.begin(), subdirectories.end(), std::back_inserter(d.subdirectories));
+    d.seen.add(std::move(seen));
     if (!listing) return;
     Listing& all = d.found->listing;
     if (all.entries.empty()) {
@@ -415,10 +414,10 @@ class TreeLook {
     if (purpose_ == Purpose::Stamp) {
       DirectoryRecord record;
       record.key = cache_.key_of(d.path);
-      record.sum = d.sum;
-      record.count = d.count;
+      record.sum = d.seen.sum;
+      record.count = d.seen.count;
       add_to_stamp(record);
-      note_newest(d.newest);
+      note_newest(d.seen.newest);
       descend(d, worker);
       return;
     }
@@ -426,25 +425,21 @@ class TreeLook {
       collected(directory, worker);
       return;
     }
-    if (d.known->sum == d.sum && d.known->count == d.count && !d.untrusted) {
+    if (d.known->sum == d.seen.sum && d.known->count == d.seen.count && !d.seen.untrusted) {
       match(*d.known);
       descend(d, worker);
       return;
     }
     d.collect();
-    d.sum = {};
-    d.count = 0;
-    d.untrusted = false;
-    d.has_ignored = false;
-    d.subdirectories.clear();
+    d.seen = {};
     list(directory, worker);
   }
 
   template <typename Worker>
   void descend(Directory& d, Worker& worker) {
-    for (auto& below : d.subdirectories)
+    for (auto& below : d.seen.subdirectories)
       worker.push({Work::Kind::List, std::move(below), nullptr, 0});
-    d.subdirectories.clear();
+    d.seen.subdirectories.clear();
     d.fd.reset();
   }
 
@@ -458,7 +453,7 @@ class TreeLook {
   }
 
   [[noreturn]] void refuse(const Directory& d, std::string_view name, std::uint32_t mode) const {
-    fail("'" + (request_.root / join(d.path, name)).string() + "' is a " +
+    fail("'" + (request_.root / path_below(d.path, name)).string() + "' is a " +
          (S_ISFIFO(mode) ? "FIFO" : "socket") +
          ": no image can hold it; name it in the ignore file");
   }
@@ -491,8 +486,8 @@ class TreeLook {
       ++number;
     }
     old = {};
-    std::vector<std::shared_ptr<Directory>> below = std::move(d.subdirectories);
-    d.subdirectories.clear();
+    std::vector<std::shared_ptr<Directory>> below = std::move(d.seen.subdirectories);
+    d.seen.subdirectories.clear();
     for (auto& subdirectory : below) {
       worker.push({Work::Kind::List, std::move(subdirectory), nullptr, 0});
     }
@@ -564,7 +559,7 @@ class TreeLook {
     if (entry.type == EntryType::File) {
       if (!fd) fd = open_file(d, index);
       if (!fd) {
-        if (!is_gone(errno)) cannot_read(request_.root, join(d.path, name));
+        if (!is_gone(errno)) cannot_read(request_.root, path_below(d.path, name));
         return gone();
       }
       static thread_local Sha256 hash;
@@ -573,18 +568,16 @@ class TreeLook {
       switch (read_content(fd.get(), stat, entry.content, found, hash)) {
         case ReadResult::Good:
           break;
-        case ReadResult::Gone:
-          return gone();
         case ReadResult::Changing:
-          fail("'" + (request_.root / join(d.path, name)).string() +
+          fail("'" + (request_.root / path_below(d.path, name)).string() +
                "' keeps changing while it is read");
         case ReadResult::Failed:
-          cannot_read(request_.root, join(d.path, name));
+          cannot_read(request_.root, path_below(d.path, name));
       }
       if (stat.stat != entry.stat) {
         const std::lock_guard lock(d.mutex);
-        d.sum -= cache_.sum_of(name, entry.stat, false);
-        d.sum += cache_.sum_of(name, stat.stat, false);
+        d.seen.sum -= cache_.sum_of(name, entry.stat, false);
+        d.seen.sum += cache_.sum_of(name, stat.stat, false);
         entry.stat = stat.stat;
         entry.trusted = is_trusted(stat);
       }
@@ -592,14 +585,15 @@ class TreeLook {
       if (entry.type == EntryType::Symlink) {
         auto target = read_target(d.handle, name);
         if (!target) {
-          if (!is_gone(errno) && errno != EINVAL) cannot_read(request_.root, join(d.path, name));
+          if (!is_gone(errno) && errno != EINVAL)
+            cannot_read(request_.root, path_below(d.path, name));
           return gone();
         }
         entry.extra = std::make_unique<ListedEntry::Extra>();
         entry.extra->target = std::move(*target);
       }
       auto attributes = read_xattrs(d.handle, name);
-      if (!attributes) cannot_read(request_.root, join(d.path, name));
+      if (!attributes) cannot_read(request_.root, path_below(d.path, name));
       found = std::move(*attributes);
     }
     if (found.empty()) return;
@@ -616,9 +610,9 @@ class TreeLook {
     touched.listed = true;
     DirectoryRecord& record = touched.record;
     record.key = cache_.key_of(d.path);
-    record.sum = d.sum;
+    record.sum = d.seen.sum;
     record.count = static_cast<std::uint32_t>(c.listing.entries.size());
-    bool untrusted = d.untrusted;
+    bool untrusted = d.seen.untrusted;
     FileTime youngest = 0;
     OwnDigest own;
     Entry value;
@@ -633,18 +627,18 @@ class TreeLook {
       if (entry.type == EntryType::Directory) {
         touched.subdirectories.emplace_back(c.listing.name(entry), entry.ignored);
       }
-      if (d.has_ignored) continue;  // then `fold` knows what counts
+      if (d.seen.has_ignored) continue;  // then `fold` knows what counts
       Listing::fill(entry, value);
       own.add(c.listing.name(entry), value);
     }
-    if (!d.has_ignored) record.own = own.finish();
+    if (!d.seen.has_ignored) record.own = own.finish();
     record.flags = (untrusted ? DirectoryRecord::kUntrusted : 0U) |
-                   (d.has_ignored ? DirectoryRecord::kHasIgnored : 0U);
+                   (d.seen.has_ignored ? DirectoryRecord::kHasIgnored : 0U);
     note_youngest(youngest);
 
     const DirectoryRecord* known = d.known;
     const auto kMine = DirectoryRecord::kUntrusted | DirectoryRecord::kHasIgnored;
-    if (known != nullptr && !d.has_ignored && !c.lost_trust && known->sum == record.sum &&
+    if (known != nullptr && !d.seen.has_ignored && !c.lost_trust && known->sum == record.sum &&
         known->count == record.count && known->own == record.own &&
         (known->flags & kMine) == record.flags) {
       match(*known);
@@ -660,7 +654,7 @@ class TreeLook {
   static void remove_gone(Directory& d) {
     Collected& c = *d.found;
     if (c.gone.empty()) return;
-    d.untrusted = true;
+    d.seen.untrusted = true;
     std::sort(c.gone.begin(), c.gone.end());
     std::deque<ListedEntry> left;
     for (std::uint32_t i = 0; i < c.listing.entries.size(); ++i) {
@@ -685,20 +679,16 @@ class TreeLook {
         path.resize(slash == std::string::npos ? 0 : slash);
         const auto [place, is_new] = touched_.try_emplace(path);
         if (!is_new) break;
-        const DirectoryRecord* known = cache_.find(cache_.key_of(path));
-        if (known == nullptr) throw CacheDamaged{};
-        place->second.record = *known;
-        seen_[static_cast<std::size_t>(known - cache_.records().data())] = false;
+        const DirectoryRecord& known = cache_.record_of(path);
+        place->second.record = known;
+        seen_[static_cast<std::size_t>(&known - cache_.records().data())] = false;
       }
     }
   }
 
   const DirectoryRecord& record_of(const std::string& path) const {
     const auto touched = touched_.find(path);
-    if (touched != touched_.end()) return touched->second.record;
-    const DirectoryRecord* known = cache_.find(cache_.key_of(path));
-    if (known == nullptr) throw CacheDamaged{};
-    return *known;
+    return touched != touched_.end() ? touched->second.record : cache_.record_of(path);
   }
 
   void fold(const std::string& path) {
@@ -718,12 +708,12 @@ class TreeLook {
     std::vector<Digest> below;
     bool includes = touched.includes;
     const auto counts = [&](std::string_view name) {
-      return (record_of(join(path, name)).flags & DirectoryRecord::kIncludesSomething) != 0;
+      return record_of(path_below(path, name)).includes_something();
     };
     for (const auto& [name, ignored] : touched.subdirectories) {
       if (ignored && !counts(name)) continue;
       includes = true;
-      below.push_back(record_of(join(path, name)).tree);
+      below.push_back(record_of(path_below(path, name)).tree);
     }
     if (has_ignored) {
       OwnDigest own;
@@ -874,18 +864,10 @@ std::vector<Entry> Snapshot::entries(const TreeRequest& request) const {
     while (!directories.empty()) {
       const std::string directory = std::move(directories.back());
       directories.pop_back();
-      const DirectoryRecord* record = cache.find(cache.key_of(directory));
-      if (record == nullptr) throw CacheDamaged{};
-      const Listing listing = cache.read(*record);
+      const Listing listing = cache.read_counting(directory);
       for (const ListedEntry& listed : listing.entries) {
-        std::string path = join(directory, listing.name(listed));
-        if (listed.type == EntryType::Directory) {
-          const DirectoryRecord* below = cache.find(cache.key_of(path));
-          if (below == nullptr) throw CacheDamaged{};
-          const bool includes = (below->flags & DirectoryRecord::kIncludesSomething) != 0;
-          if (listed.ignored && !includes) continue;
-          directories.push_back(path);
-        }
+        std::string path = path_below(directory, listing.name(listed));
+        if (listed.type == EntryType::Directory) directories.push_back(path);
         Entry& entry = all.emplace_back();
         Listing::fill(listed, entry);
         entry.path = std::move(path);
@@ -921,9 +903,7 @@ std::optional<TreeStamp> Snapshot::stamp() const {
 
 std::optional<Digest> Snapshot::content_of(const std::string& name) const {
   try {
-    const DirectoryRecord* root = cache_->find(cache_->key_of(""));
-    if (root == nullptr) return std::nullopt;
-    const Listing listing = cache_->read(*root);
+    const Listing listing = cache_->read(cache_->record_of(""));
     for (const ListedEntry& entry : listing.entries) {
       if (entry.type == EntryType::File && listing.name(entry) == name) return entry.content;
     }
@@ -934,7 +914,7 @@ std::optional<Digest> Snapshot::content_of(const std::string& name) const {
 
 bool Snapshot::has_directory(const std::string& name) const {
   const DirectoryRecord* record = cache_->find(cache_->key_of(name));
-  return record != nullptr && (record->flags & DirectoryRecord::kIncludesSomething) != 0;
+  return record != nullptr && record->includes_something();
 }
 
 }  // namespace imagewright

@@ -9,35 +9,6 @@ namespace imagewright {
 
 namespace {
 
-std::string join(const std::string& directory, std::string_view name) {
-  return directory.empty() ? std::string(name) : directory + "/" + std::string(name);
-}
-
-// One side of the comparison.
-class Side {
- public:
-  explicit Side(const StatCache& cache) : cache_(cache) {}
-
-  const DirectoryRecord& record(const std::string& path) const {
-    const DirectoryRecord* found = cache_.find(cache_.key_of(path));
-    if (found == nullptr) throw CacheDamaged{};
-    return *found;
-  }
-
-  // The entries that count. (An ignored directory does only for what is below it.)
-  Listing list(const std::string& path) const {
-    Listing listing = cache_.read(record(path));
-    std::erase_if(listing.entries, [&](const ListedEntry& entry) {
-      return entry.ignored && (record(join(path, listing.name(entry))).flags &
-                               DirectoryRecord::kIncludesSomething) == 0;
-    });
-    return listing;
-  }
-
- private:
-  const StatCache& cache_;
-};
-
 class Comparison {
  public:
   Comparison(const StatCache& before, const StatCache& now) : before_(before), now_(now) {}
@@ -54,9 +25,9 @@ class Comparison {
 
  private:
   void compare(const std::string& path) {
-    if (before_.record(path).tree == now_.record(path).tree) return;
-    const Listing old = before_.list(path);
-    const Listing fresh = now_.list(path);
+    if (before_.record_of(path).tree == now_.record_of(path).tree) return;
+    const Listing old = before_.read_counting(path);
+    const Listing fresh = now_.read_counting(path);
     const std::size_t first = pending_.size();
     auto a = old.entries.begin();
     auto b = fresh.entries.begin();
@@ -65,13 +36,13 @@ class Comparison {
                         : b == fresh.entries.end() ? -1
                                                    : old.name(*a).compare(fresh.name(*b));
       if (order < 0) {
-        all(before_, *a, join(path, old.name(*a)), ChangeKind::Removed);
+        all(before_, *a, path_below(path, old.name(*a)), ChangeKind::Removed);
         ++a;
       } else if (order > 0) {
-        all(now_, *b, join(path, fresh.name(*b)), ChangeKind::Added);
+        all(now_, *b, path_below(path, fresh.name(*b)), ChangeKind::Added);
         ++b;
       } else {
-        compare(*a, *b, join(path, old.name(*a)));
+        compare(*a, *b, path_below(path, old.name(*a)));
         ++a;
         ++b;
       }
@@ -104,14 +75,16 @@ class Comparison {
   }
 
   // An entry with all that is below it.
-  void all(const Side& side, const ListedEntry& entry, const std::string& path, ChangeKind kind) {
+  void all(const StatCache& side, const ListedEntry& entry, const std::string& path,
+           ChangeKind kind) {
     if (entry.type != EntryType::Directory || !below(side, entry, path, kind)) {
       changes_.add(kind, path);
     }
   }
 
   // All that is below a directory. False: nothing is.
-  bool below(const Side& side, const ListedEntry& entry, const std::string& path, ChangeKind kind) {
+  bool below(const StatCache& side, const ListedEntry& entry, const std::string& path,
+             ChangeKind kind) {
     if (entry.type != EntryType::Directory) return false;
     std::vector<std::string> directories = {path};
     bool first = true;
@@ -119,13 +92,13 @@ class Comparison {
     while (!directories.empty()) {
       const std::string directory = std::move(directories.back());
       directories.pop_back();
-      const Listing listing = side.list(directory);
+      const Listing listing = side.read_counting(directory);
       const std::size_t start = directories.size();
       any = any || !listing.entries.empty();
       if (listing.entries.empty() && !first) changes_.add(kind, directory);
       first = false;
       for (const ListedEntry& listed : listing.entries) {
-        std::string name = join(directory, listing.name(listed));
+        std::string name = path_below(directory, listing.name(listed));
         if (listed.type == EntryType::Directory) {
           directories.push_back(std::move(name));
         } else {
@@ -137,8 +110,8 @@ class Comparison {
     return any;
   }
 
-  const Side before_;
-  const Side now_;
+  const StatCache& before_;
+  const StatCache& now_;
   std::vector<std::string> pending_;
   ContextChanges changes_;
 };
