@@ -6,8 +6,6 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 
 #include "core/digest.h"
@@ -15,16 +13,13 @@
 #include "core/suggest.h"
 #include "io/error.h"
 #include "io/fd.h"
-#include "io/scratch.h"
+#include "io/memo_file.h"
 
 namespace imagewright {
 
 namespace {
 
 namespace fs = std::filesystem;
-
-// Of what was made of a configuration's text (Yaml::packed).
-constexpr char kMemoFormat[] = "imagewright yaml 1\n";
 
 [[noreturn]] void fail(const std::string& message) {
   throw Error(Error::Kind::Usage, message);
@@ -65,33 +60,16 @@ std::string read_configuration(const Options& options) {
   return text;
 }
 
-// A long configuration as it was read the last time, in a file a configuration. Where that is not
-// of this very text, or damaged, it is read again.
-tl::expected<Yaml, ParseError> read_with_memo(const std::string& text, const fs::path& memo) {
+// A long configuration as it was read the last time, in a file a configuration.
+tl::expected<Yaml, ParseError> read_with_memo(const std::string& text, const fs::path& path) {
   constexpr std::size_t kShort = 4096;
   if (text.size() < kShort) return read_yaml(text);
-  const std::string about = hex(sha256(text)) + "\n";
-  const auto check = [&](std::string_view packed) {
-    return hex(sha256(kMemoFormat + about + std::string(packed))) + "\n";
-  };
-  std::ifstream file(memo, std::ios::binary);
-  const std::string known((std::istreambuf_iterator<char>(file)), {});
-  const std::size_t head = check("").size();
-  if (known.size() > head) {
-    const std::string_view packed = std::string_view(known).substr(head);
-    if (known.compare(0, head, check(packed)) == 0) {
-      if (auto yaml = Yaml::unpacked(packed)) return std::move(*yaml);
-    }
+  const MemoFile memo(path, text);
+  if (const auto packed = memo.recall()) {
+    if (auto yaml = Yaml::unpacked(*packed)) return std::move(*yaml);
   }
   auto yaml = read_yaml(text);
-  if (!yaml) return yaml;
-  try {
-    fs::create_directories(memo.parent_path());
-    const std::string packed = yaml->packed();
-    write_file(memo, check(packed) + packed);
-  } catch (const std::exception&) {
-    // A cache that cannot be written costs time, nothing else.
-  }
+  if (yaml) memo.remember(yaml->packed());
   return yaml;
 }
 

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
@@ -141,7 +142,7 @@ class Reader {
 
   std::vector<ImageConfig> read_images(const YamlValue& list) {
     std::vector<ImageConfig> images;
-    std::map<std::string, int> lines;  // by normalized name
+    std::unordered_map<std::string, int> lines;  // by normalized name
     for (const YamlValue& item : yaml_.items(list, "'images'")) {
       images.push_back(image(item, lines));
     }
@@ -149,7 +150,7 @@ class Reader {
     return images;
   }
 
-  ImageConfig image(const YamlValue& map, std::map<std::string, int>& lines) {
+  ImageConfig image(const YamlValue& map, std::unordered_map<std::string, int>& lines) {
     ImageConfig image;
     bool has_from = false;
     for (const YamlEntry& entry : known_entries(map, image_keys())) {
@@ -175,7 +176,7 @@ class Reader {
   }
 
   /// `lines`: the names so far, normalized, and where they stand.
-  std::string name(const YamlEntry& entry, std::map<std::string, int>& lines) {
+  std::string name(const YamlEntry& entry, std::unordered_map<std::string, int>& lines) {
     const Place place = entry.value.place;
     std::string name = filled_text(entry);
     const auto reference = parse_reference(name);
@@ -262,7 +263,7 @@ class Reader {
     if (entry.value.is_map()) {
       for (const YamlEntry& pair : yaml_.entries(entry.value, shown(entry.key))) {
         std::optional<std::string> given;
-        if (!pair.value.is_null()) given = yaml_.text(pair.value, shown(pair.key));
+        if (!pair.value.is_null()) given = yaml_.text(pair);
         add_pair(result, entry.key, {std::string(pair.key), given}, valueless, pair.place);
       }
     } else if (entry.value.is_list()) {
@@ -306,7 +307,7 @@ class Reader {
     if (entry.value.is_null() || (entry.value.is_text() && entry.value.node->text.empty())) {
       fail(entry.value.place, fmt::format("'{}' is empty", entry.key));
     }
-    return yaml_.text(entry.value, shown(entry.key));
+    return yaml_.text(entry);
   }
 
   [[noreturn]] static void exclude(const YamlEntry& first, const YamlEntry& second) {

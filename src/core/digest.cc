@@ -1,37 +1,24 @@
+// (The plain interface: what the newer one sets up at the first use, and allocates at each, costs a
+// run that has nothing to do more than what it hashes.)
+#define OPENSSL_API_COMPAT 10100
 #include "core/digest.h"
 
-#include <openssl/evp.h>
-
-#include <new>
+#include <openssl/sha.h>
 
 namespace imagewright {
 
 struct Sha256::Context {
-  EVP_MD_CTX* evp = nullptr;
+  SHA256_CTX sha;
 };
 
-namespace {
-
-// Fetched once: looking an algorithm up costs more than hashing a small file.
-const EVP_MD* algorithm() {
-  static const EVP_MD* const fetched = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-  return fetched != nullptr ? fetched : EVP_sha256();
-}
-
-}  // namespace
-
 Sha256::Sha256() : context_(std::make_unique<Context>()) {
-  context_->evp = EVP_MD_CTX_new();
-  if (context_->evp == nullptr) throw std::bad_alloc();
-  EVP_DigestInit_ex(context_->evp, algorithm(), nullptr);
+  SHA256_Init(&context_->sha);
 }
 
-Sha256::~Sha256() {
-  EVP_MD_CTX_free(context_->evp);
-}
+Sha256::~Sha256() = default;
 
 void Sha256::update(std::string_view bytes) {
-  EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size());
+  SHA256_Update(&context_->sha, bytes.data(), bytes.size());
 }
 
 void Sha256::update_field(std::string_view bytes) {
@@ -50,9 +37,8 @@ void Sha256::update_number(std::uint64_t number) {
 
 Digest Sha256::finish() {
   Digest digest{};
-  unsigned size = 0;
-  EVP_DigestFinal_ex(context_->evp, digest.data(), &size);
-  EVP_DigestInit_ex(context_->evp, algorithm(), nullptr);
+  SHA256_Final(digest.data(), &context_->sha);
+  SHA256_Init(&context_->sha);
   return digest;
 }
 
@@ -64,11 +50,11 @@ Digest sha256(std::string_view bytes) {
 
 std::string hex(const Digest& digest) {
   static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(digest.size() * 2);
-  for (std::uint8_t byte : digest) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
+  std::string text(digest.size() * 2, '\0');
+  char* at = text.data();
+  for (const std::uint8_t byte : digest) {
+    *at++ = kDigits[byte >> 4];
+    *at++ = kDigits[byte & 15];
   }
   return text;
 }

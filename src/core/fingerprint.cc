@@ -50,6 +50,7 @@ std::optional<InputKind> input_kind(std::string_view text) {
 
 Manifest make_manifest(const Inputs& inputs) {
   Manifest manifest;
+  manifest.inputs.reserve(3 + inputs.args.size() + inputs.labels.size());
   const auto add = [&](InputKind kind, const std::string& name, const std::string& digest) {
     manifest.inputs.push_back({kind, name, digest});
   };

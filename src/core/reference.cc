@@ -117,7 +117,7 @@ std::size_t domain_size(std::string_view name) {
 }
 
 bool is_name(std::string_view name) {
-  return domain_size(name) > 0 || is_path(name);
+  return is_path(name) || domain_size(name) > 0;
 }
 
 std::string lower(std::string_view text) {

@@ -22,10 +22,10 @@ namespace {
 }  // namespace
 
 std::optional<std::size_t> Schedule::next() {
-  const auto waiting = std::find(states_.begin(), states_.end(), ImageState::Waiting);
-  if (waiting == states_.end()) return std::nullopt;
-  *waiting = ImageState::Looking;
-  return static_cast<std::size_t>(waiting - states_.begin());
+  while (next_ < states_.size() && states_[next_] != ImageState::Waiting) ++next_;
+  if (next_ == states_.size()) return std::nullopt;
+  states_[next_] = ImageState::Looking;
+  return next_;
 }
 
 void Schedule::move(std::size_t image, ImageState to) {

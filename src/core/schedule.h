@@ -38,6 +38,7 @@ class Schedule {
 
  private:
   std::vector<ImageState> states_;
+  std::size_t next_ = 0;  // none before it waits
   bool fail_fast_;
 };
 

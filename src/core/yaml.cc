@@ -274,6 +274,24 @@ void check_is(bool is, const YamlValue& value, std::string_view what, std::strin
   check_usable(value);
 }
 
+/// Most maps have few keys: those are looked through, which is faster than hashing them.
+class KeySet {
+ public:
+  /// False: it is there already.
+  bool insert(std::string_view key) {
+    if (!many_.empty()) return many_.insert(key).second;
+    if (std::find(few_.begin(), few_.end(), key) != few_.end()) return false;
+    few_.push_back(key);
+    if (few_.size() > kFew) many_.insert(few_.begin(), few_.end());
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kFew = 16;
+  std::vector<std::string_view> few_;
+  std::unordered_set<std::string_view> many_;
+};
+
 [[noreturn]] void fail_twice(std::string_view key, Place place) {
   fail(place, fmt::format("the key {} is given twice", shown(key)));
 }
@@ -296,6 +314,10 @@ const std::string& Yaml::text(const YamlValue& value, std::string_view what) {
   return value.node->text;
 }
 
+const std::string& Yaml::text(const YamlEntry& entry) {
+  return text(entry.value, entry.value.is_text() ? std::string() : shown(entry.key));
+}
+
 std::vector<YamlValue> Yaml::items(const YamlValue& list, std::string_view what) {
   check_is(list.is_list(), list, what, "a list");
   std::vector<YamlValue> items;
@@ -306,12 +328,12 @@ std::vector<YamlValue> Yaml::items(const YamlValue& list, std::string_view what)
 std::vector<YamlEntry> Yaml::unmerged_entries(const YamlValue& map, std::string_view what) {
   check_is(map.is_map(), map, what, "a map");
   std::vector<YamlEntry> entries;
-  std::unordered_set<std::string_view> seen;
+  KeySet seen;
   for (std::size_t i = 0; i + 1 < map.node->children.size(); i += 2) {
     const YamlValue key = value(map.node->children[i]);
     if (!key.is_text()) continue;
     count(key, key.node->text.size());
-    if (!seen.insert(key.node->text).second) fail_twice(key.node->text, key.place);
+    if (!seen.insert(key.node->text)) fail_twice(key.node->text, key.place);
     entries.push_back({key.node->text, key.place, value(map.node->children[i + 1])});
   }
   return entries;
@@ -320,7 +342,7 @@ std::vector<YamlEntry> Yaml::unmerged_entries(const YamlValue& map, std::string_
 /// The entries found so far, and their keys.
 struct Yaml::Merge {
   std::vector<YamlEntry> entries;
-  std::unordered_set<std::string_view> taken;
+  KeySet taken;
 };
 
 std::vector<YamlEntry> Yaml::entries(const YamlValue& map, std::string_view what) {
@@ -336,16 +358,16 @@ void Yaml::merge(const YamlValue& map, Merge& result, std::size_t depth) {
   if (depth > kMaxYamlDepth) {
     fail(map.place, fmt::format("merge keys ('<<') lead more than {} deep", kMaxYamlDepth));
   }
-  std::unordered_set<std::string_view> own;
+  KeySet own;
   std::optional<YamlValue> merged;
   for (std::size_t i = 0; i + 1 < map.node->children.size(); i += 2) {
     const YamlValue key = value(map.node->children[i]);
     text(key, "a key");
-    if (!own.insert(key.node->text).second) fail_twice(key.node->text, key.place);
+    if (!own.insert(key.node->text)) fail_twice(key.node->text, key.place);
     const YamlValue content = value(map.node->children[i + 1]);
     if (key.node->plain && key.node->text == "<<") {
       merged = content;
-    } else if (result.taken.insert(key.node->text).second) {
+    } else if (result.taken.insert(key.node->text)) {
       result.entries.push_back({key.node->text, key.place, content});
     }
   }

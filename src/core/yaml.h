@@ -81,6 +81,8 @@ class Yaml {
   YamlValue root() { return value(0); }
 
   const std::string& text(const YamlValue& value, std::string_view what);
+  /// The value of a map's entry, which is called by its key.
+  const std::string& text(const YamlEntry& entry);
   std::vector<YamlValue> items(const YamlValue& list, std::string_view what);
   /// A map's entries, with those that `<<` brings: the map's own win, then the earlier of the
   /// merged ones. A key given twice is an error.

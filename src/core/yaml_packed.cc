@@ -1,5 +1,6 @@
 // Yaml as bytes and back: reading a long text costs more than a run that has nothing to do.
 // Declared in core/yaml.h.
+#include <algorithm>
 #include <cstring>
 
 #include "core/yaml.h"
@@ -7,6 +8,10 @@
 namespace imagewright {
 
 namespace {
+
+// To be raised with every change of what is written here.
+constexpr std::uint32_t kFormat = 1;
+constexpr std::size_t kLeastNodeBytes = 8 * sizeof(std::uint32_t);
 
 void add_number(std::string& bytes, std::size_t number) {
   const auto value = static_cast<std::uint32_t>(number);
@@ -50,6 +55,8 @@ class Unpacker {
 
 std::string Yaml::packed() const {
   std::string bytes;
+  add_number(bytes, kFormat);
+  add_number(bytes, nodes_.size());
   for (const YamlNode& node : nodes_) {
     add_number(bytes, static_cast<std::size_t>(node.kind));
     add_number(bytes, node.plain ? 1 : 0);
@@ -66,7 +73,12 @@ std::string Yaml::packed() const {
 
 std::optional<Yaml> Yaml::unpacked(std::string_view bytes) {
   Yaml yaml;
-  for (Unpacker unpacker(bytes); !unpacker.at_end();) {
+  Unpacker unpacker(bytes);
+  if (unpacker.number() != kFormat) return std::nullopt;
+  const std::size_t count = unpacker.number();
+  if (count > bytes.size() / kLeastNodeBytes) return std::nullopt;
+  yaml.nodes_.reserve(count);
+  while (!unpacker.at_end()) {
     YamlNode& node = yaml.nodes_.emplace_back();
     const std::uint32_t kind = unpacker.number();
     if (kind > static_cast<std::uint32_t>(YamlNode::Kind::Alias)) return std::nullopt;
@@ -77,11 +89,14 @@ std::optional<Yaml> Yaml::unpacked(std::string_view bytes) {
     node.text = unpacker.text();
     node.tag = unpacker.text();
     node.target = unpacker.number();
-    for (std::uint32_t left = unpacker.number(); left > 0 && unpacker.good(); --left) {
+    const std::uint32_t children = unpacker.number();
+    node.children.reserve(std::min<std::size_t>(children, bytes.size() / sizeof children));
+    for (std::uint32_t left = children; left > 0 && unpacker.good(); --left) {
       node.children.push_back(unpacker.number());
     }
     if (!unpacker.good()) return std::nullopt;
   }
+  if (!unpacker.good() || yaml.nodes_.size() != count) return std::nullopt;
   // As a text makes them: children stand behind what they are in, what is repeated before, so that
   // no way leads in a circle.
   for (std::size_t i = 0; i < yaml.nodes_.size(); ++i) {

@@ -2,6 +2,7 @@
 
 #include <utility>
 // (Boost 1.74's Asio needs <utility> before it on g++ 12.)
+#include <rapidjson/reader.h>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/beast/core/basic_stream.hpp>
@@ -11,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "core/digest.h"
 #include "io/process.h"
@@ -128,36 +130,26 @@ std::optional<DockerDaemon> daemon_by_cli() {
 }
 
 // The "Id" of each object in a list: of thousands of images nothing else is wanted.
-class ImageIds : public nlohmann::json_sax<Json> {
+class ImageIds : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, ImageIds> {
  public:
   std::set<std::string> take() { return std::move(ids_); }
 
-  bool start_array(std::size_t /*size*/) override { return ++depth_ > 0; }
-  bool end_array() override { return --depth_ >= 0; }
-  bool start_object(std::size_t /*size*/) override {
+  // Each says whether to go on. (A list stands around all of it.)
+  bool Default() const { return depth_ > 0; }
+  bool StartArray() { return ++depth_ > 0; }
+  bool EndArray(rapidjson::SizeType /*size*/) { return --depth_ >= 0; }
+  bool StartObject() {
     is_id_ = false;
-    return ++depth_ > 1;  // a list stands around all of it
+    return ++depth_ > 1;
   }
-  bool end_object() override { return --depth_ >= 0; }
-  bool key(std::string& name) override {
-    is_id_ = depth_ == 2 && name == "Id";
+  bool EndObject(rapidjson::SizeType /*size*/) { return --depth_ >= 0; }
+  bool Key(const char* name, rapidjson::SizeType size, bool /*copy*/) {
+    is_id_ = depth_ == 2 && std::string_view(name, size) == "Id";
     return true;
   }
-  bool string(std::string& value) override {
-    if (is_id_ && depth_ == 2) ids_.insert(std::move(value));
+  bool String(const char* value, rapidjson::SizeType size, bool /*copy*/) {
+    if (is_id_ && depth_ == 2) ids_.emplace(value, size);
     return depth_ > 0;
-  }
-  bool null() override { return depth_ > 0; }
-  bool boolean(bool /*value*/) override { return depth_ > 0; }
-  bool number_integer(number_integer_t /*value*/) override { return depth_ > 0; }
-  bool number_unsigned(number_unsigned_t /*value*/) override { return depth_ > 0; }
-  bool number_float(number_float_t /*value*/, const std::string& /*text*/) override {
-    return depth_ > 0;
-  }
-  bool binary(binary_t& /*value*/) override { return false; }
-  bool parse_error(std::size_t /*at*/, const std::string& /*token*/,
-                   const nlohmann::detail::exception& /*error*/) override {
-    return false;
   }
 
  private:
@@ -192,10 +184,15 @@ std::string docker_info() {
 }
 
 std::optional<std::set<std::string>> docker_image_ids() {
-  const auto answer = get("/images/json?all=1");
+  auto answer = get("/images/json?all=1");
   if (!answer) return std::nullopt;
   ImageIds ids;
-  if (!Json::sax_parse(answer->body(), &ids)) return std::nullopt;
+  // It is long where there are many images. (Iterative: whatever it holds, the stack stays small.)
+  rapidjson::InsituStringStream text(answer->body().data());
+  if (!rapidjson::Reader().Parse<rapidjson::kParseInsituFlag | rapidjson::kParseIterativeFlag>(
+          text, ids)) {
+    return std::nullopt;
+  }
   return ids.take();
 }
 

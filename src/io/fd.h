@@ -1,8 +1,12 @@
-// A file descriptor that closes itself.
+// A file descriptor that closes itself, and whole reads and writes.
 #pragma once
 
 #include <unistd.h>
 
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace imagewright {
@@ -32,5 +36,10 @@ class Fd {
  private:
   int fd_ = -1;
 };
+
+/// Of `size` bytes at `offset` as many as there are.
+std::string read_at(int fd, std::uint64_t offset, std::size_t size);
+/// False: not all of them could be written (errno).
+bool write_at(int fd, std::uint64_t offset, std::string_view bytes);
 
 }  // namespace imagewright

@@ -78,11 +78,7 @@ void write_file(const fs::path& path, std::string_view bytes) {
   };
   Fd fd(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (!fd) failed(errno);
-  while (!bytes.empty()) {
-    const ssize_t written = write(fd.get(), bytes.data(), bytes.size());
-    if (written < 0) failed(errno);
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
+  if (!write_at(fd.get(), 0, bytes)) failed(errno);
   if (rename(temporary.c_str(), path.c_str()) != 0) failed(errno);
 }
 

@@ -123,32 +123,6 @@ Sum random_id() {
   return {random_number(), random_number()};
 }
 
-bool write_fully(int fd, std::string_view bytes, off_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t done = pwrite(fd, bytes.data(), bytes.size(), offset);
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(done));
-    offset += done;
-  }
-  return true;
-}
-
-// As much as there is.
-std::string read_at(int fd, std::uint64_t offset, std::size_t size) {
-  std::string bytes(size, '\0');
-  std::size_t filled = 0;
-  while (filled < size) {
-    const ssize_t got =
-        pread(fd, bytes.data() + filled, size - filled, static_cast<off_t>(offset + filled));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    filled += static_cast<std::size_t>(got);
-  }
-  bytes.resize(filled);
-  return bytes;
-}
-
 // Takes values off the front of bytes that may be anything.
 class Reader {
  public:
@@ -349,10 +323,10 @@ class StatCache::Spool {
       const std::string bytes =
           read_at(fd_.get(), done,
                   static_cast<std::size_t>(std::min<std::uint64_t>(written_ - done, kSpoolMemory)));
-      if (bytes.empty() || !write_fully(to, bytes, static_cast<off_t>(offset + done))) return false;
+      if (bytes.empty() || !write_at(to, offset + done, bytes)) return false;
       done += bytes.size();
     }
-    return write_fully(to, pending_, static_cast<off_t>(offset + done));
+    return write_at(to, offset + done, pending_);
   }
 
   // Gives the unnamed file a name, if it is one that can have one and begins with all that a file
@@ -369,7 +343,7 @@ class StatCache::Spool {
   // What cannot be written stays in memory: then the disk is full, and it must do.
   void flush() {
     if (!fd_ && !open_unnamed()) return;
-    if (!write_fully(fd_.get(), pending_, static_cast<off_t>(written_))) return;
+    if (!write_at(fd_.get(), written_, pending_)) return;
     written_ += pending_.size();
     pending_.clear();
   }
@@ -770,8 +744,8 @@ bool StatCache::write_records(const fs::path& place) {
   const fs::path fresh = fresh_name(path);
   {
     const Fd fd(open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (!fd || !write_fully(fd.get(), as_bytes(header), 0) ||
-        !write_fully(fd.get(), records, sizeof header)) {
+    if (!fd || !write_at(fd.get(), 0, as_bytes(header)) ||
+        !write_at(fd.get(), sizeof header, records)) {
       unlink(fresh.c_str());
       return false;
     }

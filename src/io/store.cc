@@ -72,7 +72,8 @@ struct Change : SQLite::Transaction {
 
 // --- Rows
 
-#define IMAGE_COLUMNS "id, name, digest, image_id, config, engine, format, verified, our_digest"
+#define IMAGE_COLUMNS \
+  "id, name, digest, image_id, config, engine, format, verified, digest IS our_digest"
 #define BUILD_COLUMNS                                                                          \
   "id, name, config, engine, started_ms, duration_ms, result, exit_status, message, reasons, " \
   "digest, image_id, log"
@@ -95,7 +96,7 @@ ImageRow read_image(const Query& query) {
   row.digest = query.text(2);
   row.image_id = query.text(3);
   row.config = query.text(4);
-  if (row.digest != query.text(8)) return row;
+  if (query.number(8) == 0) return row;
   row.engine = query.text(5);
   row.format = static_cast<int>(query.number(6));
   row.verified = query.number(7) != 0;
@@ -268,23 +269,21 @@ std::optional<ImageRow> Store::find(const std::string& name) {
 std::vector<ImageRow> Store::rows() {
   return in_state(database_->file, [&] {
     std::vector<ImageRow> rows;
-    std::unordered_map<std::int64_t, std::size_t> places;
-    Query images(database_->statements,
-                 "SELECT " IMAGE_COLUMNS
-                 " FROM image_state WHERE name IS NOT NULL ORDER BY name, id");
-    while (images.next()) {
-      rows.push_back(read_image(images));
-      if (rows.back().format != 0) places[images.number(0)] = rows.size() - 1;
-    }
-    // All at once: a question for each row would cost more than the rows.
-    Query inputs(database_->statements,
-                 "SELECT image, kind, name, digest FROM image_input ORDER BY image, position");
-    while (inputs.next()) {
-      const auto place = places.find(inputs.number(0));
-      if (place == places.end()) continue;
-      rows[place->second].inputs.push_back({inputs.text(1), inputs.text(2), inputs.text(3)});
-    }
+    Query query(database_->statements,
+                "SELECT " IMAGE_COLUMNS
+                " FROM image_state WHERE name IS NOT NULL ORDER BY name, id");
+    while (query.next()) rows.push_back(read_image(query));
     return rows;
+  });
+}
+
+bool Store::has_input(const std::string& digest) {
+  return in_state(database_->file, [&] {
+    Query query(database_->statements,
+                "SELECT 1 FROM image_input JOIN image_state ON image_state.id = image_input.image "
+                "WHERE image_input.digest = ? LIMIT 1",
+                digest);
+    return query.next();
   });
 }
 

@@ -83,7 +83,9 @@ class Store {
   Store& operator=(Store&&) noexcept;
 
   std::optional<ImageRow> find(const std::string& name);
-  std::vector<ImageRow> rows();  ///< by name
+  std::vector<ImageRow> rows();  ///< by name, without their inputs: `find` brings them
+  /// Does a row have an input of this digest?
+  bool has_input(const std::string& digest);
 
   /// A build that succeeded: its attempt, and the row with its inputs, which replaces the one
   /// before and takes over its owner.

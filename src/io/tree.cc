@@ -453,7 +453,7 @@ class TreeLook {
   }
 
   [[noreturn]] void refuse(const Directory& d, std::string_view name, std::uint32_t mode) const {
-    fail("'" + (request_.root / path_below(d.path, name)).string() + "' is a " +
+    fail("'" + path_below(request_.root, path_below(d.path, name)) + "' is a " +
          (S_ISFIFO(mode) ? "FIFO" : "socket") +
          ": no image can hold it; name it in the ignore file");
   }
@@ -569,7 +569,7 @@ class TreeLook {
         case ReadResult::Good:
           break;
         case ReadResult::Changing:
-          fail("'" + (request_.root / path_below(d.path, name)).string() +
+          fail("'" + path_below(request_.root, path_below(d.path, name)) +
                "' keeps changing while it is read");
         case ReadResult::Failed:
           cannot_read(request_.root, path_below(d.path, name));
@@ -817,7 +817,7 @@ Snapshot read_tree(const TreeRequest& request) {
       snapshot.unsettled_ = look.unsettled();
       return snapshot;
     } catch (const CacheDamaged&) {
-      if (again) fail("cannot keep the list of files of '" + request.root.string() + "'");
+      if (again) fail("cannot keep the list of files of '" + request.root + "'");
       snapshot.cache_->reset();
     }
   }
@@ -883,7 +883,7 @@ std::vector<Entry> Snapshot::entries(const TreeRequest& request) const {
     TreeLook look(request, fresh, TreeLook::Purpose::Digest);
     look.walk();
     if (look.fold() != digest_) {
-      fail("'" + request.root.string() + "' changed since it was looked at");
+      fail("'" + request.root + "' changed since it was looked at");
     }
     collect(fresh);
   }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,10 +21,10 @@
 namespace imagewright {
 
 struct TreeRequest {
-  std::filesystem::path root;  ///< a directory; a symlink to one is followed here
+  std::string root;  ///< a directory; a symlink to one is followed here
   IgnoreRules rules;
-  std::vector<std::string>
-      excluded;  ///< file names left out wherever they stand, whatever the rules say
+  /// File names left out wherever they stand, whatever the rules say. Borrowed.
+  std::span<const std::string> excluded;
   std::vector<std::string> excluded_paths;  ///< the same for single paths
   /// Where the stat cache of this context is kept (StatCache); "": nowhere, everything is read.
   std::filesystem::path cache;

@@ -5,7 +5,7 @@
 namespace imagewright {
 
 Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force)
-    : engine_(engine), force_(force) {
+    : store_(store), engine_(engine), force_(force) {
   for (ImageRow& row : store.rows()) rows_.emplace(row.name, std::move(row));
   const bool any = std::any_of(images.begin(), images.end(), [&](const ImageConfig& image) {
     return rows_.count(image.name) != 0;
@@ -18,10 +18,16 @@ const ImageRow* Judge::last(const std::string& image) const {
   return found == rows_.end() ? nullptr : &found->second;
 }
 
-std::string Judge::last_context(const std::string& image) const {
-  const ImageRow* row = last(image);
-  if (row == nullptr) return "";
-  for (const StoredInput& input : row->inputs) {
+const std::vector<StoredInput>& Judge::inputs(const std::string& image) {
+  const auto [place, is_new] = inputs_.try_emplace(image);
+  if (is_new) {
+    if (auto row = store_.find(image)) place->second = std::move(row->inputs);
+  }
+  return place->second;
+}
+
+std::string Judge::last_context(const std::string& image) {
+  for (const StoredInput& input : inputs(image)) {
     if (input.kind == word(InputKind::Context)) return input.digest;
   }
   return "";
@@ -35,9 +41,12 @@ Verdict Judge::decide(const std::string& image, const Manifest& now) {
     last->digest = row->digest;
     last->format = row->format;
     last->verified = row->verified;
-    for (const StoredInput& input : row->inputs) {
-      if (const auto kind = input_kind(input.kind))
-        last->inputs.push_back({*kind, input.name, input.digest});
+    // (What changed is of interest only where something did.)
+    if (row->digest != now.digest) {
+      for (const StoredInput& input : inputs(image)) {
+        if (const auto kind = input_kind(input.kind))
+          last->inputs.push_back({*kind, input.name, input.digest});
+      }
     }
     has_image = engine_has(row->image_id);
   }

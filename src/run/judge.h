@@ -1,6 +1,6 @@
 // Puts together what a verdict needs: the present manifest, the stored success, and whether the
-// engine still has its image. The engine
-// is asked once, while the inputs are looked at, and only if something is stored.
+// engine still has its image. The engine is asked once, while the inputs are looked at, and only if
+// something is stored.
 #pragma once
 
 #include <future>
@@ -18,23 +18,31 @@ namespace imagewright {
 
 class Judge {
  public:
-  /// Borrows the engine. Reads what is stored, once. Asks the engine, in a thread of its own, if
-  /// one of `images` has a stored success.
+  /// Borrows the store and the engine. Reads which images are stored. Asks the engine, in a thread
+  /// of its own, if one of `images` has a stored success.
   Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force);
 
   /// Throws Error(Missing) if the engine does not answer.
   Verdict decide(const std::string& image, const Manifest& now);
 
-  /// The last success of an image, as it was when this was made. nullptr: none is known.
+  /// The last success of an image, as it was when this was made, without its inputs. nullptr: none
+  /// is known.
   const ImageRow* last(const std::string& image) const;
 
-  /// The digest of the context that an image was last built from; "": not known.
-  std::string last_context(const std::string& image) const;
+  /// All of them, by name.
+  const std::unordered_map<std::string, ImageRow>& rows() const { return rows_; }
+
+  /// The digest of the context that an image was last built from; "": not known. As it was when
+  /// this was asked first for the image.
+  std::string last_context(const std::string& image);
 
  private:
+  const std::vector<StoredInput>& inputs(const std::string& image);
   bool engine_has(const std::string& image_id);
 
+  Store& store_;
   std::unordered_map<std::string, ImageRow> rows_;
+  std::unordered_map<std::string, std::vector<StoredInput>> inputs_;  // of those that were asked
   Engine& engine_;
   bool force_;
   std::shared_future<std::set<std::string>> image_ids_;

@@ -2,7 +2,6 @@
 
 #include <system_error>
 
-#include "core/digest.h"
 #include "io/tree_changes.h"
 
 namespace imagewright {
@@ -18,15 +17,11 @@ std::string prefix(const std::string& digest) {
 
 }  // namespace
 
-KeptContexts::KeptContexts(fs::path directory, const fs::path& state_directory)
-    : directory_(std::move(directory)) {
-  std::error_code ignored;
-  const fs::path state = fs::weakly_canonical(state_directory, ignored);
-  owner_ = hex(sha256(state.string())).substr(0, 16);
-}
+KeptContexts::KeptContexts(fs::path directory, std::string state_key)
+    : directory_(std::move(directory)), state_key_(std::move(state_key)) {}
 
 fs::path KeptContexts::own(const std::string& digest) const {
-  return directory_ / (prefix(digest) + owner_);
+  return directory_ / (prefix(digest) + state_key_);
 }
 
 std::optional<fs::path> KeptContexts::find(const std::string& digest) const {
@@ -44,22 +39,12 @@ std::optional<fs::path> KeptContexts::find(const std::string& digest) const {
   return std::nullopt;
 }
 
-bool KeptContexts::has(const std::string& digest) const {
-  return find(digest).has_value();
-}
-
 void KeptContexts::keep(const std::string& digest, const Snapshot& snapshot) const {
   if (const fs::path path = own(digest); !is_kept(path)) snapshot.keep(path);
 }
 
 void KeptContexts::forget(const std::string& digest) const {
   forget_kept(own(digest));
-}
-
-std::optional<ContextChanges> KeptContexts::changes_since(const std::string& digest,
-                                                          const Snapshot& now) const {
-  const auto path = find(digest);
-  return path ? imagewright::changes_since(*path, digest, now) : std::nullopt;
 }
 
 }  // namespace imagewright

@@ -36,6 +36,7 @@ class LogProgress : public Progress {
     logger_.flush_on(spdlog::level::debug);
   }
 
+  bool shows_steps() const override { return true; }
   void step(const std::string& text) override { logger_.info(without_controls(text)); }
   void detail(const std::string& text) override { logger_.debug(without_controls(text)); }
   void warning(const std::string& text) override { logger_.warn(without_controls(text)); }

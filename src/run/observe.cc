@@ -5,16 +5,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
 #include <optional>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
 
+#include "core/context.h"
 #include "core/reference.h"
 #include "core/suggest.h"
 #include "io/error.h"
 #include "io/store.h"
+#include "io/tree_changes.h"
 #include "run/look_ahead.h"
 
 namespace imagewright {
@@ -97,53 +98,6 @@ std::string stat_cache(const fs::path& cache, const std::string& context,
   return cache.string() + "/contexts/" + hex(key.finish()).substr(0, 32);
 }
 
-// The digests of a context from git, remembered by tree: the same tree under the same rules is the
-// same context.
-struct KnownTree {
-  std::string context_digest;
-  std::string dockerfile_digest;
-};
-
-class KnownTrees {
- public:
-  KnownTrees(const fs::path& cache, const std::string& tree, const std::string& dockerfile) {
-    Sha256 key;
-    key.update_field("imagewright tree");
-    key.update_number(kFingerprintFormat);
-    key.update_field(tree);
-    key.update_field(dockerfile);
-    key_ = hex(key.finish());
-    path_ = cache / "trees" / key_;
-  }
-
-  std::optional<KnownTree> find() const {
-    std::ifstream file(path_);
-    KnownTree known;
-    std::string check;
-    if (!(file >> known.context_digest >> known.dockerfile_digest >> check)) return std::nullopt;
-    if (check != check_of(known)) return std::nullopt;
-    return known;
-  }
-
-  void remember(const KnownTree& known) const {
-    try {
-      fs::create_directories(path_.parent_path());
-      write_file(path_, known.context_digest + "\n" + known.dockerfile_digest + "\n" +
-                            check_of(known) + "\n");
-    } catch (const std::exception&) {
-      // A cache that cannot be written costs time, nothing else.
-    }
-  }
-
- private:
-  std::string check_of(const KnownTree& known) const {
-    return hex(sha256(key_ + known.context_digest + known.dockerfile_digest));
-  }
-
-  std::string key_;
-  fs::path path_;
-};
-
 // Is a stamp of it worth keeping? For more, the stat cache alone is as fast.
 bool is_small(const Snapshot& snapshot) {
   constexpr std::size_t kMostDirectories = 100;
@@ -154,16 +108,16 @@ bool is_small(const Snapshot& snapshot) {
   return records.size() <= kMostDirectories && entries <= kMostEntries;
 }
 
-Observation make_observation(const ImageConfig& image, const KnownTree& digests) {
+Observation make_observation(const ImageConfig& image, const ContextDigests& digests) {
   Observation observation;
-  observation.context_digest = digests.context_digest;
-  observation.manifest = make_manifest(
-      {digests.context_digest, digests.dockerfile_digest, image.target, image.args, image.labels});
+  observation.context_digest = hex(digests.context);
+  observation.manifest = make_manifest({observation.context_digest, hex(digests.dockerfile),
+                                        image.target, image.args, image.labels});
   return observation;
 }
 
-KnownTree digests_of(const ContextFiles& files) {
-  return {hex(files.snapshot.digest()), hex(sha256(files.dockerfile))};
+ContextDigests digests_of(const ContextFiles& files) {
+  return {files.snapshot.digest(), sha256(files.dockerfile)};
 }
 
 }  // namespace
@@ -211,11 +165,11 @@ class Observer::Ahead {
 
 Observer::Observer(const std::vector<ImageConfig>& images, const Project& project)
     : images_(images),
-      base_(project.base),
+      base_(project.base.lexically_normal()),
       cache_(project.places.cache),
       own_({project.places.cache, project.places.logs}),
-      kept_(cache_ / "contexts", project.state_directory),
-      known_(cache_ / "contexts" / ("known-" + kept_.owner()),
+      kept_(cache_ / "contexts", state_key(project)),
+      known_(cache_ / "contexts" / ("known-" + state_key(project)),
              project.places.cache.string() + '\n' + project.places.logs.string()),
       clock_({cache_}),
       git_(cache_) {
@@ -249,7 +203,15 @@ Observation Observer::observe(const ImageConfig& image) {
 }
 
 std::string Observer::path_of(const DirectorySource& source) const {
-  return (base_ / source.path).lexically_normal().string();
+  const std::string_view path = source.path;
+  // (Most are plain; normalizing costs more than looking at a small directory.)
+  constexpr std::string_view kSpecial = "./";
+  if (!path.empty() && kSpecial.find(path.front()) == kSpecial.npos &&
+      kSpecial.find(path.back()) == kSpecial.npos && path.find("//") == path.npos &&
+      path.find("/.") == path.npos && base_.native().back() != '/') {
+    return path_below(base_.native(), path);
+  }
+  return (base_ / path).lexically_normal().string();
 }
 
 Observation Observer::observe_directory(const ImageConfig& image, const DirectorySource& source) {
@@ -263,8 +225,7 @@ Observation Observer::observe_directory(const ImageConfig& image, const Director
   request.excluded = Store::file_names();
   request.clock = &clock_;
   if (touched_since(request, known->stamp)) return look_at_directory(image, source);
-  Observation observation =
-      make_observation(image, {known->context_digest, known->dockerfile_digest});
+  Observation observation = make_observation(image, known->digests);
   observation.source = "directory " + directory;
   observation.begun = begun;
   return observation;
@@ -301,14 +262,14 @@ bool Observer::observe_again(const ImageConfig& image, Observation& observation,
 Observation Observer::observe_git(const ImageConfig& image, const GitSource& source) {
   const ResolvedRef at = git_.resolve(source);
   const std::string tree = git_.tree(source, at);
-  const KnownTrees trees(cache_, tree, image.dockerfile);
+  const KnownTree known_tree(cache_, tree, image.dockerfile);
   Observation observation;
-  if (const auto known = trees.find()) {
+  if (const auto known = known_tree.find()) {
     observation = make_observation(image, *known);
   } else {
     auto files = check_out(image, source, tree);
-    const KnownTree digests = digests_of(*files);
-    trees.remember(digests);
+    const ContextDigests digests = digests_of(*files);
+    known_tree.remember(digests);
     observation = make_observation(image, digests);
     observation.files = std::move(files);
   }
@@ -332,8 +293,9 @@ void Observer::name_changes(const ImageConfig& image, Observation& observation,
                             const std::string& before, Verdict& verdict) {
   for (Reason& reason : verdict.reasons) {
     if (reason.kind != ReasonKind::InputChanged || reason.input != InputKind::Context) continue;
-    if (!kept_.has(before)) return;
-    if (auto changes = kept_.changes_since(before, files(image, observation).snapshot))
+    const auto kept = kept_.find(before);
+    if (!kept) return;
+    if (auto changes = changes_since(*kept, before, files(image, observation).snapshot))
       reason.changes = std::move(*changes);
   }
 }
@@ -346,9 +308,9 @@ void Observer::keep(const ImageConfig& image, const Observation& observation) {
   if (source == nullptr || !files.self_contained) return;
   const auto stamp = files.snapshot.stamp();
   // (It was read before the directory was looked at.)
-  const Digest dockerfile = sha256(files.dockerfile);
-  if (!stamp || files.snapshot.content_of("Dockerfile") != dockerfile) return;
-  known_.remember(path_of(*source), {*stamp, observation.context_digest, hex(dockerfile)});
+  const ContextDigests digests = digests_of(files);
+  if (!stamp || files.snapshot.content_of("Dockerfile") != digests.dockerfile) return;
+  known_.remember(path_of(*source), {*stamp, digests});
 }
 
 void Observer::forget(const std::string& context_digest) const {

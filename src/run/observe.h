@@ -16,7 +16,7 @@
 #include "io/scratch.h"
 #include "io/tree.h"
 #include "run/kept_contexts.h"
-#include "run/known_directories.h"
+#include "run/known_contexts.h"
 #include "run/project.h"
 
 namespace imagewright {

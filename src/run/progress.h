@@ -44,6 +44,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  /// False: steps and details are not shown, and need not be put together.
+  virtual bool shows_steps() const { return false; }
   /// One step of the run, for those who want to follow (`-v`).
   virtual void step(const std::string& text) { (void)text; }
   /// Digests, definitions, ids (`-vv`).

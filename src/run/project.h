@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "core/config.h"
 #include "io/places.h"
@@ -16,5 +17,9 @@ struct Project {
   std::filesystem::path state_directory;
   Places places;
 };
+
+/// A name for what is kept for the project's state, in places shared with other states: 16
+/// hexadecimal digits, the same for whatever path leads to the directory.
+std::string state_key(const Project& project);
 
 }  // namespace imagewright

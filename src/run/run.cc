@@ -6,7 +6,11 @@
 #include <csignal>
 #include <optional>
 #include <set>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 
+#include "core/context.h"
 #include "core/schedule.h"
 #include "io/build_log.h"
 #include "io/error.h"
@@ -57,9 +61,10 @@ class Run {
     progress_.step("Tools checked: building with " + engine_->name());
     progress_.step(fmt::format("Loaded {}: {} image{}", project_.config_path.string(),
                                images_.size(), images_.size() == 1 ? "" : "s"));
-    if (!open_state()) return finish();
-    progress_.run_started(project_.config_path, images_.size());
+    if (!lock_state()) return finish();
     observer_.look_ahead();
+    open_state();
+    progress_.run_started(project_.config_path, images_.size());
     judge_.emplace(*store_, *engine_, images_, options_.force);
     while (interrupted() == 0) {
       const auto next = schedule_.next();
@@ -73,12 +78,8 @@ class Run {
 
  private:
   // False: interrupted while waiting for the lock.
-  bool open_state() {
-    if (options_.dry_run) {
-      store_ =
-          options_.clean ? Store::in_memory() : Store::open_read_only(project_.state_directory);
-      return true;
-    }
+  bool lock_state() {
+    if (options_.dry_run) return true;
     lock_ = StateLock::acquire(project_.state_directory, [&](int process_id) {
       if (options_.wait) progress_.waiting(project_.state_directory, process_id);
       return options_.wait;
@@ -88,15 +89,23 @@ class Run {
       throw Error(Error::Kind::Missing,
                   "another run holds the state in " + project_.state_directory.string());
     }
+    make_places();
+    return true;
+  }
+
+  void open_state() {
+    if (options_.dry_run) {
+      store_ =
+          options_.clean ? Store::in_memory() : Store::open_read_only(project_.state_directory);
+      return;
+    }
     store_ = Store::open(project_.state_directory);
     progress_.step("State prepared in " +
                    (project_.state_directory / Store::file_names().front()).string());
-    make_places();
     if (options_.clean) {
       store_->clear();
       progress_.step("State emptied");
     }
-    return true;
   }
 
   // Before the first look: where they lie in a context (the home directory can be one), making them
@@ -130,21 +139,20 @@ class Run {
   }
 
   void look_and_build(std::size_t index, const ImageConfig& image) {
-    progress_.detail("Definition is " + definition(image));
-    progress_.step("Reading " + redacted(describe(image.source)));
-    Observation observation = observer_.observe(image);
-    progress_.detail("Source is " + observation.source);
-    for (const Input& input : observation.manifest.inputs) {
-      progress_.detail(fmt::format("Input {}{}{} {}", word(input.kind),
-                                   input.name.empty() ? "" : " ", input.name, input.digest));
+    if (progress_.shows_steps()) {
+      progress_.detail("Definition is " + definition(image));
+      progress_.step("Reading " + redacted(describe(image.source)));
     }
-    progress_.detail("Digest " + observation.manifest.digest);
+    Observation observation = observer_.observe(image);
+    if (progress_.shows_steps()) tell(observation);
 
     Verdict verdict = judge_->decide(image.name, observation.manifest);
     if (verdict.build() && observer_.observe_again(image, observation, last_build_)) {
       verdict = judge_->decide(image.name, observation.manifest);
     }
-    observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
+    if (verdict.build()) {
+      observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
+    }
     progress_.image_decided(image.name, verdict);
     result(index).reasons = verdict.reasons;
     if (!verdict.build()) {
@@ -165,6 +173,15 @@ class Run {
       return;
     }
     build(index, image, observation);
+  }
+
+  void tell(const Observation& observation) {
+    progress_.detail("Source is " + observation.source);
+    for (const Input& input : observation.manifest.inputs) {
+      progress_.detail(fmt::format("Input {}{}{} {}", word(input.kind),
+                                   input.name.empty() ? "" : " ", input.name, input.digest));
+    }
+    progress_.detail("Digest " + observation.manifest.digest);
   }
 
   void prepare_engine() {
@@ -201,6 +218,7 @@ class Run {
     row.started_ms = now_ms();
     const auto began = Clock::now();
 
+    const std::string before = judge_->last_context(image.name);
     request.context_name = store_->open_context_name(observation.context_digest);
     BuildLog log(log_directory(project_, image.name));
     const BuildOutcome outcome = engine_->build(
@@ -223,7 +241,7 @@ class Run {
     if (outcome.ok()) {
       succeed(index, observation.manifest, outcome.image_id, verified, row);
       observer_.keep(image, observation);
-      forget_context(image.name, observation.context_digest);
+      forget_context(before, observation.context_digest);
     } else {
       fail(index, outcome, log, row);
     }
@@ -272,14 +290,8 @@ class Run {
 
   // What an image was built from is not needed any more, unless another one was built from the
   // same.
-  void forget_context(const std::string& image, const std::string& now) {
-    const std::string before = judge_->last_context(image);
-    if (before.empty() || before == now) return;
-    for (const ImageRow& row : store_->rows()) {
-      for (const StoredInput& input : row.inputs) {
-        if (input.digest == before) return;
-      }
-    }
+  void forget_context(const std::string& before, const std::string& now) {
+    if (before.empty() || before == now || store_->has_input(before)) return;
     observer_.forget(before);
   }
 
@@ -288,15 +300,23 @@ class Run {
   void hint_at_git_directory(const ImageConfig& image, const ContextFiles& files) {
     if (!files.snapshot.has_directory(".git") || !hinted_.insert(files.request.root).second) return;
     progress_.warning(
-        image.name + ": '" + (files.request.root / ".git").string() +
+        image.name + ": '" + path_below(files.request.root, ".git") +
         "' is part of the context and changes at every git command; name it in .dockerignore");
   }
 
   void retire() {
-    std::set<std::string> names;
+    std::unordered_set<std::string_view> names;
     for (const ImageConfig& image : project_.config.images) names.insert(image.name);
-    for (const std::string& name : store_->retire(project_.config_path, names)) {
-      forget_context(name, "");
+    bool any = false;
+    for (const auto& [name, row] : judge_->rows()) {
+      const bool is_over = row.config == project_.config_path && !names.contains(name);
+      any = any || is_over || row.config.empty();
+      if (is_over || row.config.empty()) judge_->last_context(name);  // while it is there
+    }
+    if (!any) return;
+    for (const std::string& name :
+         store_->retire(project_.config_path, {names.begin(), names.end()})) {
+      forget_context(judge_->last_context(name), "");
       progress_.row_retired(name);
     }
   }
@@ -340,12 +360,10 @@ RunSummary build_images(const Project& project, const RunOptions& options, Progr
 
 fs::path log_directory(const Project& project, const std::string& image) {
   // Per state directory, so that two projects with an image of one name keep their logs apart.
-  std::error_code ignored;
-  const fs::path state = fs::weakly_canonical(project.state_directory, ignored);
   // Readable, short enough for any file system, and no other image's.
   std::string name = image.substr(0, 100) + "-" + hex(sha256(image)).substr(0, 8);
   std::replace(name.begin(), name.end(), '/', '_');
-  return project.places.logs / hex(sha256(state.string())).substr(0, 16) / name;
+  return project.places.logs / state_key(project) / name;
 }
 
 }  // namespace imagewright

@@ -61,7 +61,9 @@ std::vector<ImageStatus> image_status(const Project& project, const RunOptions& 
         }
       }
       Verdict verdict = judge.decide(image.name, observation.manifest);
-      observer.name_changes(image, observation, judge.last_context(image.name), verdict);
+      if (verdict.build()) {
+        observer.name_changes(image, observation, judge.last_context(image.name), verdict);
+      }
       progress.image_decided(image.name, verdict);
       status.reasons = verdict.reasons;
       status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;

@@ -47,10 +47,17 @@ TEST(YamlPacked, KeepsPlaces) {
   EXPECT_EQ(config_of(*again).substr(0, 7), "f:3:26:");
 }
 
-TEST(YamlPacked, AnEmptyTextIsNoBytes) {
-  auto again = Yaml::unpacked("");
+TEST(YamlPacked, AnEmptyTextStaysEmpty) {
+  auto again = Yaml::unpacked(Yaml("# nothing\n").packed());
   ASSERT_TRUE(again);
   EXPECT_TRUE(again->empty());
+}
+
+TEST(YamlPacked, OfAnotherFormatItIsNothing) {
+  EXPECT_FALSE(Yaml::unpacked(""));
+  std::string packed = Yaml(kText).packed();
+  packed[0] = static_cast<char>(packed[0] + 1);
+  EXPECT_FALSE(Yaml::unpacked(packed));
 }
 
 TEST(YamlPacked, HalfOfItIsNothing) {

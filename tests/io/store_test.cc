@@ -203,6 +203,8 @@ TEST_F(StoreTest, ASuccessReplacesTheOneBeforeAndItsOwner) {
   store.record_success(next, attempt("a"));
   EXPECT_EQ(store.find("a"), next);
   EXPECT_EQ(store.rows().size(), 1U);
+  EXPECT_TRUE(store.has_input("9"));
+  EXPECT_FALSE(store.has_input("8"));
   EXPECT_EQ(store.builds("a").size(), 2U);
 }
 
@@ -521,7 +523,7 @@ TEST_F(StoreTest, AKilledRunLosesNoFinishedBuild) {
       for (const ImageRow& row : store.rows()) {
         if (row.name.rfind(std::to_string(round) + "-", 0) != 0) continue;
         ++rows;
-        EXPECT_EQ(row.inputs.size(), 3U);
+        EXPECT_EQ(store.find(row.name).value_or(ImageRow()).inputs.size(), 3U);
       }
       return rows;
     };

@@ -144,7 +144,8 @@ TEST(Tree, ExcludedNamesAreNowhere) {
   directory.write("d/state", "");
   directory.write("d/other", "");
   TreeRequest excluding = request(directory, "!state\n");
-  excluding.excluded = {"state"};
+  const std::vector<std::string> excluded = {"state"};
+  excluding.excluded = excluded;
   EXPECT_THAT(paths(excluding), ElementsAre("d", "d/other"));
 }
 

@@ -1,4 +1,4 @@
-#include "run/known_directories.h"
+#include "run/known_contexts.h"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@ namespace imagewright {
 namespace {
 
 KnownDirectory some(std::uint64_t number) {
-  return {{number, {number + 1, number + 2}}, std::string(64, 'a'), std::string(64, 'b')};
+  return {{number, {number + 1, number + 2}}, {sha256("a"), sha256("b")}};
 }
 
 class KnownDirectoriesTest : public testing::Test {
@@ -38,10 +38,26 @@ TEST_F(KnownDirectoriesTest, WhatWasSavedIsFound) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->stamp.seed, 2U);
   EXPECT_EQ(found->stamp.sum, (Sum{3, 4}));
-  EXPECT_EQ(found->context_digest, std::string(64, 'a'));
-  EXPECT_EQ(found->dockerfile_digest, std::string(64, 'b'));
+  EXPECT_EQ(found->digests, some(2).digests);
   EXPECT_TRUE(second.find("/a"));
   EXPECT_FALSE(second.find("/b"));
+}
+
+TEST_F(KnownDirectoriesTest, WhatIsNewTakesTheOldOnesPlaceAndLeavesTheOthers) {
+  KnownDirectories first(file_, "condition");
+  first.remember("/a", some(1));
+  first.remember("/b", some(2));
+  first.save();
+  KnownDirectories second(file_, "condition");
+  second.remember("/b", some(7));
+  second.remember("/c", some(3));
+  EXPECT_EQ(second.find("/b")->stamp.seed, 7U);
+  second.save();
+  EXPECT_EQ(second.find("/c")->stamp.seed, 3U);
+  KnownDirectories third(file_, "condition");
+  EXPECT_EQ(third.find("/a")->stamp.seed, 1U);
+  EXPECT_EQ(third.find("/b")->stamp.seed, 7U);
+  EXPECT_EQ(third.find("/c")->stamp.seed, 3U);
 }
 
 TEST_F(KnownDirectoriesTest, UnderAnotherConditionNothingIsKnown) {
@@ -79,6 +95,16 @@ TEST_F(KnownDirectoriesTest, NothingNewWritesNothing) {
   KnownDirectories nowhere(directory_ / "no/such/directory/known", "condition");
   nowhere.remember("/a", some(1));
   nowhere.save();
+}
+
+TEST(KnownTreeTest, IsFoundByTreeAndDockerfile) {
+  const TempDirectory directory;
+  const ContextDigests digests = some(1).digests;
+  EXPECT_FALSE(KnownTree(directory.path(), "tree", "Dockerfile").find());
+  KnownTree(directory.path(), "tree", "Dockerfile").remember(digests);
+  EXPECT_EQ(KnownTree(directory.path(), "tree", "Dockerfile").find(), digests);
+  EXPECT_FALSE(KnownTree(directory.path(), "tree", "").find());
+  EXPECT_FALSE(KnownTree(directory.path(), "other", "Dockerfile").find());
 }
 
 }  // namespace

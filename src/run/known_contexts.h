@@ -1,0 +1,76 @@
+// What contexts came to at an earlier run, so that they need not be worked out again. Caches: what
+// cannot be read or written costs time, nothing else.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/digest.h"
+#include "io/memo_file.h"
+#include "io/tree.h"
+
+namespace imagewright {
+
+struct ContextDigests {
+  Digest context{};
+  Digest dockerfile{};
+  bool operator==(const ContextDigests&) const = default;
+};
+
+/// By git tree and Dockerfile: the same tree under the same rules is the same context.
+class KnownTree {
+ public:
+  KnownTree(const std::filesystem::path& cache, const std::string& tree,
+            const std::string& dockerfile);
+
+  std::optional<ContextDigests> find() const;
+  void remember(const ContextDigests& digests) const;
+
+ private:
+  std::string about_;
+  std::filesystem::path path_;
+};
+
+/// A directory in which all that counts is part of its tree's stamp.
+struct KnownDirectory {
+  TreeStamp stamp;
+  ContextDigests digests;
+};
+
+/// The directories of a project, in one file: opening one for each would cost more than looking at
+/// a small directory. May be used by several threads.
+class KnownDirectories {
+ public:
+  /// Kept in `file`. `condition`: what else the digests depend on; with another one nothing is
+  /// known.
+  KnownDirectories(std::filesystem::path file, const std::string& condition);
+
+  std::optional<KnownDirectory> find(const std::string& directory);
+  void remember(const std::string& directory, const KnownDirectory& known);
+  /// Writes what is new.
+  void save();
+
+ private:
+  struct Entry {
+    std::string_view path;  // in saved_
+    KnownDirectory known;
+  };
+
+  void load();
+
+  std::string about_;
+  std::filesystem::path file_;
+  std::mutex mutex_;
+  bool loaded_ = false;
+  std::string saved_;                            // what the file holds
+  std::vector<Entry> entries_;                   // of it, by path
+  std::map<std::string, KnownDirectory> fresh_;  // what came since
+  bool changed_ = false;
+};
+
+}  // namespace imagewright
