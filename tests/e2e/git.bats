@@ -62,10 +62,10 @@ builds_once_and_again_when_its_subtree_changes() {
   commit project "in the subtree"
   run iw status --exit-code
   [ "$status" -eq 1 ]
-  [[ "$output" == "git/web  stale       context"* ]]
+  [[ "$output" == "git/web  stale       content: 1 changed: page"* ]]
   run iw build
   [ "$status" -eq 0 ]
-  [[ "$output" == "built git/web in "*"(context"* ]]
+  [[ "$output" == "built git/web in "*"(content: 1 changed: page)" ]]
   unpack_buildah git/web "$BATS_TEST_TMPDIR/image"
   [ "$(cat "$BATS_TEST_TMPDIR/image/page")" = two ]
   [ "$(readlink "$BATS_TEST_TMPDIR/image/link")" = page ]
