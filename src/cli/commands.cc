@@ -141,7 +141,7 @@ int context(const Options& options) {
   const ImageConfig& image = find_image(project, options.image);
   const std::vector<ImageConfig> images = {image};
   Observer observer(images, project);
-  Observation observation = observer.observe(image);
+  Observation observation;
   const ContextFiles& files = observer.files(image, observation);
   for (const std::string& warning : files.request.rules.warnings()) {
     fmt::print(stderr, "imagewright: warning: {}\n", without_controls(warning));

@@ -4,17 +4,13 @@
 
 #include <algorithm>
 
+#include "core/shown.h"
+
 namespace imagewright {
 
 namespace {
 
 constexpr std::size_t kShown = 3;
-
-std::string shown(std::string path) {
-  const auto is_control = [](unsigned char byte) { return byte < 0x20 || byte == 0x7f; };
-  std::replace_if(path.begin(), path.end(), is_control, '?');
-  return path;
-}
 
 }  // namespace
 
@@ -62,7 +58,7 @@ std::string describe(const ContextChanges& changes) {
   count(changes.added, "added");
   count(changes.removed, "removed");
   for (std::size_t i = 0; i < std::min(kShown, changes.entries.size()); ++i) {
-    text += (i == 0 ? ": " : ", ") + shown(changes.entries[i].path);
+    text += (i == 0 ? ": " : ", ") + printable(changes.entries[i].path);
   }
   if (changes.added + changes.removed + changes.changed > kShown) text += ", …";
   return text;

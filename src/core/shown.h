@@ -7,6 +7,9 @@
 
 namespace imagewright {
 
+/// With `?` for each control character.
+std::string printable(std::string_view text);
+
 /// At most 80 bytes of the text, with `…` where more was, and `?` for each control character.
 /// Characters of UTF-8 stay whole.
 std::string excerpt(std::string_view text);

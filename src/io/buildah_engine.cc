@@ -13,15 +13,14 @@ namespace fs = std::filesystem;
 
 // Asked once, as long as the program is what it is.
 std::string version_answer(const fs::path& cache) {
-  const EngineMemory memory(cache, "buildah version", {find_program("buildah")});
-  if (auto remembered = memory.recall()) return *remembered;
-  const Output output = capture({.argv = {"buildah", "--version"}});
-  const std::string answer = output.out.substr(0, output.out.find('\n'));
-  if (!output.exit.ok() || answer.rfind("buildah version ", 0) != 0) {
-    throw Error(Error::Kind::Missing, "buildah does not say its version: " + output.err);
-  }
-  memory.remember(answer);
-  return answer;
+  return EngineMemory(cache, "buildah version", {find_program("buildah")}).answer([] {
+    const Output output = capture({.argv = {"buildah", "--version"}});
+    std::string answer = output.out.substr(0, output.out.find('\n'));
+    if (!output.exit.ok() || answer.rfind("buildah version ", 0) != 0) {
+      throw Error(Error::Kind::Missing, "buildah does not say its version: " + output.err);
+    }
+    return answer;
+  });
 }
 
 }  // namespace

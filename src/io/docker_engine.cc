@@ -1,10 +1,10 @@
 #include "io/docker_engine.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "io/docker_socket.h"
 #include "io/engine_memory.h"
+#include "io/environment.h"
 #include "io/error.h"
 #include "io/staging.h"
 
@@ -20,10 +20,8 @@ std::string first_line(const Output& output) {
 
 // Where the plugin that newer CLIs build with can be (the docker CLI's own list).
 std::vector<std::string> buildx_places() {
-  const char* home = std::getenv("HOME");
-  const char* config = std::getenv("DOCKER_CONFIG");
-  const std::string own =
-      config != nullptr ? config : std::string(home != nullptr ? home : "") + "/.docker";
+  const std::string config = variable("DOCKER_CONFIG");
+  const std::string own = config.empty() ? variable("HOME") + "/.docker" : config;
   std::vector<std::string> places;
   for (const std::string& directory :
        {own, std::string("/usr/local/lib/docker"), std::string("/usr/local/libexec/docker"),

@@ -8,13 +8,13 @@
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
 #include "core/digest.h"
+#include "io/environment.h"
 #include "io/process.h"
 
 namespace imagewright {
@@ -30,11 +30,6 @@ constexpr char kDefaultHost[] = "unix:///var/run/docker.sock";
 constexpr auto kPatience = std::chrono::seconds(30);
 constexpr std::size_t kReadAtOnce = std::size_t{64} * 1024;
 constexpr std::uint64_t kLargestAnswer = std::uint64_t{256} * 1024 * 1024;
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
 
 std::optional<Json> read_json(const std::string& path) {
   std::ifstream file(path);

@@ -28,6 +28,13 @@ EngineMemory::EngineMemory(const std::filesystem::path& cache, const std::string
   path_ = cache / "engines" / hex(key.finish());
 }
 
+std::string EngineMemory::answer(const std::function<std::string()>& ask) const {
+  if (auto remembered = recall()) return *std::move(remembered);
+  std::string answer = ask();
+  if (!answer.empty()) remember(answer);
+  return answer;
+}
+
 std::optional<std::string> EngineMemory::recall() const {
   std::ifstream file(path_);
   std::string answer;

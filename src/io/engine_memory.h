@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,9 @@ class EngineMemory {
   /// appears, goes or changes (size, mtime), and is another one for another user.
   EngineMemory(const std::filesystem::path& cache, const std::string& question,
                const std::vector<std::string>& files);
+
+  /// What is remembered, or what `ask` answers, which is remembered unless it is "".
+  std::string answer(const std::function<std::string()>& ask) const;
 
   std::optional<std::string> recall() const;
   /// `answer` is one line. A cache that cannot be written costs time, nothing else.

@@ -5,7 +5,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
+
+#include "io/environment.h"
 
 namespace imagewright {
 
@@ -33,11 +34,6 @@ constexpr std::array kLocalVariables = {
     "GIT_SHALLOW_FILE",
     "GIT_COMMON_DIR",
 };
-
-std::string environment_variable(const char* name) {
-  const char* const value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
 
 bool starts_with_any(std::string_view text, std::initializer_list<std::string_view> beginnings) {
   return std::any_of(beginnings.begin(), beginnings.end(),
@@ -106,7 +102,7 @@ using Environment = decltype(Command::environment);
 void add_configuration(Environment& environment,
                        const std::vector<std::pair<std::string, std::string>>& settings) {
   if (settings.empty()) return;
-  int count = std::max(0, std::atoi(environment_variable("GIT_CONFIG_COUNT").c_str()));
+  int count = std::max(0, std::atoi(variable("GIT_CONFIG_COUNT").c_str()));
   for (const auto& [key, value] : settings) {
     environment[fmt::format("GIT_CONFIG_KEY_{}", count)] = key;
     environment[fmt::format("GIT_CONFIG_VALUE_{}", count)] = value;
@@ -255,12 +251,12 @@ Output GitProgram::work(const std::filesystem::path& repository,
 // from us, and has no terminal to ask on.
 const std::string& GitProgram::ssh_command() {
   std::call_once(ssh_once_, [this] {
-    std::string ssh = environment_variable("GIT_SSH_COMMAND");
+    std::string ssh = variable("GIT_SSH_COMMAND");
     if (ssh.empty()) {
       ssh = work({}, {"config", "--get", "core.sshCommand"}).out;
       while (ssh.ends_with('\n')) ssh.pop_back();
     }
-    if (ssh.empty() && !environment_variable("GIT_SSH").empty()) return;
+    if (ssh.empty() && !variable("GIT_SSH").empty()) return;
     ssh_command_ = (ssh.empty() ? "ssh" : ssh) + " -o BatchMode=yes";
   });
   return ssh_command_;

@@ -3,9 +3,9 @@
 #include <pwd.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <string>
 
+#include "io/environment.h"
 #include "io/error.h"
 
 namespace imagewright {
@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 
 // Relative values are to be ignored (XDG Base Directory Specification).
 fs::path absolute_variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr && value[0] == '/' ? fs::path(value) : fs::path();
+  fs::path path = variable(name);
+  return path.is_absolute() ? path : fs::path();
 }
 
 fs::path home() {
@@ -30,8 +30,8 @@ fs::path home() {
   return entry->pw_dir;
 }
 
-fs::path base(const char* variable, const char* below_home) {
-  fs::path path = absolute_variable(variable);
+fs::path base(const char* name, const char* below_home) {
+  fs::path path = absolute_variable(name);
   return path.empty() ? home() / below_home : path;
 }
 

@@ -1,10 +1,10 @@
 #include "io/podman_engine.h"
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "io/engine_isolation.h"
 #include "io/engine_memory.h"
+#include "io/environment.h"
 #include "io/error.h"
 
 namespace imagewright {
@@ -13,11 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
-
-std::string variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value != nullptr ? value : "";
-}
 
 // An answer to be remembered as long as these programs, and all that tells them where their store
 // is, are what they are. (containers-storage.conf(5), containers.conf(5), podman(1).)
@@ -45,17 +40,15 @@ EngineMemory memory_of(const fs::path& cache, const std::string& question,
 
 // `podman info`, in one line; a third of a second, so asked once.
 std::string info_of(const std::string& program, const fs::path& cache) {
-  const EngineMemory memory = memory_of(cache, "podman info", {find_program(program)});
-  if (auto remembered = memory.recall()) return *remembered;
-  const Output output = capture({.argv = {program, "info", "--format", "json"}});
-  const Json info = Json::parse(output.out, nullptr, false);
-  if (!output.exit.ok() || !info.is_object()) {
-    throw Error(Error::Kind::Missing,
-                "podman does not answer: " + output.err.substr(0, output.err.find('\n')));
-  }
-  std::string answer = info.dump();
-  memory.remember(answer);
-  return answer;
+  return memory_of(cache, "podman info", {find_program(program)}).answer([&] {
+    const Output output = capture({.argv = {program, "info", "--format", "json"}});
+    const Json info = Json::parse(output.out, nullptr, false);
+    if (!output.exit.ok() || !info.is_object()) {
+      throw Error(Error::Kind::Missing,
+                  "podman does not answer: " + output.err.substr(0, output.err.find('\n')));
+    }
+    return info.dump();
+  });
 }
 
 // Where Buildah keeps its images; "" where there is none. (Podman's own can be another one with the
@@ -63,13 +56,11 @@ std::string info_of(const std::string& program, const fs::path& cache) {
 std::string buildah_store(const fs::path& cache) {
   const std::string buildah = find_program("buildah");
   if (buildah.empty()) return "";
-  const EngineMemory memory = memory_of(cache, "buildah store", {buildah});
-  if (auto remembered = memory.recall()) return *remembered;
-  const Output output = capture({.argv = {"buildah", "info", "--format", "{{.store.GraphRoot}}"}});
-  if (!output.exit.ok()) return "";
-  std::string answer = output.out.substr(0, output.out.find('\n'));
-  memory.remember(answer);
-  return answer;
+  return memory_of(cache, "buildah store", {buildah}).answer([] {
+    const Output output =
+        capture({.argv = {"buildah", "info", "--format", "{{.store.GraphRoot}}"}});
+    return output.exit.ok() ? output.out.substr(0, output.out.find('\n')) : std::string();
+  });
 }
 
 }  // namespace

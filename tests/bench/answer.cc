@@ -1,9 +1,8 @@
 // A docker daemon's answers, given at once: so that a run can be measured without the time that the
 // daemon takes for its question, but with all that the run itself does to ask and to understand.
-//   answer serve SOCKET DAEMON     until it is ended: each GET that SOCKET is asked goes to the
-//   unix
-//                                  socket DAEMON once, and is answered from memory from then on
-//   answer ask DAEMON TARGET       asks once and prints the answer, head and all
+//   answer serve SOCKET DAEMON   until it is ended: each GET that SOCKET is asked goes to the
+//                                socket DAEMON once, and is answered from memory from then on
+//   answer ask DAEMON TARGET     asks once and prints the answer, head and all
 // Whatever is no GET is refused, so a run that tries to build something fails.
 #include <sys/socket.h>
 #include <sys/time.h>
