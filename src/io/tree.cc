@@ -307,7 +307,7 @@ class TreeLook {
         break;
       }
       const auto size = static_cast<std::size_t>(got);
-      if (worker.others_wait() && size > kNames / 4) {
+      if (worker.others_will_wait() && size > kNames / 4) {
         d.parts.fetch_add(1);
         worker.give({Work::Kind::Scan, directory, std::move(names), size});
       } else {

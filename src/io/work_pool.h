@@ -35,6 +35,12 @@ class WorkPool {
       return pool_.waiting_.load(std::memory_order_relaxed) >
              pool_.offered_.load(std::memory_order_relaxed);
     }
+    /// Is there less for the other threads to take than there are of them? Then one of them will
+    /// have nothing to do as soon as it is done with what it does.
+    bool others_will_wait() const {
+      return pool_.threads_.load(std::memory_order_relaxed) >
+             pool_.offered_.load(std::memory_order_relaxed) + 1;
+    }
     /// Gives work to another thread at once.
     void give(Item item) { pool_.share(std::move(item)); }
     /// To be told of each piece of work done, in units of about a microsecond.

@@ -10,6 +10,7 @@
 // resident size of a process in KiB.
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -49,12 +50,13 @@ long microseconds(const timeval& time) {
 // This program is small so that its own size, which the kernel counts as the child's until the
 // child's exec, hides none.
 Run run(const std::vector<char*>& argv) {
+  static const int errors = memfd_create("errors", MFD_CLOEXEC);
   static posix_spawn_file_actions_t* const quiet = [] {
     static posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO);
     return &actions;
   }();
   const auto before = std::chrono::steady_clock::now();
@@ -73,7 +75,10 @@ Run run(const std::vector<char*>& argv) {
       if (argument != nullptr) command += std::string(" ") + argument;
     }
     if (command.size() > 500) command = command.substr(0, 500) + "…";
-    fail("did not end well:" + command);
+    char said[500] = "";
+    const ssize_t size = pread(errors, said, sizeof said, 0);
+    fail("did not end well (" + std::to_string(status) + "):" + command + "\n" +
+         std::string(said, size > 0 ? static_cast<std::size_t>(size) : 0));
   }
   return {static_cast<long>(std::chrono::duration_cast<std::chrono::microseconds>(wall).count()),
           microseconds(usage.ru_utime) + microseconds(usage.ru_stime), usage.ru_maxrss};
