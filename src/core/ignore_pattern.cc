@@ -7,36 +7,21 @@
 #include <cstdint>
 #include <optional>
 
+#include "core/utf8.h"
+
 namespace imagewright {
 
 namespace {
 
 constexpr auto kNone = std::string_view::npos;
 
-struct CodePoint {
-  char32_t value;
-  std::size_t size;
-};
-
 // A byte that begins no valid code point counts as this, as for the engines: such names are
 // matched, not skipped.
-constexpr CodePoint kInvalid = {0xFFFD, 1};
+constexpr CodePoint kInvalid = {kReplacement, 1};
 
 // The first code point of a text that is not empty.
 CodePoint decode(std::string_view text) {
-  const auto lead = static_cast<unsigned char>(text[0]);
-  if (lead < 0x80) return {lead, 1};
-  const std::size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < size) return kInvalid;
-  char32_t value = lead & (0xFFU >> (size + 1));
-  for (std::size_t i = 1; i < size; ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    if ((byte & 0xC0U) != 0x80) return kInvalid;
-    value = (value << 6U) | (byte & 0x3FU);
-  }
-  const bool is_overlong = (size == 3 && value < 0x800) || (size == 4 && value < 0x10000);
-  const bool is_surrogate = value >= 0xD800 && value <= 0xDFFF;
-  return is_overlong || is_surrogate || value > 0x10FFFF ? kInvalid : CodePoint{value, size};
+  return first_code_point(text).value_or(kInvalid);
 }
 
 enum class Outcome { No, Yes, Malformed };

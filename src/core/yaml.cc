@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "core/shown.h"
+#include "core/utf8.h"
 
 namespace imagewright {
 
@@ -40,18 +41,8 @@ Place place_at(std::string_view text, std::size_t offset) {
 
 /// The length of the UTF-8 sequence at the start of `text`, which is not empty; 0: not UTF-8.
 std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  const bool overlong = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xf0 && byte(1) < 0x90);
-  const bool surrogate = first == 0xed && byte(1) > 0x9f;
-  const bool beyond = first == 0xf4 && byte(1) > 0x8f;
-  return overlong || surrogate || beyond ? 0 : length;
+  const auto point = first_code_point(text);
+  return point ? point->size : 0;
 }
 
 /// yaml-cpp makes one byte of `\N` and of `\_`, which is no UTF-8. As all else that it gives is, a

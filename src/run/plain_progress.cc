@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/utf8.h"
 #include "run/progress.h"
 
 namespace imagewright {
@@ -62,31 +63,9 @@ class PlainProgress : public Progress {
   bool summary_;
 };
 
-// The bytes of the first character; 0: that is no UTF-8.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  const std::size_t length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-  // The second byte's range is narrower behind these: overlong forms, surrogates, the end of
-  // Unicode.
-  const unsigned low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-  const unsigned high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-  if (length == 0 || first > 0xf4 || byte(1) < low || byte(1) > high) return 0;
-  for (std::size_t i = 2; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  return length;
-}
-
-// Is the first character, valid UTF-8, a control character? (U+0080 to U+009F: terminals know the
-// escape sequences' short forms among them.)
-bool is_control(std::string_view text) {
-  const auto byte = static_cast<unsigned char>(text[0]);
-  return byte < 0x20 || byte == 0x7f ||
-         (byte == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0);
+// (U+0080 to U+009F: terminals know the escape sequences' short forms among them.)
+bool is_control(char32_t character) {
+  return character < 0x20 || (character >= 0x7f && character < 0xa0);
 }
 
 // The bytes of the escape sequence at the beginning.
@@ -150,16 +129,15 @@ std::string describe(const RunSummary& summary) {
 std::string without_controls(std::string_view line) {
   std::string text;
   while (!line.empty()) {
-    const auto byte = static_cast<unsigned char>(line[0]);
-    std::size_t length = utf8_length(line);
-    if (byte == 0x1b) {
-      length = escape_length(line);
-    } else if (byte == '\t') {
-      text += ' ';
-    } else if (length == 0) {
+    const auto point = first_code_point(line);
+    std::size_t length = point ? point->size : 1;
+    if (!point) {
       text += "\uFFFD";
-      length = 1;
-    } else if (!is_control(line)) {
+    } else if (point->value == 0x1b) {
+      length = escape_length(line);
+    } else if (point->value == '\t') {
+      text += ' ';
+    } else if (!is_control(point->value)) {
       text += line.substr(0, length);
     }
     line.remove_prefix(length);

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "conformance.h"
+
 namespace imagewright {
 namespace {
 
@@ -357,11 +359,6 @@ TEST(Glob, Malformed) {
                               "\\", "*[", "[\xff]", "!"}) {
     EXPECT_FALSE(glob_match(pattern, "a")) << pattern;
   }
-}
-
-std::string conformance_file(const std::string& name) {
-  const char* folder = std::getenv("IMAGEWRIGHT_CONFORMANCE");
-  return std::string(folder != nullptr ? folder : IMAGEWRIGHT_CONFORMANCE_DEFAULT) + "/" + name;
 }
 
 TEST(conformance_ignore, ConformanceMatch) {

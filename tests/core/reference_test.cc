@@ -7,6 +7,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "conformance.h"
+
 namespace imagewright {
 namespace {
 
@@ -97,11 +99,6 @@ TEST(Reference, NormalizedKeepsOtherHosts) {
 TEST(Reference, NormalizedAddsLatestOnlyWithoutDigest) {
   EXPECT_EQ(full("a@sha256:" + kHex), "docker.io/library/a@sha256:" + kHex);
   EXPECT_EQ(full("a:1@sha256:" + kHex), "docker.io/library/a:1@sha256:" + kHex);
-}
-
-std::string conformance_file(const std::string& name) {
-  const char* folder = std::getenv("IMAGEWRIGHT_CONFORMANCE");
-  return std::string(folder != nullptr ? folder : IMAGEWRIGHT_CONFORMANCE_DEFAULT) + "/" + name;
 }
 
 TEST(conformance_reference, ConformanceImageReferences) {

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "conformance.h"
+
 namespace imagewright {
 namespace {
 
@@ -309,11 +311,6 @@ TEST(Source, Described) {
   EXPECT_EQ(describe(git("git@host:x", "main")), "git@host:x#main");
   EXPECT_EQ(describe(git("git@host:x", "main", "a/b")), "git@host:x#main:a/b");
   EXPECT_EQ(describe(git("git@host:x", "", "a/b")), "git@host:x#:a/b");
-}
-
-std::string conformance_file(const std::string& name) {
-  const char* folder = std::getenv("IMAGEWRIGHT_CONFORMANCE");
-  return std::string(folder != nullptr ? folder : IMAGEWRIGHT_CONFORMANCE_DEFAULT) + "/" + name;
 }
 
 TEST(conformance_source, ConformanceGitRefs) {
