@@ -9,6 +9,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/lower_case.h"
 #include "core/reference.h"
 #include "core/shown.h"
 #include "core/suggest.h"
@@ -251,10 +252,7 @@ class Reader {
         ref.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
       fail(entry.value.place, "'commit' must be a full commit id of 40 or 64 hexadecimal digits");
     }
-    for (char& c : ref) {
-      if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
-    }
-    return ref;
+    return lower_case(ref);
   }
 
   /// `{KEY: VALUE}` or `[KEY=VALUE]`, with or without the values.

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/dockerfile_words.h"
+#include "core/lower_case.h"
 #include "core/shown.h"
 #include "core/utf8.h"
 
@@ -68,14 +69,6 @@ bool is_comment(std::string_view line) {
   return without_leading_blanks(line).starts_with('#');
 }
 
-std::string lower(std::string_view text) {
-  std::string lowered(text);
-  for (char& c : lowered) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lowered;
-}
-
 // `key = value` behind the sign of a comment.
 struct Directive {
   std::string key;
@@ -93,7 +86,7 @@ std::optional<Directive> read_directive(std::string_view line, std::string_view 
   const auto end = std::find_if_not(line.begin(), line.end(),
                                     [&](char c) { return is_letter(c) || (c >= '0' && c <= '9'); });
   Directive directive;
-  directive.key = lower(line.substr(0, static_cast<std::size_t>(end - line.begin())));
+  directive.key = lower_case(line.substr(0, static_cast<std::size_t>(end - line.begin())));
   if (directive.key.empty() || !is_letter(directive.key.front())) return std::nullopt;
   line.remove_prefix(directive.key.size());
   skip();
@@ -354,7 +347,7 @@ class WordReader {
 Instruction read_instruction(std::string_view line, char escape) {
   const auto [name, arguments] = split_once(without_blanks_around(line));
   Instruction instruction;
-  instruction.name = lower(name);
+  instruction.name = lower_case(name);
   std::string_view rest = arguments.value_or("");
   instruction.flags = take_flags(rest);
   WordReader(instruction, without_blanks_around(rest), escape).read();

@@ -95,9 +95,9 @@ class Reader {
       const char32_t character = peek();
       if (character == '$') {
         result.add_splitting(dollar());
-      } else if (character == '\'' && rules_.process_quotes) {
+      } else if (character == '\'') {
         result.add(single_quoted());
-      } else if (character == '"' && rules_.process_quotes) {
+      } else if (character == '"') {
         result.add(double_quoted(raw_escapes));
       } else if (character == '<' && rules_.heredocs) {
         result.add(heredoc_sign());
@@ -248,16 +248,11 @@ class Reader {
     if (all) replacement = without_groups(replacement);
     std::u32string result;
     std::size_t done = 0;
-    std::size_t from = 0;
-    while (from <= value.size()) {
-      const auto match = pattern.find(value, from);
-      if (!match) break;
-      result += std::u32string_view(value).substr(done, match->first - done);
+    for (const auto& [begin, end] : pattern.find(value, all ? value.size() + 1 : 1)) {
+      result += std::u32string_view(value).substr(done, begin - done);
       // Not where it matches nothing right behind a match.
-      if (match->second > done || match->first == 0) result += replacement;
-      done = match->second;
-      from = std::max(from + 1, match->second);
-      if (!all) break;
+      if (end > done || begin == 0) result += replacement;
+      done = end;
     }
     return result + value.substr(done);
   }

@@ -16,12 +16,11 @@ using Variables = std::function<std::optional<std::string>(const std::string& na
 
 /// How words are read.
 struct WordRules {
-  char escape = '\\';          ///< the Dockerfile's escape character
-  bool raw_quotes = false;     ///< quotes stay in the result
-  bool raw_escapes = false;    ///< escape characters do
-  bool process_quotes = true;  ///< false: quotes are characters like any other (heredocs)
-  bool keep_unset = false;     ///< `$x` stays where x is not set
-  bool heredocs = false;       ///< `<< NAME` is one word
+  char escape = '\\';        ///< the Dockerfile's escape character
+  bool raw_quotes = false;   ///< quotes stay in the result
+  bool raw_escapes = false;  ///< escape characters do
+  bool keep_unset = false;   ///< `$x` stays where x is not set
+  bool heredocs = false;     ///< `<< NAME` is one word
 };
 
 /// The text with its quotes removed and its variables replaced. Errors say what is wrong: a quote

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "core/lower_case.h"
 #include "core/shown.h"
 
 namespace imagewright {
@@ -120,14 +121,6 @@ bool is_name(std::string_view name) {
   return is_path(name) || domain_size(name) > 0;
 }
 
-std::string lower(std::string_view text) {
-  std::string lowered(text);
-  for (char& c : lowered) {
-    if (is_upper(c)) c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lowered;
-}
-
 tl::unexpected<ParseError> wrong(std::string message) {
   return tl::make_unexpected(ParseError{std::move(message), 0, 0});
 }
@@ -162,7 +155,7 @@ tl::expected<Reference, ParseError> parse_reference(std::string_view text) {
     }
   }
   if (!is_name(name)) {
-    if (is_name(lower(name))) {
+    if (is_name(lower_case(name))) {
       return wrong(fmt::format("image name {} must be lower case before the tag", shown(text)));
     }
     return wrong(fmt::format("image name {} is malformed: it is not [domain/]path[:tag][@digest]",

@@ -1,24 +1,8 @@
 #include "core/shell_pattern.h"
 
+#include <algorithm>
+
 namespace imagewright {
-
-namespace {
-
-// Can the parts from p on match what begins at i? All answers at once, so that no pattern takes
-// more than its length times the text's.
-class Answers {
- public:
-  Answers(std::size_t parts, std::size_t characters)
-      : width_(characters + 1), answers_((parts + 1) * width_) {}
-
-  std::vector<bool>::reference at(std::size_t p, std::size_t i) { return answers_[p * width_ + i]; }
-
- private:
-  std::size_t width_;
-  std::vector<bool> answers_;
-};
-
-}  // namespace
 
 std::optional<ShellPattern> ShellPattern::parse(std::u32string_view text) {
   ShellPattern pattern;
@@ -46,58 +30,83 @@ ShellPattern ShellPattern::reversed() const {
   return pattern;
 }
 
-std::optional<std::pair<std::size_t, std::size_t>> ShellPattern::search(std::u32string_view text,
-                                                                        std::size_t first,
-                                                                        std::size_t last,
-                                                                        bool greedy) const {
-  const auto is_any = [&](std::size_t i) { return i < text.size() && text[i] != U'\n'; };
-  Answers can(parts_.size(), text.size());
-  for (std::size_t i = 0; i <= text.size(); ++i) can.at(parts_.size(), i) = true;
-  for (std::size_t p = parts_.size(); p-- > 0;) {
-    for (std::size_t i = text.size() + 1; i-- > 0;) {
-      switch (parts_[p].kind) {
-        case Kind::Character:
-          can.at(p, i) = i < text.size() && text[i] == parts_[p].character && can.at(p + 1, i + 1);
-          break;
-        case Kind::Any:
-          can.at(p, i) = is_any(i) && can.at(p + 1, i + 1);
-          break;
-        case Kind::Many:
-          can.at(p, i) = can.at(p + 1, i) || (is_any(i) && can.at(p, i + 1));
-          break;
-      }
+// Where the parts from each on can match in a text, worked out once: so that no pattern takes more
+// than its length times the text's, however often it matches.
+class ShellPattern::Matches {
+ public:
+  Matches(const std::vector<Part>& parts, std::u32string_view text)
+      : parts_(parts), text_(text), can_((parts.size() + 1) * (text.size() + 1)) {
+    for (std::size_t i = 0; i <= text.size(); ++i) can(parts.size(), i) = true;
+    for (std::size_t p = parts.size(); p-- > 0;) {
+      for (std::size_t i = text.size() + 1; i-- > 0;) can(p, i) = can_here(p, i);
     }
   }
-  std::size_t start = first;
-  while (start <= last && !can.at(0, start)) ++start;
-  if (start > last) return std::nullopt;
-  std::size_t end = start;
-  for (std::size_t p = 0; p < parts_.size(); ++p) {
-    if (parts_[p].kind != Kind::Many) {
-      ++end;
-      continue;
+
+  bool begins_at(std::size_t start) { return can(0, start); }
+
+  // Of what begins there.
+  std::size_t end(std::size_t start, bool greedy) {
+    std::size_t end = start;
+    for (std::size_t p = 0; p < parts_.size(); ++p) {
+      end = parts_[p].kind == Kind::Many ? behind_many(p, end, greedy) : end + 1;
     }
-    std::size_t best = end;
-    for (std::size_t i = end; i <= text.size(); ++i) {
-      if (can.at(p + 1, i)) {
+    return end;
+  }
+
+ private:
+  std::vector<bool>::reference can(std::size_t p, std::size_t i) {
+    return can_[p * (text_.size() + 1) + i];
+  }
+  bool is_any(std::size_t i) const { return i < text_.size() && text_[i] != U'\n'; }
+
+  bool can_here(std::size_t p, std::size_t i) {
+    switch (parts_[p].kind) {
+      case Kind::Character:
+        return i < text_.size() && text_[i] == parts_[p].character && can(p + 1, i + 1);
+      case Kind::Any:
+        return is_any(i) && can(p + 1, i + 1);
+      case Kind::Many:
+        return can(p + 1, i) || (is_any(i) && can(p, i + 1));
+    }
+    return false;
+  }
+
+  std::size_t behind_many(std::size_t p, std::size_t start, bool greedy) {
+    std::size_t best = start;
+    for (std::size_t i = start; i <= text_.size(); ++i) {
+      if (can(p + 1, i)) {
         best = i;
         if (!greedy) break;
       }
       if (!is_any(i)) break;
     }
-    end = best;
+    return best;
   }
-  return std::pair(start, end);
-}
+
+  const std::vector<Part>& parts_;
+  std::u32string_view text_;
+  std::vector<bool> can_;
+};
 
 std::optional<std::size_t> ShellPattern::match(std::u32string_view text, bool greedy) const {
-  const auto found = search(text, 0, 0, greedy);
-  return found ? std::optional(found->second) : std::nullopt;
+  Matches matches(parts_, text);
+  return matches.begins_at(0) ? std::optional(matches.end(0, greedy)) : std::nullopt;
 }
 
-std::optional<std::pair<std::size_t, std::size_t>> ShellPattern::find(std::u32string_view text,
-                                                                      std::size_t start) const {
-  return search(text, start, text.size(), true);
+std::vector<std::pair<std::size_t, std::size_t>> ShellPattern::find(std::u32string_view text,
+                                                                    std::size_t most) const {
+  Matches matches(parts_, text);
+  std::vector<std::pair<std::size_t, std::size_t>> found;
+  for (std::size_t at = 0; at <= text.size() && found.size() < most;) {
+    if (!matches.begins_at(at)) {
+      ++at;
+      continue;
+    }
+    const std::size_t end = matches.end(at, true);
+    found.emplace_back(at, end);
+    at = std::max(at + 1, end);
+  }
+  return found;
 }
 
 }  // namespace imagewright

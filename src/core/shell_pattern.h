@@ -22,9 +22,10 @@ class ShellPattern {
   /// How much of the text's beginning it matches: the most or the least. nullopt: nothing.
   std::optional<std::size_t> match(std::u32string_view text, bool greedy) const;
 
-  /// The first match in the text from `start` on, the longest of those that begin there.
-  std::optional<std::pair<std::size_t, std::size_t>> find(std::u32string_view text,
-                                                          std::size_t start) const;
+  /// The matches from the text's beginning on, at most so many: where each begins and ends, the
+  /// longest of those that begin there, none within the one before.
+  std::vector<std::pair<std::size_t, std::size_t>> find(std::u32string_view text,
+                                                        std::size_t most) const;
 
  private:
   enum class Kind { Character, Any, Many };
@@ -33,10 +34,7 @@ class ShellPattern {
     char32_t character = 0;
   };
 
-  // The first match that begins between the two, both included.
-  std::optional<std::pair<std::size_t, std::size_t>> search(std::u32string_view text,
-                                                            std::size_t first, std::size_t last,
-                                                            bool greedy) const;
+  class Matches;
 
   std::vector<Part> parts_;
 };

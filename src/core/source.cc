@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/lower_case.h"
 #include "core/shown.h"
 
 namespace imagewright {
@@ -78,12 +79,11 @@ std::pair<std::string_view, std::optional<std::string_view>> cut(std::string_vie
 std::string scheme_of(std::string_view text) {
   const std::size_t end = text.find("://");
   if (end == kNone || end == 0 || !is_letter(text[0])) return "";
-  std::string scheme(text.substr(0, end));
-  for (char& c : scheme) {
+  const std::string_view scheme = text.substr(0, end);
+  for (const char c : scheme) {
     if (!is_letter(c) && !is_digit(c) && c != '+' && c != '-' && c != '.') return "";
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
-  return scheme;
+  return lower_case(scheme);
 }
 
 bool is_web(std::string_view scheme) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/dockerfile_words.h"
+#include "core/lower_case.h"
 #include "core/shown.h"
 
 namespace imagewright {
@@ -20,13 +21,6 @@ struct StageError {
 
 [[noreturn]] void fail(int line, std::string message) {
   throw StageError{line, std::move(message)};
-}
-
-std::string lower(std::string text) {
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
 }
 
 std::optional<int> number_of(const std::string& text) {
@@ -143,13 +137,13 @@ class Finder {
 
   void begin_stage(const Instruction& from) {
     const auto& words = from.words;
-    const bool named = words.size() == 3 && lower(words[1]) == "as";
+    const bool named = words.size() == 3 && lower_case(words[1]) == "as";
     if (words.size() != 1 && !named) {
       fail(from.line, "FROM takes an image, or an image, AS and a name");
     }
     Stage stage;
     stage.line = from.line;
-    if (named) stage.name = lower(words[2]);
+    if (named) stage.name = lower_case(words[2]);
     if (named && !is_stage_name(stage.name)) {
       fail(from.line, fmt::format("{} is no name for a stage: it begins with a letter, and holds "
                                   "letters, digits, '-', '_' and '.'",
@@ -169,7 +163,7 @@ class Finder {
       base.platform = expanded(flag.substr(kPlatform.size()), from.line);
       if (base.platform.empty()) fail(from.line, "the platform of FROM comes to nothing");
     }
-    if (const auto earlier = by_name_.find(lower(base.image)); earlier != by_name_.end()) {
+    if (const auto earlier = by_name_.find(lower_case(base.image)); earlier != by_name_.end()) {
       base.stage = earlier->second;
       base.image.clear();
     }
@@ -203,7 +197,7 @@ class Finder {
     StageSource source;
     source.kind = kind;
     source.line = line;
-    const auto named = by_name_.find(lower(from));
+    const auto named = by_name_.find(lower_case(from));
     if (const auto number = number_of(from); number && kind == StageSource::Kind::Copy) {
       if (*number < 0 || static_cast<std::size_t>(*number) >= stages_.all.size()) {
         fail(line, fmt::format("there is no stage number {}", *number));
@@ -222,7 +216,7 @@ class Finder {
   std::size_t find_target() const {
     const std::string& target = request_.target;
     if (target.empty()) return stages_.all.size() - 1;
-    if (const auto named = by_name_.find(lower(target)); named != by_name_.end())
+    if (const auto named = by_name_.find(lower_case(target)); named != by_name_.end())
       return named->second;
     const auto number = number_of(target);
     if (number && *number >= 0 && static_cast<std::size_t>(*number) < stages_.all.size())
@@ -279,7 +273,7 @@ std::optional<std::string> mount_option(const std::string& flag, std::string_vie
   if (!flag.starts_with(kMount)) return std::nullopt;
   for (const std::string& field : fields(std::string_view(flag).substr(kMount.size()))) {
     const std::size_t equals = field.find('=');
-    if (equals != std::string::npos && lower(field.substr(0, equals)) == key)
+    if (equals != std::string::npos && lower_case(field.substr(0, equals)) == key)
       return field.substr(equals + 1);
   }
   return std::nullopt;

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/lower_case.h"
 #include "io/git_mirror.h"
 #include "io/git_program.h"
 #include "io/git_tree_writer.h"
@@ -28,11 +29,6 @@ constexpr auto kQuestionTime = std::chrono::seconds(60);
 constexpr std::size_t kAskedAtOnce = 8;
 // Patterns save output, not traffic; beyond this many, all refs come and are sorted out here.
 constexpr std::size_t kMostPatterns = 500;
-
-std::string lower_case(std::string text) {
-  for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  return text;
-}
 
 bool is_hexadecimal(const std::string& text) {
   return text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;

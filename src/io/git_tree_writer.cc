@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/lower_case.h"
 #include "io/fd.h"
 
 namespace imagewright {
@@ -62,8 +63,7 @@ struct Plan {
 // `.git` as some file system would take it: in any case, with trailing dots and blanks, as an NTFS
 // stream or by its short name. Git checks out none of these either.
 bool names_git_directory(std::string_view name) {
-  std::string lower(name);
-  for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  const std::string lower = lower_case(name);
   std::string_view rest = lower;
   if (rest.starts_with(".git")) {
     rest.remove_prefix(4);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <map>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -307,16 +308,16 @@ class Run {
   void retire() {
     std::unordered_set<std::string_view> names;
     for (const ImageConfig& image : project_.config.images) names.insert(image.name);
-    bool any = false;
+    // What the rows that may go were built from: told while they are there.
+    std::map<std::string, std::string> contexts;
     for (const auto& [name, row] : judge_->rows()) {
       const bool is_over = row.config == project_.config_path && !names.contains(name);
-      any = any || is_over || row.config.empty();
-      if (is_over || row.config.empty()) judge_->last_context(name);  // while it is there
+      if (is_over || row.config.empty()) contexts[name] = judge_->last_context(name);
     }
-    if (!any) return;
+    if (contexts.empty()) return;
     for (const std::string& name :
          store_->retire(project_.config_path, {names.begin(), names.end()})) {
-      forget_context(judge_->last_context(name), "");
+      forget_context(contexts[name], "");
       progress_.row_retired(name);
     }
   }

@@ -2,8 +2,7 @@
 // process is made until it has ended.
 //   measure [-n RUNS] [-w WARM-UPS] [-b SHELL] [-o SHELL] COMMAND... [-- OTHER...]
 // -b is run, unmeasured, before each run of either; -o after it, before each of COMMAND's. A
-// shell's
-// `-c` makes a pipeline a command: sh -c 'a | b'. What the commands print is thrown away.
+// shell's `-c` makes a pipeline a command: sh -c 'a | b'. What the commands print is thrown away.
 //
 // Prints one line a command, of numbers with blanks between: the median, least and greatest wall
 // time in µs, the median CPU time (user and system, of all its processes) in µs, and the greatest

@@ -106,6 +106,11 @@ TEST(DockerfileWords, ManyStarsTakeNoLongerThanTheirNumberTimesTheText) {
   EXPECT_EQ(expanded("${x##" + stars + "b}", values), values.at("x"));
 }
 
+TEST(DockerfileWords, ManyReplacementsTakeNoLongerThanOne) {
+  const Values values = {{"x", std::string(100'000, 'a')}};
+  EXPECT_EQ(expanded("${x//a/b}", values), std::string(100'000, 'b'));
+}
+
 TEST(DockerfileWords, TheEscapeCharacterIsTheDockerfiles) {
   WordRules rules;
   rules.escape = '`';
