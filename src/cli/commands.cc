@@ -10,6 +10,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "cli/graph_command.h"
 #include "cli/project.h"
 #include "io/error.h"
 #include "io/interrupt.h"
@@ -139,8 +140,7 @@ std::string entry_line(const Entry& entry) {
 int context(const Options& options) {
   const Project project = load_project(options);
   const ImageConfig& image = find_image(project, options.image);
-  const std::vector<ImageConfig> images = {image};
-  Observer observer(images, project);
+  Observer observer(project);
   Observation observation;
   const ContextFiles& files = observer.files(image, observation);
   for (const std::string& warning : files.request.rules.warnings()) {
@@ -275,6 +275,8 @@ int run_command_line(const Options& options) {
       return build(options);
     case CommandName::Status:
       return status(options);
+    case CommandName::Graph:
+      return show_graph(options);
     case CommandName::Context:
       return context(options);
     case CommandName::Config:

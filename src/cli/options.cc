@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
+#include <thread>
 
 #include "core/suggest.h"
 
@@ -11,12 +12,13 @@ namespace imagewright {
 namespace {
 
 // Every option that takes a value: the word behind it is no command and no file.
-const std::vector<std::string> kWithValue = {"-s",     "--state-dir", "-i",         "--image", "-j",
-                                             "--jobs", "--engine",    "--progress", "--color"};
-const std::vector<std::string> kCommands = {"build", "status", "context", "config", "log"};
+const std::vector<std::string> kWithValue = {"-s",      "--state-dir", "-i",       "--image",
+                                             "-j",      "--jobs",      "--engine", "--progress",
+                                             "--color", "--format"};
+const std::vector<std::string> kCommands = {"build", "status", "graph", "context", "config", "log"};
 // In the design, not in this version.
-const std::vector<std::string> kLater = {"why",    "graph", "history", "prune",
-                                         "import", "watch", "serve",   "worker"};
+const std::vector<std::string> kLater = {"why",   "history", "prune", "import",
+                                         "watch", "serve",   "worker"};
 
 bool among(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -67,6 +69,7 @@ class CommandLine {
         "`imagewright COMMAND --help` tells more.");
     add_build();
     add_status();
+    add_graph();
     add_context();
     add_config();
     add_log();
@@ -101,10 +104,15 @@ class CommandLine {
     } catch (const CLI::ParseError& error) {
       return EarlyEnd{2, "imagewright: " + explain(error) + "\n"};
     }
+    // The original worked on one image after the other, in the file's order.
+    options_.run.jobs = options_.original_form ? 1 : cores();
+    if (jobs_ > 0) options_.run.jobs = jobs_;
     return options_;
   }
 
  private:
+  static int cores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
+
   CLI::App* add_command(CommandName command, const std::string& name,
                         const std::string& description) {
     CLI::App* sub = app_.add_subcommand(name, description);
@@ -118,8 +126,9 @@ class CommandLine {
     add_state(sub);
     sub->add_flag("-c,--clean", options_.run.clean, "forget all state first: everything is built");
     add_selection(sub);
-    sub->add_option("-j,--jobs", options_.jobs,
-                    "how many builds at once (accepted; so far one at a time)")
+    sub->add_option("-j,--jobs", jobs_,
+                    "how many builds at once (default: as many as there are cores; of "
+                    "`imagewright FILE`: one)")
         ->check(CLI::Range(1, 1024))
         ->option_text("N");
     sub->add_flag("-n,--dry-run", options_.run.dry_run,
@@ -152,6 +161,24 @@ class CommandLine {
     add_engine(sub);
     sub->add_flag("--exit-code", options_.exit_code, "exit 1 if anything is stale");
     add_json(sub, "one JSON document");
+    add_talk(sub);
+  }
+
+  void add_graph() {
+    CLI::App* sub = add_command(CommandName::Graph, "graph", "which image stands on which");
+    add_config_file(sub);
+    add_selection(sub);
+    sub->add_option_function<std::string>(
+           "--format",
+           chosen_into<GraphFormat>(options_.graph, {{"text", GraphFormat::Text},
+                                                     {"dot", GraphFormat::Dot},
+                                                     {"json", GraphFormat::Json}}),
+           "text, dot (Graphviz) or json")
+        ->check(one_of({"text", "dot", "json"}))
+        ->option_text("FORMAT");
+    sub->add_flag_callback(
+        "--json", [this] { options_.graph = GraphFormat::Json; }, "the same as --format json");
+    add_engine(sub);
     add_talk(sub);
   }
 
@@ -255,6 +282,7 @@ class CommandLine {
 
   CLI::App app_;
   Options options_;
+  int jobs_ = 0;  // 0: not given
 };
 
 }  // namespace

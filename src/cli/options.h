@@ -9,10 +9,11 @@
 
 namespace imagewright {
 
-enum class CommandName { Build, Status, Context, Config, Log };
+enum class CommandName { Build, Status, Graph, Context, Config, Log };
 
 enum class ProgressStyle { Auto, Tty, Plain };
 enum class ColorStyle { Auto, Always, Never };
+enum class GraphFormat { Text, Dot, Json };
 
 struct Options {
   CommandName command = CommandName::Build;
@@ -22,14 +23,14 @@ struct Options {
   /// directory.
   bool original_form = false;
   std::string state_directory;  ///< "": the default
-  RunOptions run;
-  int jobs = 0;  ///< -j; 0: not given. Builds run one at a time so far
+  RunOptions run;               ///< with the default for what was not given
   bool json = false;
   bool exit_code = false;  ///< status: exit 1 if anything is stale
   bool quiet = false;
   int verbose = 0;
   ProgressStyle progress = ProgressStyle::Auto;
   ColorStyle color = ColorStyle::Auto;
+  GraphFormat graph = GraphFormat::Text;
 };
 
 /// What there is to say instead of running: help, the version, or what is wrong with the command

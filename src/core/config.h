@@ -4,6 +4,7 @@
 // has them.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -28,6 +29,11 @@ struct ImageConfig {
   std::string target;      ///< "" is the last stage
   std::map<std::string, std::string> args;  ///< build arguments
   std::map<std::string, std::string> labels;
+  std::vector<std::string> depends_on;
+  std::map<std::string, std::string> additional_contexts;
+  std::chrono::milliseconds timeout{0};
+  int retries = 0;
+  int weight = 1;
   int line = 0;  ///< where `name` stands in the file
 };
 

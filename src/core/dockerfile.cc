@@ -167,12 +167,15 @@ std::string find_syntax(std::string_view text) {
 
 // --- One instruction
 
-// The words of `flags` at the front of the text, which are taken off it.
-std::vector<std::string> take_flags(std::string_view& text) {
+// The words of `flags` at the front of the text, which are taken off it; and where each began and
+// ended.
+std::vector<std::string> take_flags(std::string_view& text,
+                                    std::vector<std::string_view>& as_written) {
   std::vector<std::string> flags;
   while (true) {
     text = without_leading_blanks(text);
     if (!text.starts_with("--")) return flags;
+    const char* const begin = text.data();
     std::string flag;
     char quote = '\0';
     while (!text.empty() && (quote != '\0' || blank_size(text) == 0)) {
@@ -195,6 +198,7 @@ std::vector<std::string> take_flags(std::string_view& text) {
     }
     if (flag == "--") return flags;
     flags.push_back(std::move(flag));
+    as_written.emplace_back(begin, static_cast<std::size_t>(text.data() - begin));
   }
 }
 
@@ -295,6 +299,8 @@ class WordReader {
       healthcheck();
     } else if (is({"onbuild"})) {
       instruction_.trigger.push_back(read_instruction(text_, escape_));
+      instruction_.trigger.front().flag_spans.clear();
+      instruction_.trigger.front().first_word = {};
     }
   }
 
@@ -349,8 +355,18 @@ Instruction read_instruction(std::string_view line, char escape) {
   Instruction instruction;
   instruction.name = lower_case(name);
   std::string_view rest = arguments.value_or("");
-  instruction.flags = take_flags(rest);
-  WordReader(instruction, without_blanks_around(rest), escape).read();
+  // (Behind a name alone there is nothing, and no place for it.)
+  std::vector<std::string_view> written;
+  instruction.flags = take_flags(rest, written);
+  const auto span = [&](std::string_view part) {
+    const auto begin = static_cast<std::size_t>(part.data() - line.data());
+    return Span{begin, begin + part.size()};
+  };
+  for (const std::string_view flag : written) instruction.flag_spans.push_back(span(flag));
+  rest = without_blanks_around(rest);
+  WordReader(instruction, rest, escape).read();
+  if (instruction.name == "from" && !instruction.words.empty())
+    instruction.first_word = span(rest.substr(0, instruction.words.front().size()));
   return instruction;
 }
 
@@ -414,13 +430,19 @@ std::vector<Heredoc> find_heredocs(std::string_view line) {
 
 // --- The file
 
+// Without a byte order mark at the beginning.
+std::string_view without_mark(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  return text;
+}
+
 class FileReader {
  public:
-  explicit FileReader(std::string_view text) : text_(text), lines_(text) {}
+  explicit FileReader(std::string_view text) : text_(text), lines_(without_mark(text)) {}
 
   tl::expected<Dockerfile, ParseError> read() {
     try {
-      file_.syntax = find_syntax(text_);
+      file_.syntax = find_syntax(without_mark(text_));
       while (!lines_.at_end()) {
         start_ = lines_.number() + 1;
         read_next();
@@ -440,14 +462,18 @@ class FileReader {
     bool goes_on = cut_continuation(line);
     if (!goes_on && line.empty()) return;
     std::string whole(line);
+    std::vector<Piece> pieces = {{0, offset(line)}};
     while (goes_on && !lines_.at_end()) {
       std::string_view more = without_line_end(lines_.next());
       note_directive(more);
       if (is_comment(more) || without_leading_blanks(more).empty()) continue;
       goes_on = cut_continuation(more);
+      pieces.push_back({whole.size(), offset(more)});
       whole += more;
     }
     Instruction instruction = read_instruction(whole, file_.escape);
+    for (Span& span : instruction.flag_spans) span = in_text(span, pieces);
+    instruction.first_word = in_text(instruction.first_word, pieces);
     if (may_have_heredocs(instruction) && whole.find("<<") != std::string::npos) {
       for (Heredoc& heredoc : find_heredocs(whole)) {
         read_content(heredoc);
@@ -457,6 +483,29 @@ class FileReader {
     instruction.line = start_;
     instruction.end_line = lines_.number();
     file_.instructions.push_back(std::move(instruction));
+  }
+
+  // A line's part of an instruction: where it begins in that, and where in the text.
+  struct Piece {
+    std::size_t in_whole;
+    std::size_t in_text;
+  };
+
+  std::size_t offset(std::string_view part) const {
+    return static_cast<std::size_t>(part.data() - text_.data());
+  }
+
+  // Where in the text a part of an instruction stands.
+  static Span in_text(Span span, const std::vector<Piece>& pieces) {
+    // What ends where a line does ends on that line, not on the next one.
+    const auto place = [&](std::size_t at, bool is_end) {
+      auto piece = pieces.begin();
+      for (auto next = piece; next != pieces.end(); ++next) {
+        if (next->in_whole < at || (next->in_whole == at && !is_end)) piece = next;
+      }
+      return piece->in_text + (at - piece->in_whole);
+    };
+    return {place(span.begin, false), place(span.end, true)};
   }
 
   void note_directive(std::string_view line) {
@@ -499,7 +548,6 @@ class FileReader {
 }  // namespace
 
 tl::expected<Dockerfile, ParseError> parse_dockerfile(std::string_view text) {
-  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark
   return FileReader(text).read();
 }
 

@@ -2,6 +2,7 @@
 // Pure. Rules: BuildKit's parser; where its versions differ, the newest.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -21,11 +22,20 @@ struct Heredoc {
   bool operator==(const Heredoc&) const = default;
 };
 
+/// A part of the file's text: bytes from its beginning, the end not included.
+struct Span {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  bool operator==(const Span&) const = default;
+};
+
 struct Instruction {
   std::string name;  ///< in lower case. What is no instruction is kept, without words.
   int line = 0;      ///< where it begins and where it ends, heredocs included, counted from 1
   int end_line = 0;
   std::vector<std::string> flags;  ///< `--mount=…`, without their quotes
+  std::vector<Span> flag_spans;    ///< where each stands, as it is written. (Not of a trigger.)
+  Span first_word;                 ///< of FROM: where its image stands
   /// Its arguments, each with its quotes and escapes. RUN, CMD, ENTRYPOINT, SHELL: one, the command
   /// as it stands, or where `is_json` the list's items. ENV and LABEL: name, value and "=" (or ""
   /// of the old form with a blank) for each pair. HEALTHCHECK: its type, then as CMD.

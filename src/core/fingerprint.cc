@@ -9,7 +9,7 @@ namespace imagewright {
 namespace {
 
 constexpr std::array kKinds = {InputKind::Context, InputKind::Dockerfile, InputKind::Target,
-                               InputKind::Arg, InputKind::Label};
+                               InputKind::Arg,     InputKind::Label,      InputKind::Parent};
 
 std::string digest_over(const std::vector<Input>& inputs) {
   Sha256 hash;
@@ -37,6 +37,8 @@ const char* word(InputKind kind) {
       return "arg";
     case InputKind::Label:
       return "label";
+    case InputKind::Parent:
+      return "parent";
   }
   return "";
 }
@@ -59,6 +61,14 @@ Manifest make_manifest(const Inputs& inputs) {
   if (!inputs.target.empty()) add(InputKind::Target, "", hex(sha256(inputs.target)));
   for (const auto& [name, value] : inputs.args) add(InputKind::Arg, name, hex(sha256(value)));
   for (const auto& [name, value] : inputs.labels) add(InputKind::Label, name, hex(sha256(value)));
+  manifest.digest = digest_over(manifest.inputs);
+  return manifest;
+}
+
+Manifest with_parents(Manifest manifest, const std::map<std::string, std::string>& parents) {
+  if (parents.empty()) return manifest;
+  for (const auto& [name, id] : parents)
+    manifest.inputs.push_back({InputKind::Parent, name, hex(sha256(id))});
   manifest.digest = digest_over(manifest.inputs);
   return manifest;
 }

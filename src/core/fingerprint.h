@@ -15,15 +15,15 @@ namespace imagewright {
 /// nothing.
 inline constexpr int kFingerprintFormat = 1;
 
-enum class InputKind { Context, Dockerfile, Target, Arg, Label };
+enum class InputKind { Context, Dockerfile, Target, Arg, Label, Parent };
 
-/// "context", "dockerfile", "target", "arg", "label": how a kind is stored.
+/// "context", "dockerfile", "target", "arg", "label", "parent": how a kind is stored.
 const char* word(InputKind kind);
 std::optional<InputKind> input_kind(std::string_view word);
 
 struct Input {
   InputKind kind = InputKind::Context;
-  std::string name;    ///< an arg's or label's key; else ""
+  std::string name;    ///< an arg's or label's key, a parent's name; else ""
   std::string digest;  ///< SHA-256, hexadecimal
   bool operator==(const Input&) const = default;
 };
@@ -43,5 +43,9 @@ struct Inputs {
 };
 
 Manifest make_manifest(const Inputs& inputs);
+
+/// The manifest with what the image stands on added: names of images of the configuration, and the
+/// ids (`sha256:…`) that they have. Takes a manifest without parents.
+Manifest with_parents(Manifest manifest, const std::map<std::string, std::string>& parents);
 
 }  // namespace imagewright

@@ -94,7 +94,7 @@ class Finder {
       if (instruction.name == "from") {
         begin_stage(instruction);
       } else if (!stages_.all.empty()) {
-        stages_.all.back().instructions.push_back(&instruction);
+        if (!stages_.all.back().is_context) stages_.all.back().instructions.push_back(&instruction);
       } else if (instruction.name == "arg") {
         global_arg(instruction);
       } else {
@@ -151,6 +151,7 @@ class Finder {
     }
     StageSource base;
     base.line = from.line;
+    base.span = from.first_word;
     base.image = expanded(words[0], from.line);
     if (base.image.empty()) {
       fail(from.line, fmt::format("the image of FROM, {}, comes to nothing", shown(words[0])));
@@ -167,7 +168,12 @@ class Finder {
       base.stage = earlier->second;
       base.image.clear();
     }
-    if (base.image != "scratch") stage.sources.push_back(std::move(base));
+    stage.is_context = named && request_.contexts.contains(stage.name);
+    if (stage.is_context) {
+      base.image = stage.name;
+      base.stage.reset();
+    }
+    if (stage.is_context || base.image != "scratch") stage.sources.push_back(std::move(base));
     stages_.all.push_back(std::move(stage));
     if (named) by_name_[stages_.all.back().name] = stages_.all.size() - 1;
   }
@@ -175,32 +181,37 @@ class Finder {
   void find_sources(std::size_t number) {
     Stage& stage = stages_.all[number];
     for (const Instruction* instruction : stage.instructions) {
-      for (const std::string& flag : instruction->flags) {
+      for (std::size_t i = 0; i < instruction->flags.size(); ++i) {
+        const std::string& flag = instruction->flags[i];
+        StageSource source;
+        source.line = instruction->line;
+        source.span = instruction->flag_spans[i];
+        source.flag = flag;
         constexpr std::string_view kFrom = "--from=";
         if (instruction->name == "copy" && flag.starts_with(kFrom)) {
-          add_source(stage, StageSource::Kind::Copy, flag.substr(kFrom.size()), instruction->line);
+          source.kind = StageSource::Kind::Copy;
+          add_source(stage, std::move(source), flag.substr(kFrom.size()));
         } else if (instruction->name == "run") {
+          source.kind = StageSource::Kind::Mount;
           if (const auto from = mount_option(flag, "from"))
-            add_source(stage, StageSource::Kind::Mount, *from, instruction->line);
+            add_source(stage, std::move(source), *from);
         }
       }
     }
   }
 
-  void add_source(Stage& stage, StageSource::Kind kind, const std::string& from, int line) {
+  void add_source(Stage& stage, StageSource source, const std::string& from) {
     if (from.empty()) return;
     if (const std::size_t dollar = from.find('$');
         dollar != std::string::npos && dollar + 1 != from.size()) {
-      fail(line, fmt::format("variables have no place in {}; give a stage that name with FROM",
-                             shown("from=" + from)));
+      fail(source.line,
+           fmt::format("variables have no place in {}; give a stage that name with FROM",
+                       shown("from=" + from)));
     }
-    StageSource source;
-    source.kind = kind;
-    source.line = line;
     const auto named = by_name_.find(lower_case(from));
-    if (const auto number = number_of(from); number && kind == StageSource::Kind::Copy) {
+    if (const auto number = number_of(from); number && source.kind == StageSource::Kind::Copy) {
       if (*number < 0 || static_cast<std::size_t>(*number) >= stages_.all.size()) {
-        fail(line, fmt::format("there is no stage number {}", *number));
+        fail(source.line, fmt::format("there is no stage number {}", *number));
       }
       source.stage = static_cast<std::size_t>(*number);
     } else if (named != by_name_.end()) {
@@ -268,10 +279,14 @@ tl::expected<Stages, ParseError> find_stages(const Dockerfile& file, const Stage
   }
 }
 
-std::optional<std::string> mount_option(const std::string& flag, std::string_view key) {
+std::vector<std::string> mount_fields(const std::string& flag) {
   constexpr std::string_view kMount = "--mount=";
-  if (!flag.starts_with(kMount)) return std::nullopt;
-  for (const std::string& field : fields(std::string_view(flag).substr(kMount.size()))) {
+  if (!flag.starts_with(kMount)) return {};
+  return fields(std::string_view(flag).substr(kMount.size()));
+}
+
+std::optional<std::string> mount_option(const std::string& flag, std::string_view key) {
+  for (const std::string& field : mount_fields(flag)) {
     const std::size_t equals = field.find('=');
     if (equals != std::string::npos && lower_case(field.substr(0, equals)) == key)
       return field.substr(equals + 1);

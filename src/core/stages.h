@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <tl/expected.hpp>
 #include <vector>
@@ -19,6 +20,9 @@ struct StageRequest {
   std::map<std::string, std::string> args;  ///< given for the build: they beat defaults
   std::string platform;                     ///< what is built for: `linux/amd64`
   std::string build_platform;               ///< what builds
+  /// Names of contexts that are given with the build. One stands in for the stage of its name, and
+  /// for what is no stage (core/links).
+  std::set<std::string> contexts = {};
 };
 
 /// Where a stage takes something from: another stage, or an image.
@@ -29,6 +33,8 @@ struct StageSource {
   std::string image;                 ///< as written, variables replaced; "" where it is a stage
   std::string platform;              ///< of an image that is a base; "": what is built for
   int line = 0;
+  Span span;         ///< where the file says it: FROM's image, or all of the flag
+  std::string flag;  ///< `--from=x`, `--mount=…,from=x`; "" of a base
 };
 
 struct Stage {
@@ -36,6 +42,8 @@ struct Stage {
   int line = 0;
   std::vector<StageSource> sources;              ///< first its base, unless that is `scratch`
   std::vector<const Instruction*> instructions;  ///< the Dockerfile's, behind FROM
+  bool is_context =
+      false;  ///< a context stands in for it: its source is that, its instructions none
 };
 
 struct Stages {
@@ -51,7 +59,10 @@ struct Stages {
 /// number that there is not, a target that there is not, stages that need each other.
 tl::expected<Stages, ParseError> find_stages(const Dockerfile& file, const StageRequest& request);
 
-/// The value of a key in `--mount=type=bind,from=x`, or of `--from=x`; nullopt: it is not given.
+/// The list behind `--mount=`: `type=bind`, `from=x`. Empty for another flag.
+std::vector<std::string> mount_fields(const std::string& flag);
+
+/// The value of a key in `--mount=type=bind,from=x`; nullopt: it is not given.
 std::optional<std::string> mount_option(const std::string& flag, std::string_view key);
 
 }  // namespace imagewright

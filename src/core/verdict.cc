@@ -60,6 +60,18 @@ Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool
   return verdict;
 }
 
+void note_stale_parents(Verdict& verdict, const std::vector<std::string>& parents) {
+  for (const std::string& parent : parents) {
+    std::erase_if(verdict.reasons, [&](const Reason& reason) {
+      const bool is_of_input = reason.kind == ReasonKind::InputChanged ||
+                               reason.kind == ReasonKind::InputAdded ||
+                               reason.kind == ReasonKind::InputRemoved;
+      return is_of_input && reason.input == InputKind::Parent && reason.name == parent;
+    });
+    verdict.reasons.push_back({ReasonKind::ParentStale, InputKind::Parent, parent, {}});
+  }
+}
+
 const char* word(ReasonKind kind) {
   switch (kind) {
     case ReasonKind::Forced:
@@ -80,6 +92,8 @@ const char* word(ReasonKind kind) {
       return "input-added";
     case ReasonKind::InputRemoved:
       return "input-removed";
+    case ReasonKind::ParentStale:
+      return "parent-stale";
   }
   return "";
 }
@@ -107,6 +121,8 @@ std::string describe(const Reason& reason) {
       return input + " added";
     case ReasonKind::InputRemoved:
       return input + " removed";
+    case ReasonKind::ParentStale:
+      return "its parent " + reason.name + " would be built first";
   }
   return "";
 }

@@ -21,12 +21,14 @@ enum class ReasonKind {
   InputChanged,
   InputAdded,
   InputRemoved,
+  ParentStale,  ///< what it stands on would be built first, and may be another image then
 };
 
 struct Reason {
   ReasonKind kind = ReasonKind::NeverBuilt;
   InputKind input = InputKind::Context;  ///< of the last three kinds
-  std::string name;          ///< the input's name; for ImageGone: the engine that lacks it
+  std::string name;          ///< the input's name; for ImageGone: the engine that lacks it; for
+                             ///< ParentStale: the parent
   ContextChanges changes{};  ///< of a changed context, where they are known; else empty
   bool operator==(const Reason&) const = default;
 };
@@ -56,5 +58,9 @@ struct Verdict {
 /// success?
 Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool engine_has_image,
                const std::string& engine, bool force);
+
+/// What is said of an image whose `parents` (names) would be built first: whatever their ids say
+/// now gives way to that.
+void note_stale_parents(Verdict& verdict, const std::vector<std::string>& parents);
 
 }  // namespace imagewright

@@ -38,6 +38,7 @@ BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
   command.argv.insert(command.argv.end(),
                       {"--ignorefile", staging.ignore_file(), staging.context()});
   command.ending = Ending::DescendantsFirst;
+  command.timeout = request.timeout;
 
   BuildOutcome outcome;
   outcome.exit = run_command(command, on_line, on_tick);
@@ -49,6 +50,10 @@ std::string describe(const std::string& name, const BuildahProgram& program) {
   std::string text = name + " " + program.capabilities.version;
   for (const std::string& argument : program.isolation) text += " " + argument;
   return text;
+}
+
+std::string bare_id(const std::string& image_id) {
+  return image_id.substr(image_id.find(':') + 1);
 }
 
 std::set<std::string> listed_image_ids(const std::string& program) {

@@ -25,6 +25,9 @@ BuildOutcome build_by(const BuildahProgram& program, const std::filesystem::path
 /// "buildah 1.28.2 --runtime runc".
 std::string describe(const std::string& name, const BuildahProgram& program);
 
+/// An id without its algorithm: what both programs take for an image in a Dockerfile.
+std::string bare_id(const std::string& image_id);
+
 /// The ids of all images by `PROGRAM images`. Throws Error(Missing).
 std::set<std::string> listed_image_ids(const std::string& program);
 
@@ -35,6 +38,7 @@ class BuildahEngine : public Engine {
   std::string name() const override { return "buildah"; }
   std::set<std::string> image_ids() override { return listed_image_ids("buildah"); }
   Readiness prepare() override;
+  std::string reference_to(const std::string& image_id) override { return bare_id(image_id); }
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
                      const OnTick& on_tick) override;
 

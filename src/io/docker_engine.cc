@@ -124,6 +124,11 @@ Readiness DockerEngine::prepare() {
   return readiness;
 }
 
+std::string DockerEngine::reference_to(const std::string& image_id) {
+  if (!tags_) tags_.emplace(cache_);
+  return tags_->tag(image_id);
+}
+
 BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_line,
                                  const OnTick& on_tick) {
   prepare();
@@ -145,6 +150,7 @@ BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_l
   add_common_arguments(command.argv, request, staging);
   command.argv.push_back(capabilities_.remembers_names ? staging.named_context()
                                                        : staging.context());
+  command.timeout = request.timeout;
 
   BuildOutcome outcome;
   outcome.exit = run_command(command, on_line, on_tick);

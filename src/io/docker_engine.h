@@ -3,8 +3,10 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
+#include "io/docker_run_tags.h"
 #include "io/engine.h"
 #include "io/engine_capabilities.h"
 
@@ -31,6 +33,7 @@ class DockerEngine : public Engine {
   std::string name() const override { return "docker"; }
   std::set<std::string> image_ids() override;
   Readiness prepare() override;
+  std::string reference_to(const std::string& image_id) override;
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
                      const OnTick& on_tick) override;
 
@@ -39,6 +42,7 @@ class DockerEngine : public Engine {
   DockerCli cli_;
   EngineCapabilities capabilities_;
   bool prepared_ = false;
+  std::optional<DockerRunTags> tags_;  // once one is needed
 };
 
 }  // namespace imagewright

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string_view>
 
 #include "core/digest.h"
@@ -64,7 +65,9 @@ std::optional<std::string> socket_path() {
   return host.substr(kScheme.size());
 }
 
-std::optional<http::response<http::string_body>> get(const std::string& target) {
+// nullopt: nobody answers, or the answer is an error.
+std::optional<http::response<http::string_body>> request(http::verb verb,
+                                                         const std::string& target) {
   const auto path = socket_path();
   if (!path) return std::nullopt;
   try {
@@ -75,24 +78,29 @@ std::optional<http::response<http::string_body>> get(const std::string& target) 
     beast::error_code failure = boost::asio::error::would_block;
     beast::flat_buffer buffer;
     buffer.reserve(kReadAtOnce);
-    http::request<http::empty_body> request(http::verb::get, target, 11);
-    request.set(http::field::host, "docker");
-    request.set(http::field::connection, "close");
+    http::request<http::empty_body> question(verb, target, 11);
+    question.set(http::field::host, "docker");
+    question.set(http::field::connection, "close");
+    question.prepare_payload();
     stream.expires_after(kPatience);
     stream.async_connect(Local::endpoint(*path), [&](beast::error_code connected) {
       if ((failure = connected)) return;
-      http::async_write(stream, request, [&](beast::error_code written, std::size_t) {
+      http::async_write(stream, question, [&](beast::error_code written, std::size_t) {
         if ((failure = written)) return;
         http::async_read(stream, buffer, parser,
                          [&](beast::error_code read, std::size_t) { failure = read; });
       });
     });
     context.run();
-    if (failure || parser.get().result() != http::status::ok) return std::nullopt;
+    if (failure || parser.get().result_int() / 100 != 2) return std::nullopt;
     return parser.release();
   } catch (const std::exception&) {
     return std::nullopt;  // a path that no socket can have
   }
+}
+
+std::optional<http::response<http::string_body>> get(const std::string& target) {
+  return request(http::verb::get, target);
 }
 
 std::optional<std::string> ask_cli(const std::vector<std::string>& arguments) {
@@ -153,6 +161,22 @@ class ImageIds : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, ImageIds
   bool is_id_ = false;  // the value that comes next is one
 };
 
+// The texts of a list under a key of each of the objects, or of the one.
+std::vector<std::string> texts_under(const std::string& answer, const char* key) {
+  std::vector<std::string> texts;
+  Json json = Json::parse(answer, nullptr, false);
+  if (json.is_object()) json = Json::array({json});
+  if (!json.is_array()) return texts;
+  for (const Json& object : json) {
+    const auto list = object.is_object() ? object.find(key) : object.end();
+    if (list == object.end() || !list->is_array()) continue;
+    for (const Json& text : *list) {
+      if (text.is_string()) texts.push_back(text.get<std::string>());
+    }
+  }
+  return texts;
+}
+
 }  // namespace
 
 std::string docker_host() {
@@ -189,6 +213,53 @@ std::optional<std::set<std::string>> docker_image_ids() {
     return std::nullopt;
   }
   return ids.take();
+}
+
+bool docker_tag(const std::string& image_id, const std::string& repository,
+                const std::string& tag) {
+  if (!socket_path()) {
+    std::string reference = repository;
+    reference += ':';
+    reference += tag;
+    return ask_cli({"tag", image_id, reference}).has_value();
+  }
+  return request(http::verb::post,
+                 "/images/" + image_id + "/tag?repo=" + repository + "&tag=" + tag)
+      .has_value();
+}
+
+void docker_untag(const std::string& reference) {
+  if (!socket_path()) {
+    ask_cli({"rmi", "--no-prune", reference});
+  } else {
+    request(http::verb::delete_, "/images/" + reference + "?noprune=1");
+  }
+}
+
+std::vector<std::string> docker_names(const std::string& image_id) {
+  if (!socket_path()) {
+    return texts_under(ask_cli({"image", "inspect", image_id}).value_or(""), "RepoTags");
+  }
+  const auto answer = get("/images/" + image_id + "/json");
+  return answer ? texts_under(answer->body(), "RepoTags") : std::vector<std::string>();
+}
+
+std::vector<std::string> docker_tags(const std::string& repository) {
+  if (!socket_path()) {
+    std::vector<std::string> tags;
+    const auto lines = ask_cli({"images", "--format", "{{.Repository}}:{{.Tag}}", repository});
+    std::istringstream stream(lines.value_or(""));
+    for (std::string line; std::getline(stream, line);) tags.push_back(line);
+    return tags;
+  }
+  // {"reference":["REPOSITORY"]}; what may not stand in a target is encoded.
+  const auto answer =
+      get("/images/json?filters=%7B%22reference%22%3A%5B%22" + repository + "%22%5D%7D");
+  std::vector<std::string> tags =
+      answer ? texts_under(answer->body(), "RepoTags") : std::vector<std::string>();
+  // (The images have other names, too.)
+  std::erase_if(tags, [&](const std::string& tag) { return !tag.starts_with(repository + ':'); });
+  return tags;
 }
 
 }  // namespace imagewright

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace imagewright {
 
@@ -27,5 +28,15 @@ std::string docker_info();
 /// The ids of all images, by one request. nullopt: the host is no unix socket, or nothing sensible
 /// came; the CLI can still be asked.
 std::optional<std::set<std::string>> docker_image_ids();
+
+/// Gives an image another name. False: the daemon has no such image, or does not answer.
+bool docker_tag(const std::string& image_id, const std::string& repository, const std::string& tag);
+
+/// Takes the name away; an image without another one goes with it. Says nothing if that fails.
+void docker_untag(const std::string& reference);
+
+/// All names of an image, and all images of a repository: `repository:tag`.
+std::vector<std::string> docker_names(const std::string& image_id);
+std::vector<std::string> docker_tags(const std::string& repository);
 
 }  // namespace imagewright

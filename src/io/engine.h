@@ -3,6 +3,7 @@
 // something is built.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -32,6 +33,7 @@ struct BuildRequest {
   std::string target;
   std::map<std::string, std::string> args;
   std::map<std::string, std::string> labels;
+  std::chrono::milliseconds timeout{0};  ///< 0: none
 };
 
 struct BuildOutcome {
@@ -63,9 +65,13 @@ class Engine {
   /// Makes ready for building: finds out, once, how this engine's program must be called. Throws
   /// Error(Missing).
   virtual Readiness prepare() = 0;
+  /// A reference that means exactly this image (`sha256:…`, one that the engine has) in the
+  /// Dockerfiles of its builds, whatever becomes of the image's tags; as long as this object lives.
+  /// From one thread. Throws Error(Source) where the image is gone.
+  virtual std::string reference_to(const std::string& image_id) = 0;
   /// Builds, tags and gives the image's id, from the engine's iidfile, never from its output. A
   /// failed or interrupted build is a value. Throws Error(Missing) if the program cannot be run at
-  /// all.
+  /// all. After `prepare`, several threads may build at once.
   virtual BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
                              const OnTick& on_tick) = 0;
 };

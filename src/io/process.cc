@@ -160,14 +160,17 @@ void kill_all(const std::vector<pid_t>& pids) {
   for (const pid_t pid : pids) kill(pid, SIGKILL);
 }
 
-// What ended programs left behind: our children that we did not start, and all below them.
-void kill_orphans() {
+// What an ended program left behind: our children that we did not start, and all below them. Where
+// others of ours run, they may be theirs: then only those that were seen below this one, or are of
+// its session.
+void kill_orphans(pid_t session, const std::set<pid_t>& seen) {
   const auto table = process_table();
   for (const auto& [pid, parent] : table) {
     if (parent != getpid()) continue;
     {
       const std::lock_guard lock(children_mutex);
       if (children.count(pid) != 0) continue;
+      if (!children.empty() && seen.count(pid) == 0 && getsid(pid) != session) continue;
     }
     kill_all(descendants(pid, table));
     kill(pid, SIGKILL);
@@ -218,7 +221,7 @@ class Child {
 
   // After the end. What an ended program left behind goes, too.
   Exit result() const {
-    if (ending_) kill_orphans();
+    if (ending_) kill_orphans(pid_, seen_);
     return exit_;
   }
 
@@ -226,6 +229,7 @@ class Child {
   enum class Step { Descendants, Terminate, Kill };
 
   void end(Clock::time_point now) {
+    for (const pid_t pid : descendants(pid_, process_table())) seen_.insert(pid);
     switch (step_) {
       case Step::Descendants: {
         step_ = Step::Terminate;
@@ -266,6 +270,7 @@ class Child {
   Clock::time_point started_;
   Clock::time_point next_step_;
   Exit exit_;
+  std::set<pid_t> seen_;  // below it, when it was to end
   Step step_ = Step::Descendants;
   bool ending_ = false;
   bool killed_ = false;

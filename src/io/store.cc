@@ -317,6 +317,18 @@ std::vector<BuildRow> Store::builds(const std::string& name) {
                   [&] { return read_builds(database_->statements, name, kBuildsKept); });
 }
 
+std::map<std::string, std::int64_t> Store::durations() {
+  return in_state(database_->file, [&] {
+    std::map<std::string, std::int64_t> durations;
+    Query query(database_->statements,
+                "SELECT name, duration_ms FROM build WHERE id IN "
+                "(SELECT max(id) FROM build WHERE result = ? GROUP BY name)",
+                word(BuildResult::Success));
+    while (query.next()) durations.emplace(query.text(0), query.number(1));
+    return durations;
+  });
+}
+
 std::vector<std::string> Store::retire(const std::string& config,
                                        const std::set<std::string>& keep) {
   return in_state(database_->file, [&] {

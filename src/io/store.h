@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -96,6 +97,9 @@ class Store {
   std::optional<BuildRow> last_build(const std::string& name);
   std::vector<BuildRow> builds(
       const std::string& name);  ///< newest first; at most the last 100 are kept
+
+  /// How long the last success of each image took, in milliseconds, by name.
+  std::map<std::string, std::int64_t> durations();
 
   /// From now on the row is owned by `config`, whose present inputs it was found to hold. Writes
   /// nothing if it is already.

@@ -32,6 +32,9 @@ class JsonProgress : public Progress {
   explicit JsonProgress(std::FILE* out) : out_(out) {}
 
   void step(const std::string& text) override { emit({{"event", "step"}, {"text", text}}); }
+  void image_step(const std::string& name, const std::string& text) override {
+    emit({{"event", "step"}, {"image", name}, {"text", text}});
+  }
   void warning(const std::string& text) override { emit({{"event", "warning"}, {"text", text}}); }
 
   void waiting(const std::filesystem::path& state_directory, int process_id) override {

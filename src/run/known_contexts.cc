@@ -32,9 +32,24 @@ bool take(std::string_view& bytes, T& value) {
   return true;
 }
 
+// Text, with its length (8 bytes) before it.
+void add_text(std::string& bytes, std::string_view text) {
+  add(bytes, std::uint64_t{text.size()});
+  bytes += text;
+}
+
+bool take_text(std::string_view& bytes, std::string_view& text) {
+  std::uint64_t size = 0;
+  if (!take(bytes, size) || size > bytes.size()) return false;
+  text = bytes.substr(0, size);
+  bytes.remove_prefix(size);
+  return true;
+}
+
 // What both kinds depend on beside their names.
 std::string about(std::string_view what) {
-  return std::string(what) + '\n' + std::to_string(kFingerprintFormat) + '\n';
+  // (2: with the Dockerfile.)
+  return std::string(what) + " 2\n" + std::to_string(kFingerprintFormat) + '\n';
 }
 
 }  // namespace
@@ -43,33 +58,38 @@ KnownTree::KnownTree(const fs::path& cache, const std::string& tree, const std::
     : about_(about("tree") + tree + '\n' + dockerfile),
       path_(cache / "trees" / hex(sha256(about_))) {}
 
-std::optional<ContextDigests> KnownTree::find() const {
+std::optional<KnownContext> KnownTree::find() const {
   const auto bytes = MemoFile(path_, about_).recall();
-  ContextDigests digests;
   std::string_view rest = bytes ? *bytes : std::string_view();
-  return take(rest, digests) && rest.empty() ? std::optional(digests) : std::nullopt;
+  KnownContext context;
+  std::string_view dockerfile;
+  if (!take(rest, context.digests) || !take_text(rest, dockerfile) || !rest.empty())
+    return std::nullopt;
+  context.dockerfile = dockerfile;
+  return context;
 }
 
-void KnownTree::remember(const ContextDigests& digests) const {
+void KnownTree::remember(const KnownContext& context) const {
+  if (context.dockerfile.size() > KnownContext::kLongestDockerfile) return;
   std::string bytes;
-  add(bytes, digests);
+  add(bytes, context.digests);
+  add_text(bytes, context.dockerfile);
   MemoFile(path_, about_).remember(bytes);
 }
 
 KnownDirectories::KnownDirectories(fs::path file, const std::string& condition)
     : about_(about("directories") + condition), file_(std::move(file)) {}
 
-// Of each: the length of its path (8 bytes), the stamp and the digests, the path.
+// Of each: its path, the stamp and the digests, the Dockerfile; texts with their length before
+// them.
 void KnownDirectories::load() {
   if (loaded_) return;
   loaded_ = true;
   saved_ = MemoFile(file_, about_).recall().value_or("");
   std::string_view rest = saved_;
   Entry entry;
-  std::uint64_t size = 0;
-  while (take(rest, size) && take(rest, entry.known) && size <= rest.size()) {
-    entry.path = rest.substr(0, size);
-    rest.remove_prefix(size);
+  while (take_text(rest, entry.path) && take(rest, entry.stamp) && take(rest, entry.digests) &&
+         take_text(rest, entry.dockerfile)) {
     entries_.push_back(entry);
   }
 }
@@ -82,10 +102,11 @@ std::optional<KnownDirectory> KnownDirectories::find(const std::string& director
       std::lower_bound(entries_.begin(), entries_.end(), directory,
                        [](const Entry& entry, std::string_view path) { return entry.path < path; });
   if (place == entries_.end() || place->path != directory) return std::nullopt;
-  return place->known;
+  return KnownDirectory{place->stamp, {place->digests, std::string(place->dockerfile)}};
 }
 
 void KnownDirectories::remember(const std::string& directory, const KnownDirectory& known) {
+  if (known.context.dockerfile.size() > KnownContext::kLongestDockerfile) return;
   const std::lock_guard lock(mutex_);
   load();
   fresh_[directory] = known;
@@ -98,13 +119,17 @@ void KnownDirectories::save() {
   changed_ = false;
   std::map<std::string, KnownDirectory> all = fresh_;
   if (entries_.size() + fresh_.size() <= kMostDirectories) {
-    for (const Entry& entry : entries_) all.emplace(entry.path, entry.known);
+    for (const Entry& entry : entries_) {
+      all.emplace(entry.path,
+                  KnownDirectory{entry.stamp, {entry.digests, std::string(entry.dockerfile)}});
+    }
   }
   std::string bytes;
   for (const auto& [path, known] : all) {
-    add(bytes, std::uint64_t{path.size()});
-    add(bytes, known);
-    bytes += path;
+    add_text(bytes, path);
+    add(bytes, known.stamp);
+    add(bytes, known.context.digests);
+    add_text(bytes, known.context.dockerfile);
   }
   MemoFile(file_, about_).remember(bytes);
 }

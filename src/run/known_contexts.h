@@ -22,14 +22,24 @@ struct ContextDigests {
   bool operator==(const ContextDigests&) const = default;
 };
 
+/// A context that need not be looked into: its digests, and the Dockerfile's bytes.
+struct KnownContext {
+  ContextDigests digests;
+  std::string dockerfile;
+
+  /// A longer Dockerfile is not worth keeping: then nothing is remembered.
+  static constexpr std::size_t kLongestDockerfile = std::size_t{64} * 1024;
+  bool operator==(const KnownContext&) const = default;
+};
+
 /// By git tree and Dockerfile: the same tree under the same rules is the same context.
 class KnownTree {
  public:
   KnownTree(const std::filesystem::path& cache, const std::string& tree,
             const std::string& dockerfile);
 
-  std::optional<ContextDigests> find() const;
-  void remember(const ContextDigests& digests) const;
+  std::optional<KnownContext> find() const;
+  void remember(const KnownContext& context) const;
 
  private:
   std::string about_;
@@ -39,7 +49,7 @@ class KnownTree {
 /// A directory in which all that counts is part of its tree's stamp.
 struct KnownDirectory {
   TreeStamp stamp;
-  ContextDigests digests;
+  KnownContext context;
 };
 
 /// The directories of a project, in one file: opening one for each would cost more than looking at
@@ -58,7 +68,9 @@ class KnownDirectories {
  private:
   struct Entry {
     std::string_view path;  // in saved_
-    KnownDirectory known;
+    TreeStamp stamp;
+    ContextDigests digests;
+    std::string_view dockerfile;  // in saved_
   };
 
   void load();

@@ -14,6 +14,7 @@
 #include "core/reference.h"
 #include "core/suggest.h"
 #include "io/error.h"
+#include "io/host_platform.h"
 #include "io/store.h"
 #include "io/tree_changes.h"
 #include "run/look_ahead.h"
@@ -108,16 +109,13 @@ bool is_small(const Snapshot& snapshot) {
   return records.size() <= kMostDirectories && entries <= kMostEntries;
 }
 
-Observation make_observation(const ImageConfig& image, const ContextDigests& digests) {
-  Observation observation;
-  observation.context_digest = hex(digests.context);
-  observation.manifest = make_manifest({observation.context_digest, hex(digests.dockerfile),
-                                        image.target, image.args, image.labels});
-  return observation;
+// Of one with files.
+ContextDigests digests_of(const Observation& observation) {
+  return {observation.files->snapshot.digest(), sha256(observation.dockerfile)};
 }
 
-ContextDigests digests_of(const ContextFiles& files) {
-  return {files.snapshot.digest(), sha256(files.dockerfile)};
+Platforms platforms_of(const ImageConfig& /*image*/, const std::string& host) {
+  return {host, host};
 }
 
 }  // namespace
@@ -134,8 +132,9 @@ bool ContextFiles::touched() const {
 // The directories among the images, looked at in their order.
 class Observer::Ahead {
  public:
-  explicit Ahead(Observer& observer) {
-    for (const ImageConfig& image : observer.images_) {
+  Ahead(Observer& observer, const std::vector<std::size_t>& images) {
+    for (const std::size_t number : images) {
+      const ImageConfig& image = observer.images_[number];
       if (!std::holds_alternative<DirectorySource>(image.source)) continue;
       numbers_[image.name] = images_.size();
       images_.push_back(&image);
@@ -163,8 +162,9 @@ class Observer::Ahead {
   std::optional<LookAhead<Observation>> looks_;
 };
 
-Observer::Observer(const std::vector<ImageConfig>& images, const Project& project)
-    : images_(images),
+Observer::Observer(const Project& project)
+    : images_(project.config.images),
+      host_(host_platform()),
       base_(project.base.lexically_normal()),
       cache_(project.places.cache),
       own_({project.places.cache, project.places.logs}),
@@ -172,20 +172,36 @@ Observer::Observer(const std::vector<ImageConfig>& images, const Project& projec
       known_(cache_ / "contexts" / ("known-" + state_key(project)),
              project.places.cache.string() + '\n' + project.places.logs.string()),
       clock_({cache_}),
-      git_(cache_) {
-  for (const ImageConfig& image : images) {
-    if (const auto* source = std::get_if<GitSource>(&image.source)) git_.want(absolute(*source));
-  }
-}
+      git_(cache_) {}
 
 Observer::~Observer() {
   ahead_.reset();
   known_.save();
 }
 
-void Observer::look_ahead() {
+void Observer::look_ahead(const std::vector<std::size_t>& images) {
+  for (const std::size_t number : images) {
+    if (const auto* source = std::get_if<GitSource>(&images_[number].source))
+      git_.want(absolute(*source));
+  }
   git_.ask_ahead();
-  ahead_ = std::make_unique<Ahead>(*this);
+  ahead_.reset();
+  ahead_ = std::make_unique<Ahead>(*this, images);
+}
+
+Observation Observer::make_observation(const ImageConfig& image, const ContextDigests& digests,
+                                       std::string dockerfile) const {
+  Observation observation;
+  observation.context_digest = hex(digests.context);
+  observation.manifest = make_manifest({observation.context_digest, hex(digests.dockerfile),
+                                        image.target, image.args, image.labels});
+  auto links = find_links(dockerfile, image, platforms_of(image, host_));
+  if (!links) {
+    fail(describe(links.error(), image.dockerfile.empty() ? "Dockerfile" : image.dockerfile));
+  }
+  observation.links = std::move(*links);
+  observation.dockerfile = std::move(dockerfile);
+  return observation;
 }
 
 GitSource Observer::absolute(GitSource source) const {
@@ -217,7 +233,7 @@ std::string Observer::path_of(const DirectorySource& source) const {
 Observation Observer::observe_directory(const ImageConfig& image, const DirectorySource& source) {
   if (!image.dockerfile.empty()) return look_at_directory(image, source);
   const std::string directory = path_of(source);
-  const auto known = known_.find(directory);
+  auto known = known_.find(directory);
   if (!known) return look_at_directory(image, source);
   const auto begun = std::chrono::steady_clock::now();
   TreeRequest request;
@@ -225,7 +241,8 @@ Observation Observer::observe_directory(const ImageConfig& image, const Director
   request.excluded = Store::file_names();
   request.clock = &clock_;
   if (touched_since(request, known->stamp)) return look_at_directory(image, source);
-  Observation observation = make_observation(image, known->digests);
+  Observation observation =
+      make_observation(image, known->context.digests, std::move(known->context.dockerfile));
   observation.source = "directory " + directory;
   observation.begun = begun;
   return observation;
@@ -234,11 +251,9 @@ Observation Observer::observe_directory(const ImageConfig& image, const Director
 Observation Observer::look_at_directory(const ImageConfig& image, const DirectorySource& source) {
   const auto begun = std::chrono::steady_clock::now();
   const std::string directory = path_of(source);
-  auto files = read_context(image, directory, false);
-  Observation observation = make_observation(image, digests_of(*files));
+  Observation observation = read_context(image, directory, false);
   observation.source = "directory " + directory;
   observation.begun = begun;
-  observation.files = std::move(files);
   return observation;
 }
 
@@ -260,18 +275,16 @@ bool Observer::observe_again(const ImageConfig& image, Observation& observation,
 }
 
 Observation Observer::observe_git(const ImageConfig& image, const GitSource& source) {
+  const std::lock_guard lock(git_mutex_);
   const ResolvedRef at = git_.resolve(source);
   const std::string tree = git_.tree(source, at);
   const KnownTree known_tree(cache_, tree, image.dockerfile);
   Observation observation;
-  if (const auto known = known_tree.find()) {
-    observation = make_observation(image, *known);
+  if (auto known = known_tree.find()) {
+    observation = make_observation(image, known->digests, std::move(known->dockerfile));
   } else {
-    auto files = check_out(image, source, tree);
-    const ContextDigests digests = digests_of(*files);
-    known_tree.remember(digests);
-    observation = make_observation(image, digests);
-    observation.files = std::move(files);
+    observation = check_out(image, source, tree);
+    known_tree.remember({digests_of(observation), observation.dockerfile});
   }
   observation.source = "git " + describe(Source(source)) + " at " + at.commit;
   return observation;
@@ -283,8 +296,9 @@ const ContextFiles& Observer::files(const ImageConfig& image, Observation& obser
     observation = look_at_directory(image, *directory);
   }
   if (!observation.files) {
+    const std::lock_guard lock(git_mutex_);
     const GitSource source = absolute(std::get<GitSource>(image.source));
-    observation.files = check_out(image, source, git_.tree(source, git_.resolve(source)));
+    observation.files = check_out(image, source, git_.tree(source, git_.resolve(source))).files;
   }
   return *observation.files;
 }
@@ -308,9 +322,9 @@ void Observer::keep(const ImageConfig& image, const Observation& observation) {
   if (source == nullptr || !files.self_contained) return;
   const auto stamp = files.snapshot.stamp();
   // (It was read before the directory was looked at.)
-  const ContextDigests digests = digests_of(files);
+  const ContextDigests digests = digests_of(observation);
   if (!stamp || files.snapshot.content_of("Dockerfile") != digests.dockerfile) return;
-  known_.remember(path_of(*source), {*stamp, digests});
+  known_.remember(path_of(*source), {*stamp, {digests, observation.dockerfile}});
 }
 
 void Observer::forget(const std::string& context_digest) const {
@@ -319,8 +333,8 @@ void Observer::forget(const std::string& context_digest) const {
 
 // `confined`: it comes from a repository, and nothing may lead out of it; then nothing is kept of
 // it.
-std::unique_ptr<ContextFiles> Observer::read_context(const ImageConfig& image,
-                                                     const std::string& context, bool confined) {
+Observation Observer::read_context(const ImageConfig& image, const std::string& context,
+                                   bool confined) {
   auto files = std::make_unique<ContextFiles>();
   files->request.root = context;
   files->request.excluded = Store::file_names();
@@ -331,7 +345,7 @@ std::unique_ptr<ContextFiles> Observer::read_context(const ImageConfig& image,
   }
   if (!confined) files->request.excluded_paths = own_.inside(root.st_dev, root.st_ino);
   const std::string dockerfile = dockerfile_path(image, context);
-  files->dockerfile = read_file(confined ? inside(context, dockerfile) : fs::path(dockerfile));
+  std::string text = read_file(confined ? inside(context, dockerfile) : fs::path(dockerfile));
   const std::string ignore = ignore_path(dockerfile, context);
   if (!ignore.empty()) {
     auto rules =
@@ -347,11 +361,14 @@ std::unique_ptr<ContextFiles> Observer::read_context(const ImageConfig& image,
   files->snapshot = read_tree(files->request);
   files->self_contained = !confined && ignore.empty() && files->request.excluded_paths.empty() &&
                           dockerfile == context + "/Dockerfile" && is_small(files->snapshot);
-  return files;
+  const ContextDigests digests = {files->snapshot.digest(), sha256(text)};
+  Observation observation = make_observation(image, digests, std::move(text));
+  observation.files = std::move(files);
+  return observation;
 }
 
-std::unique_ptr<ContextFiles> Observer::check_out(const ImageConfig& image, const GitSource& source,
-                                                  const std::string& tree) {
+Observation Observer::check_out(const ImageConfig& image, const GitSource& source,
+                                const std::string& tree) {
   if (fs::path(image.dockerfile).is_absolute()) {
     fail("the Dockerfile of a git source cannot be an absolute path ('" + image.dockerfile + "')");
   }
@@ -362,15 +379,19 @@ std::unique_ptr<ContextFiles> Observer::check_out(const ImageConfig& image, cons
   fs::create_directory(directory, error);
   if (error) fail(with_errno("cannot make '" + directory.string() + "'", error.value()));
   git_.write_tree(source, tree, directory);
-  auto files = read_context(image, directory.string(), true);
-  files->checkout = std::move(checkout);
-  return files;
+  Observation observation = read_context(image, directory.string(), true);
+  observation.files->checkout = std::move(checkout);
+  return observation;
 }
 
-std::vector<ImageConfig> select_images(const std::vector<ImageConfig>& images,
+std::string Observer::with_references(const ImageConfig& image, const std::string& dockerfile,
+                                      const std::map<std::string, std::string>& references) const {
+  return imagewright::with_references(dockerfile, image, platforms_of(image, host_), references);
+}
+
+std::vector<std::size_t> select_images(const std::vector<ImageConfig>& images,
                                        const std::vector<std::string>& globs) {
-  if (globs.empty()) return images;
-  std::vector<bool> selected(images.size());
+  std::vector<bool> selected(images.size(), globs.empty());
   for (const std::string& glob : globs) {
     bool found = false;
     std::vector<std::string> names;
@@ -395,9 +416,9 @@ std::vector<ImageConfig> select_images(const std::vector<ImageConfig>& images,
                                           did_you_mean(glob, names));
     }
   }
-  std::vector<ImageConfig> result;
+  std::vector<std::size_t> result;
   for (std::size_t i = 0; i < images.size(); ++i) {
-    if (selected[i]) result.push_back(images[i]);
+    if (selected[i]) result.push_back(i);
   }
   return result;
 }

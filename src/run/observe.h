@@ -5,11 +5,14 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "core/fingerprint.h"
+#include "core/links.h"
 #include "core/verdict.h"
 #include "io/git.h"
 #include "io/own_paths.h"
@@ -25,8 +28,7 @@ namespace imagewright {
 struct ContextFiles {
   TreeRequest request;  ///< how it was read: the directory and the rules
   Snapshot snapshot;
-  std::string dockerfile;  ///< its bytes
-  std::string ignore;      ///< the rules as the text of an ignore file, our own files included
+  std::string ignore;  ///< the rules as the text of an ignore file, our own files included
   std::unique_ptr<ScratchDirectory> checkout;  ///< owns the directory of a git source; else null
 
   /// What of it counts, by path. Throws as Snapshot::entries.
@@ -40,27 +42,29 @@ struct ContextFiles {
 };
 
 struct Observation {
-  Manifest manifest;
+  Manifest manifest;  ///< without the parents, which are known only when the image's turn comes
   std::string context_digest;
-  std::string source;  ///< for people: the directory, or remote, ref and commit (redacted)
+  std::string dockerfile;   ///< its bytes
+  std::vector<Link> links;  ///< what it is built from
+  std::string source;       ///< for people: the directory, or remote, ref and commit (redacted)
   /// nullptr where the digests were known already: `Observer::files` brings them.
   std::unique_ptr<ContextFiles> files;
   std::chrono::steady_clock::time_point begun;  ///< when the look began
 };
 
-/// Looks at the images of one run.
+/// Looks at the images of one run. `look_ahead` and `observe` are for one thread; the others may be
+/// called by several, for different images.
 class Observer {
  public:
-  /// Borrows `images`, some of the project's. Announces the git sources of all of them, so that
-  /// each repository is asked once; asks nothing yet.
-  Observer(const std::vector<ImageConfig>& images, const Project& project);
-  Observer(std::vector<ImageConfig>&& images, const Project&) = delete;
+  /// Borrows the project.
+  explicit Observer(const Project& project);
   ~Observer();
 
-  /// Begins to ask the repositories and to look at the directories, in the background.
-  void look_ahead();
+  /// Begins to ask the repositories of these images (numbers in the configuration), each once, and
+  /// to look at the directories, in the background.
+  void look_ahead(const std::vector<std::size_t>& images);
 
-  /// Throws Error(Source) that names what is wrong with the image's source.
+  /// Throws Error(Source) that names what is wrong with the image's source or its Dockerfile.
   Observation observe(const ImageConfig& image);
 
   /// Looks once more, if a directory was looked at before `since`, or so soon after it was written
@@ -80,36 +84,41 @@ class Observer {
   /// Keeps what is needed for that later: of what an image was built from; and that its directory
   /// is known. Costs next to nothing where that is kept already.
   void keep(const ImageConfig& image, const Observation& observation);
+  /// An observed Dockerfile with other references for some images (core/links).
+  std::string with_references(const ImageConfig& image, const std::string& dockerfile,
+                              const std::map<std::string, std::string>& references) const;
   /// Forgets the context of this digest.
   void forget(const std::string& context_digest) const;
 
  private:
   class Ahead;
 
-  std::unique_ptr<ContextFiles> read_context(const ImageConfig& image, const std::string& context,
-                                             bool confined);
+  Observation make_observation(const ImageConfig& image, const ContextDigests& digests,
+                               std::string dockerfile) const;
+  Observation read_context(const ImageConfig& image, const std::string& context, bool confined);
   std::string path_of(const DirectorySource& source) const;
   Observation observe_directory(const ImageConfig& image, const DirectorySource& source);
   Observation look_at_directory(const ImageConfig& image, const DirectorySource& source);
   Observation observe_git(const ImageConfig& image, const GitSource& source);
-  std::unique_ptr<ContextFiles> check_out(const ImageConfig& image, const GitSource& source,
-                                          const std::string& tree);
+  Observation check_out(const ImageConfig& image, const GitSource& source, const std::string& tree);
   GitSource absolute(GitSource source) const;
 
   const std::vector<ImageConfig>& images_;
+  std::string host_;  // platform
   std::filesystem::path base_;
   std::filesystem::path cache_;
   OwnPaths own_;
   KeptContexts kept_;
   KnownDirectories known_;
   FileClock clock_;
+  std::mutex git_mutex_;
   Git git_;
   std::unique_ptr<Ahead> ahead_;
 };
 
-/// The images whose name, with or without its tag, matches one of the globs; all of them for no
-/// globs. In the file's order. Throws Error(Usage) for a glob that matches none.
-std::vector<ImageConfig> select_images(const std::vector<ImageConfig>& images,
+/// The numbers of the images whose name, with or without its tag, matches one of the globs; all of
+/// them for no globs. Throws Error(Usage) for a glob that matches none.
+std::vector<std::size_t> select_images(const std::vector<ImageConfig>& images,
                                        const std::vector<std::string>& globs);
 
 }  // namespace imagewright

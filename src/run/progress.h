@@ -54,6 +54,13 @@ class Progress {
   virtual void step(const std::string& text) { (void)text; }
   /// Digests, definitions, ids (`-vv`).
   virtual void detail(const std::string& text) { (void)text; }
+  /// The same, of one image.
+  virtual void image_step(const std::string& name, const std::string& text) {
+    (void)name, (void)text;
+  }
+  virtual void image_detail(const std::string& name, const std::string& text) {
+    (void)name, (void)text;
+  }
   /// Something the user should know; the run goes on.
   virtual void warning(const std::string& text) = 0;
   /// The state directory is in use; 0: by whom is not known.

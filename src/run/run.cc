@@ -3,21 +3,26 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <csignal>
+#include <exception>
 #include <map>
 #include <optional>
 #include <set>
 #include <string_view>
+#include <thread>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "core/context.h"
+#include "core/graph.h"
 #include "core/schedule.h"
 #include "io/build_log.h"
 #include "io/error.h"
 #include "io/interrupt.h"
+#include "run/inbox.h"
 #include "run/judge.h"
 #include "run/observe.h"
+#include "run/plan.h"
 
 namespace imagewright {
 
@@ -42,37 +47,44 @@ std::string definition(const ImageConfig& image) {
   return redacted(text);
 }
 
-// A run in progress: what its steps share.
+// One build, from the decision to its end. Its thread's own, while that runs.
+struct Job {
+  std::size_t image = 0;
+  Clock::time_point since;  // what was looked at before is looked at again
+  Verdict verdict;
+  Manifest manifest;  // with the parents
+  std::string last_context;
+  std::map<std::string, std::string> references;  // in the Dockerfile, by what it says
+  BuildRow row;
+  BuildRequest request;
+};
+
+// A run in progress. One thread, that of `go`, owns everything; each build has one of its own,
+// which touches its job and its image's observation, and hands all else over (Inbox).
 class Run {
  public:
   Run(const Project& project, const RunOptions& options, Progress& progress)
       : project_(project),
         options_(options),
         progress_(progress),
-        images_(select_images(project.config.images, options.images)),
-        observer_(images_, project),
-        schedule_(images_.size(), options.fail_fast),
-        started_(Clock::now()) {
-    for (const ImageConfig& image : images_) summary_.images.emplace_back().name = image.name;
-  }
+        selected_(select_images(project.config.images, options.images)),
+        observer_(project),
+        started_(Clock::now()) {}
 
   RunSummary go() {
     engine_ = find_engine(options_.engine.empty() ? project_.config.engine : options_.engine,
                           project_.places.cache);
     progress_.step("Tools checked: building with " + engine_->name());
     progress_.step(fmt::format("Loaded {}: {} image{}", project_.config_path.string(),
-                               images_.size(), images_.size() == 1 ? "" : "s"));
+                               selected_.size(), selected_.size() == 1 ? "" : "s"));
     if (!lock_state()) return finish();
-    observer_.look_ahead();
+    observer_.look_ahead(selected_);
     open_state();
-    progress_.run_started(project_.config_path, images_.size(), 1);
-    judge_.emplace(*store_, *engine_, images_, options_.force);
-    while (interrupted() == 0) {
-      const auto next = schedule_.next();
-      if (!next) break;
-      work_on(*next);
-    }
-    schedule_.cancel();
+    judge_.emplace(*store_, *engine_, project_.config.images, options_.force);
+    names_.emplace(project_.config.images, engine_->name() != "docker");
+    make_schedule(make_plan(project_, observer_, *names_, selected_));
+    work();
+    if (fatal_) std::rethrow_exception(fatal_);
     if (interrupted() == 0 && options_.images.empty() && !options_.dry_run) retire();
     return finish();
   }
@@ -117,177 +129,454 @@ class Run {
     fs::create_directories(project_.places.logs, ignored);
   }
 
-  void work_on(std::size_t index) {
-    const ImageConfig& image = images_[index];
-    progress_.image_started(image.name);
-    const auto began = Clock::now();
+  void make_schedule(Plan plan) {
+    plan_ = std::move(plan);
+    const std::size_t count = plan_.images.size();
+    began_.resize(count);
+    told_.resize(count);
+    std::vector<Task> tasks(count);
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      summary_.images.emplace_back().name = config(i).name;
+      tasks[i].weight = config(i).weight;
+      for (const Edge& edge : plan_.graph.parents(i)) tasks[i].parents.push_back(edge.parent);
+      numbers_.emplace(&config(i) - project_.config.images.data(), i);
+    }
+    schedule_.emplace(std::move(tasks), Limits{options_.jobs, options_.fail_fast});
+    progress_.run_started(project_.config_path, plan_.images.size(),
+                          static_cast<std::size_t>(options_.jobs));
+  }
+
+  // Whatever goes wrong, builds that run are waited for: their threads need this one.
+  void work() {
+    while (!schedule_->done() || !builds_.empty()) {
+      try {
+        if (interrupted() != 0) schedule_->cancel();
+        while (const auto image = schedule_->next_to_look_at()) with(*image, &Run::look_at);
+        while (const auto image = schedule_->next_to_build()) with(*image, &Run::start);
+        if (builds_.empty()) continue;
+        inbox_.serve(kTick);
+        for (const std::size_t ended : ended_) builds_.erase(ended);
+        ended_.clear();
+        progress_.tick(remaining());
+      } catch (...) {
+        give_up();
+      }
+    }
+  }
+
+  void with(std::size_t image, void (Run::*step)(std::size_t)) {
     try {
-      look_and_build(index, image);
-    } catch (const Error& error) {
-      if (interrupted() != 0) {
-        result(index).message = "interrupted";
-        schedule_.move(index, ImageState::Skipped);
-      } else if (error.kind() == Error::Kind::Source) {
-        result(index).message = error.what();
-        schedule_.move(index, ImageState::Failed);
-      } else {
-        throw;
-      }
+      (this->*step)(image);
+    } catch (...) {
+      give_up(image);
     }
-    result(index).state = schedule_.state(index);
-    result(index).duration = duration_cast<milliseconds>(Clock::now() - began);
-    progress_.image_finished(result(index));
   }
 
-  void look_and_build(std::size_t index, const ImageConfig& image) {
-    if (progress_.shows_steps()) {
-      progress_.detail("Definition is " + definition(image));
-      progress_.step("Reading " + redacted(describe(image.source)));
+  // To be called while an exception is caught: the run ends with it. Shows nothing, as that may be
+  // what went wrong.
+  void give_up(std::optional<std::size_t> image = std::nullopt) {
+    if (!fatal_) fatal_ = std::current_exception();
+    if (image && !is_final(schedule_->state(*image))) {
+      result(*image).message = "the run was given up";
+      result(*image).state = ImageState::Skipped;
+      told_[*image] = true;
+      schedule_->move(*image, ImageState::Skipped);
     }
-    Observation observation = observer_.observe(image);
-    if (progress_.shows_steps()) tell(observation);
+    schedule_->cancel();
+  }
 
-    Verdict verdict = judge_->decide(image.name, observation.manifest);
-    if (verdict.build() && observer_.observe_again(image, observation, last_build_)) {
-      verdict = judge_->decide(image.name, observation.manifest);
+  // --- Deciding
+
+  void look_at(std::size_t i) {
+    PlannedImage& planned = plan_.images[i];
+    began_[i] = Clock::now();
+    if (interrupted() != 0) {
+      result(i).message = "interrupted";
+      return end(i, ImageState::Skipped);
     }
+    if (!planned.error.empty()) {
+      progress_.image_started(config(i).name);
+      result(i).message = planned.error;
+      return end(i, ImageState::Failed);
+    }
+    const Verdict verdict = decide(i).first;
     if (verdict.build()) {
-      observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
+      expect_durations();
+      schedule_->move(i, ImageState::Ready);
+      return;
     }
-    progress_.image_decided(image.name, verdict);
-    result(index).reasons = verdict.reasons;
-    if (!verdict.build()) {
-      result(index).image_id = judge_->last(image.name)->image_id;
-      if (!options_.dry_run) {
-        if (judge_->last(image.name)->config != project_.config_path) {
-          store_->take_over(image.name, project_.config_path);
-        }
-        observer_.keep(image, observation);
+    start_telling(i);
+    up_to_date(i);
+  }
+
+  // By the present ids of what it stands on. And the manifest with them.
+  std::pair<Verdict, Manifest> decide(std::size_t i) {
+    std::map<std::string, std::string> parents;
+    std::vector<std::string> stale;
+    for (const Edge& edge : plan_.graph.parents(i)) {
+      const ImageResult& parent = result(edge.parent);
+      parents[parent.name] = parent.image_id;
+      if (parent.dry_run) stale.push_back(parent.name);
+    }
+    Manifest manifest = with_parents(plan_.images[i].observation.manifest, parents);
+    Verdict verdict = judge_->decide(config(i).name, manifest);
+    note_stale_parents(verdict, stale);
+    return {std::move(verdict), std::move(manifest)};
+  }
+
+  // How long builds took, asked for when the first one is to come.
+  void expect_durations() {
+    if (expected_) return;
+    expected_ = true;
+    const auto known = store_->durations();
+    std::int64_t sum = 0;
+    std::int64_t count = 0;
+    for (std::size_t i = 0; i < plan_.images.size(); ++i) {
+      if (const auto found = known.find(config(i).name); found != known.end()) {
+        sum += found->second;
+        ++count;
       }
-      schedule_.move(index, ImageState::UpToDate);
-      return;
     }
-    schedule_.move(index, ImageState::Building);
-    if (options_.dry_run) {
-      result(index).dry_run = true;
-      schedule_.move(index, ImageState::Built);
-      return;
+    has_history_ = count > 0;
+    // One that was never built is likely to take as long as others.
+    const std::int64_t usual = count > 0 ? sum / count : 0;
+    std::vector<milliseconds> durations;
+    for (std::size_t i = 0; i < plan_.images.size(); ++i) {
+      const auto found = known.find(config(i).name);
+      durations.emplace_back(found != known.end() ? found->second : usual);
     }
-    build(index, image, observation);
+    schedule_->expect(std::move(durations));
   }
 
-  void tell(const Observation& observation) {
-    progress_.detail("Source is " + observation.source);
-    for (const Input& input : observation.manifest.inputs) {
-      progress_.detail(fmt::format("Input {}{}{} {}", word(input.kind),
-                                   input.name.empty() ? "" : " ", input.name, input.digest));
+  std::optional<milliseconds> remaining() {
+    if (!has_history_) return std::nullopt;
+    const auto now = Clock::now();
+    if (now - estimated_ > kEstimate) {
+      estimated_ = now;
+      std::vector<Schedule::Running> running;
+      for (const auto& [image, thread] : builds_) {
+        if (schedule_->state(image) == ImageState::Building)
+          running.push_back({image, duration_cast<milliseconds>(now - began_[image])});
+      }
+      estimate_ = schedule_->remaining(running);
     }
-    progress_.detail("Digest " + observation.manifest.digest);
+    return std::max(milliseconds(0), estimate_ - duration_cast<milliseconds>(now - estimated_));
   }
 
-  void prepare_engine() {
-    const Readiness ready = engine_->prepare();
-    progress_.step("Building with " + ready.description);
-    if (!ready.warning.empty() && !warned_) progress_.warning(ready.warning);
-    warned_ = true;
+  void start_telling(std::size_t i) {
+    const ImageConfig& image = config(i);
+    progress_.image_started(image.name);
+    if (!progress_.shows_steps()) return;
+    progress_.image_detail(image.name, "Definition is " + definition(image));
+    progress_.image_step(image.name, "Reading " + redacted(describe(image.source)));
+    const Observation& observation = plan_.images[i].observation;
+    progress_.image_detail(image.name, "Source is " + observation.source);
+    for (const Edge& edge : plan_.graph.parents(i)) {
+      progress_.image_detail(image.name, fmt::format("Stands on {} ({})", result(edge.parent).name,
+                                                     describe(edge.link)));
+    }
   }
 
-  void build(std::size_t index, const ImageConfig& image, Observation& observation) {
+  void tell(std::size_t i, const Manifest& manifest) {
+    if (!progress_.shows_steps()) return;
+    for (const Input& input : manifest.inputs) {
+      progress_.image_detail(config(i).name,
+                             fmt::format("Input {}{}{} {}", word(input.kind),
+                                         input.name.empty() ? "" : " ", input.name, input.digest));
+    }
+    progress_.image_detail(config(i).name, "Digest " + manifest.digest);
+  }
+
+  void up_to_date(std::size_t i) {
+    const ImageConfig& image = config(i);
+    const Observation& observation = plan_.images[i].observation;
+    if (progress_.shows_steps()) tell(i, decide(i).second);
+    progress_.image_decided(image.name, {});
+    result(i).image_id = judge_->last(image.name)->image_id;
+    if (!options_.dry_run) {
+      if (judge_->last(image.name)->config != project_.config_path) {
+        store_->take_over(image.name, project_.config_path);
+      }
+      observer_.keep(image, observation);
+    }
+    end(i, ImageState::UpToDate);
+  }
+
+  // --- Building
+
+  void start(std::size_t i) {
+    began_[i] = Clock::now();
+    start_telling(i);
+    if (options_.dry_run) return would_build(i);
+    auto job = std::make_shared<Job>();
+    job->image = i;
+    job->since = last_change_;
+    last_change_ = Clock::now();
+    builds_[i] = std::jthread([this, job] { build(*job); });
+  }
+
+  void would_build(std::size_t i) {
+    Observation& observation = plan_.images[i].observation;
+    auto [verdict, manifest] = decide(i);
+    try {
+      observer_.name_changes(config(i), observation, judge_->last_context(config(i).name), verdict);
+    } catch (const Error& error) {
+      return fail(i, error);
+    }
+    tell(i, manifest);
+    progress_.image_decided(config(i).name, verdict);
+    result(i).reasons = verdict.reasons;
+    result(i).dry_run = true;
+    if (const ImageRow* row = judge_->last(config(i).name)) result(i).image_id = row->image_id;
+    end(i, ImageState::Built);
+  }
+
+  // In a thread of its own.
+  void build(Job& job) noexcept {
+    try {
+      try {
+        try_to_build(job);
+      } catch (const Error& error) {
+        inbox_.call([&] { fail(job.image, error); });
+      }
+    } catch (...) {
+      const auto error = std::current_exception();
+      inbox_.call([&] {
+        try {
+          std::rethrow_exception(error);
+        } catch (...) {
+          give_up(job.image);
+        }
+      });
+    }
+    inbox_.call([&] { ended_.push_back(job.image); });
+  }
+
+  void try_to_build(Job& job) {
+    const std::size_t i = job.image;
+    const ImageConfig& image = config(i);
+    Observation& observation = plan_.images[i].observation;
+    observer_.observe_again(image, observation, job.since);
+    bool is_stale = false;
+    inbox_.call([&] { is_stale = decide_again(job); });
+    if (!is_stale) return;
+    observer_.name_changes(image, observation, job.last_context, job.verdict);
     const ContextFiles& files = observer_.files(image, observation);
+    inbox_.call([&] { prepare(job, files); });
+    job.request.dockerfile =
+        observer_.with_references(image, observation.dockerfile, job.references);
+
+    BuildLog log(log_directory(project_, image.name));
+    BuildOutcome outcome;
+    for (int retries = image.retries;; --retries) {
+      outcome = run_engine(job, log);
+      if (outcome.ok() || outcome.exit.interrupted || retries == 0) break;
+      inbox_.call([&] { try_again(job, outcome, retries); });
+    }
+    const bool verified = !files.touched();
+    inbox_.call([&] { conclude(job, outcome, log, verified); });
+  }
+
+  // Its inputs were looked at once more. False: there is nothing to do any more, and it has ended.
+  bool decide_again(Job& job) {
+    const std::size_t i = job.image;
+    check_parents(i);
+    std::tie(job.verdict, job.manifest) = decide(i);
+    job.last_context = judge_->last_context(config(i).name);
+    if (!job.verdict.build()) up_to_date(i);
+    return job.verdict.build();
+  }
+
+  // A Dockerfile that was changed since the order was found must not stand on what is not built
+  // yet.
+  void check_parents(std::size_t i) {
+    std::set<std::size_t> now;
+    for (const Edge& edge : edges_of(plan_.images[i].observation.links, *names_)) {
+      const auto number = numbers_.find(static_cast<std::ptrdiff_t>(edge.parent));
+      now.insert(number == numbers_.end() ? plan_.images.size() : number->second);
+    }
+    std::set<std::size_t> before;
+    for (const Edge& edge : plan_.graph.parents(i)) before.insert(edge.parent);
+    if (now != before) {
+      throw Error(Error::Kind::Source,
+                  "its Dockerfile was changed during the run and stands on other images now; run "
+                  "again");
+    }
+  }
+
+  void prepare(Job& job, const ContextFiles& files) {
+    const std::size_t i = job.image;
+    const ImageConfig& image = config(i);
+    const Observation& observation = plan_.images[i].observation;
+    tell(i, job.manifest);
+    progress_.image_decided(image.name, job.verdict);
+    result(i).reasons = job.verdict.reasons;
     hint_at_git_directory(image, files);
     for (const std::string& warning : files.request.rules.warnings()) {
       progress_.warning(image.name + ": " + warning);
     }
-    BuildRequest request;
+    prepare_engine();
+    for (const Link& link : observation.links) {
+      if (const auto parent = find_parent(link))
+        job.references[link.written] = engine_->reference_to(result(*parent).image_id);
+    }
+    BuildRequest& request = job.request;
     request.tag = image.name;
     request.context = files.request.root;
-    request.entries = [&] { return files.entries(); };
-    request.dockerfile = files.dockerfile;
+    request.entries = [&files] { return files.entries(); };
     request.ignore = files.ignore;
     request.ignore_has_exceptions = files.request.rules.has_exceptions();
     request.target = image.target;
     request.args = image.args;
     request.labels = image.labels;
-    prepare_engine();
+    request.timeout = image.timeout;
+    request.context_name = store_->open_context_name(observation.context_digest);
 
-    BuildRow row;
+    BuildRow& row = job.row;
     row.name = image.name;
     row.config = project_.config_path;
     row.engine = engine_->name();
-    row.reasons = describe(result(index).reasons);
-    row.digest = observation.manifest.digest;
-    row.started_ms = now_ms();
-    const auto began = Clock::now();
-
-    const std::string before = judge_->last_context(image.name);
-    request.context_name = store_->open_context_name(observation.context_digest);
-    BuildLog log(log_directory(project_, image.name));
+    row.reasons = describe(job.verdict.reasons);
+    row.digest = job.manifest.digest;
     progress_.build_started(image.name);
-    const BuildOutcome outcome = engine_->build(
-        request,
-        [&](std::string_view line) {
-          const std::string shown = redacted(line);
-          log.add(shown);
-          progress_.output(image.name, shown);
-        },
-        [&] { progress_.tick(std::nullopt); });
-    last_build_ = Clock::now();
-    const bool verified = !files.touched();
+  }
+
+  std::optional<std::size_t> find_parent(const Link& link) const {
+    const auto number = names_->find(link.image);
+    if (!number || link.kind == LinkKind::DependsOn) return std::nullopt;
+    const auto place = numbers_.find(static_cast<std::ptrdiff_t>(*number));
+    return place == numbers_.end() ? std::nullopt : std::optional(place->second);
+  }
+
+  void prepare_engine() {
+    const Readiness ready = engine_->prepare();
+    if (prepared_) return;
+    prepared_ = true;
+    progress_.step("Building with " + ready.description);
+    if (!ready.warning.empty()) progress_.warning(ready.warning);
+  }
+
+  BuildOutcome run_engine(Job& job, BuildLog& log) {
+    const std::string& name = config(job.image).name;
+    job.row.started_ms = now_ms();
+    const auto began = Clock::now();
+    BuildOutcome outcome =
+        engine_->build(job.request,
+                       [&](std::string_view line) {
+                         std::string shown = with_names(redacted(line), job);
+                         log.add(shown);
+                         inbox_.post([this, &name, shown] { progress_.output(name, shown); });
+                       },
+                       {});
+    job.row.duration_ms = duration_cast<milliseconds>(Clock::now() - began).count();
+    job.row.exit_status = outcome.exit.status;
+    job.row.log = log.path();
+    return outcome;
+  }
+
+  // The engine's output with the names that people gave to images.
+  static std::string with_names(std::string line, const Job& job) {
+    for (const auto& [written, reference] : job.references) {
+      for (std::size_t at = line.find(reference); at != std::string::npos;
+           at = line.find(reference, at + written.size())) {
+        line.replace(at, reference.size(), written);
+      }
+    }
+    return line;
+  }
+
+  void try_again(Job& job, const BuildOutcome& outcome, int retries) {
+    job.row.result = BuildResult::Failed;
+    job.row.message = failure_of(job, outcome);
+    store_->record_attempt(job.row);
+    progress_.warning(
+        fmt::format("{}: {}; trying again ({} left)", job.row.name, job.row.message, retries));
+  }
+
+  void conclude(Job& job, const BuildOutcome& outcome, const BuildLog& log, bool verified) {
+    const std::size_t i = job.image;
+    const Observation& observation = plan_.images[i].observation;
+    last_change_ = Clock::now();
     store_->close_context_name(observation.context_digest, verified);
     if (!log.error().empty()) progress_.warning(log.error());
-
-    row.duration_ms = duration_cast<milliseconds>(Clock::now() - began).count();
-    row.exit_status = outcome.exit.status;
-    row.log = log.path();
-    result(index).log = log.path();
+    result(i).log = log.path();
     if (outcome.ok()) {
-      succeed(index, observation.manifest, outcome.image_id, verified, row);
-      observer_.keep(image, observation);
-      forget_context(before, observation.context_digest);
+      succeed(job, outcome.image_id, verified);
     } else {
-      fail(index, outcome, log, row);
+      fail(job, outcome, log);
     }
   }
 
-  void succeed(std::size_t index, const Manifest& manifest, const std::string& image_id,
-               bool verified, BuildRow& row) {
+  void succeed(Job& job, const std::string& image_id, bool verified) {
+    const std::size_t i = job.image;
+    BuildRow& row = job.row;
     row.result = BuildResult::Success;
     row.image_id = image_id;
+    row.message.clear();
     ImageRow image;
     image.name = row.name;
-    image.digest = manifest.digest;
+    image.digest = job.manifest.digest;
     image.image_id = image_id;
     image.config = row.config;
     image.engine = row.engine;
     image.format = kFingerprintFormat;
     image.verified = verified;
-    for (const Input& input : manifest.inputs)
+    for (const Input& input : job.manifest.inputs)
       image.inputs.push_back({word(input.kind), input.name, input.digest});
     store_->record_success(image, row);
-    progress_.step("State updated");
+    progress_.image_step(row.name, "State updated");
     if (!verified) {
       progress_.warning(row.name +
                         ": its context changed while it was built; the next run builds it again");
     }
-    result(index).image_id = image_id;
-    schedule_.move(index, ImageState::Built);
+    result(i).image_id = image_id;
+    const Observation& observation = plan_.images[i].observation;
+    observer_.keep(config(i), observation);
+    forget_context(job.last_context, observation.context_digest);
+    end(i, ImageState::Built);
   }
 
-  void fail(std::size_t index, const BuildOutcome& outcome, const BuildLog& log, BuildRow& row) {
-    ImageResult& image = result(index);
+  std::string failure_of(const Job& job, const BuildOutcome& outcome) const {
+    if (outcome.exit.interrupted) return "interrupted";
+    if (outcome.exit.timed_out) {
+      return fmt::format("{} build was ended: it took longer than {}", engine_->name(),
+                         describe(config(job.image).timeout));
+    }
+    if (outcome.exit.status == 0) return engine_->name() + " ended well but left no image id";
+    return fmt::format("{} build ended with status {}", engine_->name(), outcome.exit.status);
+  }
+
+  void fail(Job& job, const BuildOutcome& outcome, const BuildLog& log) {
+    ImageResult& image = result(job.image);
+    BuildRow& row = job.row;
     row.result = outcome.exit.interrupted ? BuildResult::Interrupted : BuildResult::Failed;
-    row.message = outcome.exit.interrupted   ? "interrupted"
-                  : outcome.exit.status == 0 ? engine_->name() + " ended well but left no image id"
-                                             : fmt::format("{} build ended with status {}",
-                                                           engine_->name(), outcome.exit.status);
+    row.message = failure_of(job, outcome);
     store_->record_attempt(row);
     image.message = row.message;
-    if (outcome.exit.interrupted) {
-      schedule_.move(index, ImageState::Skipped);
-    } else {
-      image.last_lines = log.last_lines();
-      schedule_.move(index, ImageState::Failed);
+    if (outcome.exit.interrupted) return end(job.image, ImageState::Skipped);
+    image.last_lines = log.last_lines();
+    end(job.image, ImageState::Failed);
+  }
+
+  // By its source. What the whole run needs is not an image's failure.
+  void fail(std::size_t i, const Error& error) {
+    if (interrupted() != 0) {
+      result(i).message = "interrupted";
+      return end(i, ImageState::Skipped);
     }
+    if (error.kind() != Error::Kind::Source) throw error;
+    result(i).message = error.what();
+    end(i, ImageState::Failed);
+  }
+
+  // --- Ends
+
+  void end(std::size_t i, ImageState state) {
+    schedule_->move(i, state);
+    result(i).state = state;
+    result(i).duration = duration_cast<milliseconds>(Clock::now() - began_[i]);
+    told_[i] = true;
+    progress_.image_finished(result(i));
   }
 
   // What an image was built from is not needed any more, unless another one was built from the
@@ -324,9 +613,15 @@ class Run {
   }
 
   RunSummary finish() {
-    for (std::size_t i = 0; i < images_.size(); ++i) {
-      if (schedule_.state(i) != ImageState::Skipped || !result(i).message.empty()) continue;
-      result(i).message = interrupted() != 0 ? "interrupted" : "an earlier image failed";
+    for (std::size_t i = 0; i < plan_.images.size(); ++i) {
+      if (told_[i]) continue;
+      result(i).state = schedule_->state(i);
+      if (const auto failed = schedule_->because(i)) {
+        result(i).because = result(*failed).name;
+        result(i).message = result(i).because + " failed";
+      } else {
+        result(i).message = interrupted() != 0 ? "interrupted" : "an earlier image failed";
+      }
       progress_.image_finished(result(i));
     }
     summary_.signal = interrupted();
@@ -335,23 +630,40 @@ class Run {
     return std::move(summary_);
   }
 
-  ImageResult& result(std::size_t index) { return summary_.images[index]; }
+  const ImageConfig& config(std::size_t i) const { return *plan_.images[i].config; }
+  ImageResult& result(std::size_t i) { return summary_.images[i]; }
+
+  static constexpr milliseconds kTick{100};
+  static constexpr milliseconds kEstimate{1000};
 
   const Project& project_;
   const RunOptions& options_;
   Progress& progress_;
-  std::vector<ImageConfig> images_;
+  std::vector<std::size_t> selected_;  // numbers in the configuration; all others are in the plan
   Observer observer_;
-  Schedule schedule_;
   Clock::time_point started_;
   std::unique_ptr<Engine> engine_;
   std::optional<StateLock> lock_;
   std::optional<Store> store_;
   std::optional<Judge> judge_;
-  std::set<fs::path> hinted_;
-  bool warned_ = false;
-  Clock::time_point last_build_;  // when one ended; none did: long ago
+  std::optional<ImageNames> names_;
+  Plan plan_;
+  std::unordered_map<std::ptrdiff_t, std::size_t> numbers_;  // in the plan, by the configuration's
+  std::optional<Schedule> schedule_;
   RunSummary summary_;
+  std::vector<Clock::time_point> began_;  // when each was looked at, or its build began
+  std::vector<bool> told_;                // how each ended
+  std::set<fs::path> hinted_;
+  bool prepared_ = false;
+  Clock::time_point last_change_;  // when a build began or ended; none did: long ago
+  std::exception_ptr fatal_;       // what ends the run
+  bool expected_ = false;
+  bool has_history_ = false;
+  Clock::time_point estimated_;
+  milliseconds estimate_{0};
+  Inbox inbox_;
+  std::vector<std::size_t> ended_;  // whose thread has nothing more to do
+  std::map<std::size_t, std::jthread> builds_;
 };
 
 }  // namespace

@@ -23,6 +23,7 @@ struct RunOptions {
   bool force = false;               ///< build whatever the verdict
   bool dry_run = false;             ///< build nothing, write nothing
   bool fail_fast = false;
+  int jobs = 1;      ///< how much is built at once (ImageConfig::weight)
   bool wait = true;  ///< wait for another run over the same state
 };
 

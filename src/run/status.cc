@@ -1,10 +1,15 @@
 // What a run would do, without a lock and without writing. Declared in run/run.h.
 #include <fmt/format.h>
 
+#include <map>
+#include <memory>
+#include <optional>
+
 #include "io/error.h"
 #include "io/interrupt.h"
 #include "run/judge.h"
 #include "run/observe.h"
+#include "run/plan.h"
 #include "run/run.h"
 
 namespace imagewright {
@@ -35,51 +40,102 @@ const char* word(Standing standing) {
   return "";
 }
 
+namespace {
+
+// What all images of the plan are, parents first.
+class Review {
+ public:
+  Review(const Project& project, const RunOptions& options, Progress& progress)
+      : project_(project),
+        options_(options),
+        progress_(progress),
+        selected_(select_images(project.config.images, options.images)),
+        engine_(find_engine(options.engine.empty() ? project.config.engine : options.engine,
+                            project.places.cache)),
+        store_(Store::open_read_only(project.state_directory)),
+        observer_(project) {}
+
+  std::vector<ImageStatus> go() {
+    observer_.look_ahead(selected_);
+    judge_.emplace(store_, *engine_, project_.config.images, options_.force);
+    plan_ = make_plan(project_, observer_,
+                      ImageNames(project_.config.images, engine_->name() != "docker"), selected_);
+    all_.resize(plan_.images.size());
+    for (const std::size_t image : plan_.graph.order()) {
+      if (interrupted() != 0) break;
+      look_at(image);
+    }
+    return std::move(all_);
+  }
+
+ private:
+  void look_at(std::size_t i) {
+    PlannedImage& planned = plan_.images[i];
+    const ImageConfig& image = *planned.config;
+    progress_.image_started(image.name);
+    ImageStatus& status = all_[i];
+    status.name = image.name;
+    if (const ImageRow* row = judge_->last(image.name)) status.image_id = row->image_id;
+    status.message = planned.error;
+    if (planned.error.empty()) {
+      try {
+        judge(i, status);
+      } catch (const Error& error) {
+        if (error.kind() != Error::Kind::Source) throw;
+        status.message = error.what();
+      }
+    }
+  }
+
+  void judge(std::size_t i, ImageStatus& status) {
+    const ImageConfig& image = *plan_.images[i].config;
+    Observation& observation = plan_.images[i].observation;
+    status.source = observation.source;
+    if (observation.files) {
+      for (const std::string& warning : observation.files->request.rules.warnings()) {
+        progress_.warning(image.name + ": " + warning);
+      }
+    }
+    std::map<std::string, std::string> parents;
+    std::vector<std::string> stale;
+    for (const Edge& edge : plan_.graph.parents(i)) {
+      const ImageStatus& parent = all_[edge.parent];
+      parents[parent.name] = parent.image_id;
+      if (parent.standing != Standing::UpToDate) stale.push_back(parent.name);
+    }
+    const Manifest manifest = with_parents(observation.manifest, parents);
+    Verdict verdict = judge_->decide(image.name, manifest);
+    note_stale_parents(verdict, stale);
+    if (verdict.build()) {
+      observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
+    }
+    progress_.image_decided(image.name, verdict);
+    status.reasons = verdict.reasons;
+    status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
+    if (!verdict.build()) return;
+    if (const auto failure = failed_attempt(store_, image.name, manifest.digest)) {
+      status.standing = Standing::Failed;
+      status.message = "last build failed: " + failure->message;
+    }
+  }
+
+  const Project& project_;
+  const RunOptions& options_;
+  Progress& progress_;
+  std::vector<std::size_t> selected_;
+  std::unique_ptr<Engine> engine_;
+  Store store_;
+  Observer observer_;
+  std::optional<Judge> judge_;
+  Plan plan_;
+  std::vector<ImageStatus> all_;
+};
+
+}  // namespace
+
 std::vector<ImageStatus> image_status(const Project& project, const RunOptions& options,
                                       Progress& progress) {
-  const auto images = select_images(project.config.images, options.images);
-  const auto engine = find_engine(options.engine.empty() ? project.config.engine : options.engine,
-                                  project.places.cache);
-  Store store = Store::open_read_only(project.state_directory);
-  Observer observer(images, project);
-  observer.look_ahead();
-  Judge judge(store, *engine, images, options.force);
-
-  std::vector<ImageStatus> all;
-  for (const ImageConfig& image : images) {
-    if (interrupted() != 0) break;
-    progress.image_started(image.name);
-    ImageStatus status;
-    status.name = image.name;
-    if (const ImageRow* row = judge.last(image.name)) status.image_id = row->image_id;
-    try {
-      Observation observation = observer.observe(image);
-      status.source = observation.source;
-      if (observation.files) {
-        for (const std::string& warning : observation.files->request.rules.warnings()) {
-          progress.warning(image.name + ": " + warning);
-        }
-      }
-      Verdict verdict = judge.decide(image.name, observation.manifest);
-      if (verdict.build()) {
-        observer.name_changes(image, observation, judge.last_context(image.name), verdict);
-      }
-      progress.image_decided(image.name, verdict);
-      status.reasons = verdict.reasons;
-      status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
-      if (verdict.build()) {
-        if (const auto failure = failed_attempt(store, image.name, observation.manifest.digest)) {
-          status.standing = Standing::Failed;
-          status.message = "last build failed: " + failure->message;
-        }
-      }
-    } catch (const Error& error) {
-      if (error.kind() != Error::Kind::Source) throw;
-      status.message = error.what();
-    }
-    all.push_back(std::move(status));
-  }
-  return all;
+  return Review(project, options, progress).go();
 }
 
 }  // namespace imagewright

@@ -61,7 +61,7 @@ TEST(Options, EveryOptionOfBuild) {
                                  "--progress", "plain", "-q", "--color", "never", "c.yml"});
   EXPECT_THAT(options.run.images, ElementsAre("a*", "b"));
   EXPECT_EQ(options.config, "c.yml");
-  EXPECT_EQ(options.jobs, 4);
+  EXPECT_EQ(options.run.jobs, 4);
   EXPECT_TRUE(options.run.dry_run && options.run.force && options.run.fail_fast &&
               !options.run.wait);
   EXPECT_EQ(options.run.engine, "buildah");

@@ -13,7 +13,8 @@ namespace imagewright {
 namespace {
 
 KnownDirectory some(std::uint64_t number) {
-  return {{number, {number + 1, number + 2}}, {sha256("a"), sha256("b")}};
+  return {{number, {number + 1, number + 2}},
+          {{sha256("a"), sha256("b")}, "FROM " + std::to_string(number) + "\n"}};
 }
 
 class KnownDirectoriesTest : public testing::Test {
@@ -38,7 +39,7 @@ TEST_F(KnownDirectoriesTest, WhatWasSavedIsFound) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->stamp.seed, 2U);
   EXPECT_EQ(found->stamp.sum, (Sum{3, 4}));
-  EXPECT_EQ(found->digests, some(2).digests);
+  EXPECT_EQ(found->context, some(2).context);
   EXPECT_TRUE(second.find("/a"));
   EXPECT_FALSE(second.find("/b"));
 }
@@ -99,12 +100,22 @@ TEST_F(KnownDirectoriesTest, NothingNewWritesNothing) {
 
 TEST(KnownTreeTest, IsFoundByTreeAndDockerfile) {
   const TempDirectory directory;
-  const ContextDigests digests = some(1).digests;
+  const KnownContext context = some(1).context;
   EXPECT_FALSE(KnownTree(directory.path(), "tree", "Dockerfile").find());
-  KnownTree(directory.path(), "tree", "Dockerfile").remember(digests);
-  EXPECT_EQ(KnownTree(directory.path(), "tree", "Dockerfile").find(), digests);
+  KnownTree(directory.path(), "tree", "Dockerfile").remember(context);
+  EXPECT_EQ(KnownTree(directory.path(), "tree", "Dockerfile").find(), context);
   EXPECT_FALSE(KnownTree(directory.path(), "tree", "").find());
   EXPECT_FALSE(KnownTree(directory.path(), "other", "Dockerfile").find());
+}
+
+TEST_F(KnownDirectoriesTest, AVeryLongDockerfileIsNotKept) {
+  KnownDirectory known = some(1);
+  known.context.dockerfile.assign(KnownContext::kLongestDockerfile + 1, '#');
+  KnownDirectories directories(file_, "condition");
+  directories.remember("/a", known);
+  EXPECT_FALSE(directories.find("/a"));
+  KnownTree(directory_.path(), "tree", "Dockerfile").remember(known.context);
+  EXPECT_FALSE(KnownTree(directory_.path(), "tree", "Dockerfile").find());
 }
 
 }  // namespace

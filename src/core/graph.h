@@ -1,0 +1,68 @@
+// Which image of a configuration stands on which other one. Knows nothing of where that is read,
+// and nothing of builds. Pure.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/config.h"
+#include "core/links.h"
+
+namespace imagewright {
+
+/// Which image of a configuration a reference means. Borrows nothing.
+class ImageNames {
+ public:
+  /// `with_localhost`: the engine is one that calls an image without a registry `localhost/NAME`
+  /// (Podman, Buildah).
+  ImageNames(const std::vector<ImageConfig>& images, bool with_localhost);
+
+  /// The number of the image that has this name, whatever its spelling; nullopt: none, or a
+  /// reference with a digest, which means what it says.
+  std::optional<std::size_t> find(const std::string& reference) const;
+
+ private:
+  std::unordered_map<std::string, std::size_t> by_name_;  // normalized
+  bool with_localhost_;
+};
+
+/// One image stands on another.
+struct Edge {
+  std::size_t parent = 0;
+  Link link;  ///< the first of the uses that make it
+};
+
+class Graph {
+ public:
+  explicit Graph(std::size_t images) : parents_(images) {}
+
+  /// A further edge to the same parent adds nothing.
+  void add(std::size_t image, Edge edge);
+
+  /// What an image stands on; each parent once.
+  const std::vector<Edge>& parents(std::size_t image) const { return parents_[image]; }
+  std::size_t size() const { return parents_.size(); }
+
+  /// Images each of which stands on the next one, and the last on the first; empty: there are none.
+  /// The same whenever the graph is the same.
+  std::vector<std::size_t> find_cycle() const;
+
+  /// Parents first, else by number. For a graph without a cycle.
+  std::vector<std::size_t> order() const;
+
+ private:
+  std::vector<std::vector<Edge>> parents_;
+};
+
+/// "a stands on b (FROM, line 1), b on a (depends_on)": for people. `names` by number.
+std::string describe_cycle(const Graph& graph, const std::vector<std::size_t>& cycle,
+                           const std::vector<std::string>& names);
+
+/// "FROM, line 3", "COPY --from, line 7", "RUN --mount, line 9", "depends_on".
+std::string describe(const Link& link);
+
+}  // namespace imagewright

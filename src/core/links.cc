@@ -1,0 +1,235 @@
+#include "core/links.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "core/dockerfile.h"
+#include "core/lower_case.h"
+#include "core/reference.h"
+
+namespace imagewright {
+
+namespace {
+
+// Two spellings of one image are one; what is no reference is itself alone.
+std::string key_of(const std::string& name) {
+  const auto reference = parse_reference(name);
+  return reference ? normalized(*reference) : lower_case(name);
+}
+
+// Is it Docker's own frontend, of whatever version? Only that one is known to read a Dockerfile as
+// core/stages does.
+bool is_known_frontend(const std::string& syntax) {
+  if (syntax.empty()) return true;
+  const auto reference = parse_reference(syntax);
+  if (!reference) return false;
+  const std::string full = normalized({reference->repository, reference->domain, "", ""});
+  return full == "docker.io/docker/dockerfile:latest" ||
+         full == "docker.io/docker/dockerfile-upstream:latest";
+}
+
+StageRequest request_for(const ImageConfig& image, const Platforms& platforms) {
+  StageRequest request;
+  request.target = image.target;
+  request.args = image.args;
+  request.platform = platforms.target;
+  request.build_platform = platforms.build;
+  for (const auto& [name, value] : image.additional_contexts)
+    request.contexts.insert(lower_case(name));
+  return request;
+}
+
+// What a context stands for, if that is an image.
+std::optional<std::string> image_of_context(const std::string& value) {
+  for (const std::string_view scheme : {"image:", "docker-image://"}) {
+    if (value.starts_with(scheme)) return value.substr(scheme.size());
+  }
+  return std::nullopt;
+}
+
+// The contexts of an image, by the names under which a Dockerfile can mean them.
+std::map<std::string, std::string> contexts_of(const ImageConfig& image) {
+  std::map<std::string, std::string> contexts;
+  for (const auto& [name, value] : image.additional_contexts) contexts[key_of(name)] = value;
+  return contexts;
+}
+
+LinkKind kind_of(StageSource::Kind kind) {
+  switch (kind) {
+    case StageSource::Kind::Base:
+      return LinkKind::Base;
+    case StageSource::Kind::Copy:
+      return LinkKind::Copy;
+    case StageSource::Kind::Mount:
+      return LinkKind::Mount;
+  }
+  return LinkKind::Base;
+}
+
+// A list of `key=value` with commas between, as a flag has it.
+std::string joined(const std::vector<std::string>& fields) {
+  std::string text;
+  for (const std::string& field : fields) {
+    if (!text.empty()) text += ',';
+    if (field.find_first_of(",\"\n") == std::string::npos) {
+      text += field;
+      continue;
+    }
+    text += '"';
+    for (const char c : field) text += c == '"' ? std::string(2, c) : std::string(1, c);
+    text += '"';
+  }
+  return text;
+}
+
+// As it can stand among an instruction's flags.
+std::string escaped(const std::string& flag) {
+  std::string text;
+  for (const char c : flag) {
+    if (c == '\\' || c == '"' || c == '\'' || c == ' ' || c == '\t') text += '\\';
+    text += c;
+  }
+  return text;
+}
+
+// The flag of a source, or FROM's image, for another reference.
+std::string written_for(const StageSource& source, const std::string& reference) {
+  switch (source.kind) {
+    case StageSource::Kind::Base:
+      return reference;
+    case StageSource::Kind::Copy:
+      return "--from=" + reference;
+    case StageSource::Kind::Mount:
+      break;
+  }
+  std::vector<std::string> fields = mount_fields(source.flag);
+  for (std::string& field : fields) {
+    const std::size_t equals = field.find('=');
+    if (equals != std::string::npos && lower_case(field.substr(0, equals)) == "from")
+      field = "from=" + reference;
+  }
+  return escaped("--mount=" + joined(fields));
+}
+
+struct Edit {
+  Span span;
+  std::string text;
+};
+
+// Where a line begins; behind the last one: the text's end.
+std::size_t begin_of_line(std::string_view text, int line) {
+  std::size_t at = 0;
+  for (int i = 1; i < line && at != text.size(); ++i) {
+    const std::size_t end = text.find('\n', at);
+    at = end == std::string_view::npos ? text.size() : end + 1;
+  }
+  return at;
+}
+
+// Empties the lines of a stage behind its FROM, which begins at line `from`.
+Edit without_instructions(std::string_view text, const Dockerfile& file, int from) {
+  auto next = std::find_if(file.instructions.begin(), file.instructions.end(),
+                           [&](const Instruction& one) { return one.line == from; });
+  const int begin = next->end_line + 1;
+  do {
+    ++next;
+  } while (next != file.instructions.end() && next->name != "from");
+  const Span span = {begin_of_line(text, begin), next == file.instructions.end()
+                                                     ? text.size()
+                                                     : begin_of_line(text, next->line)};
+  const auto part = text.substr(span.begin, span.end - span.begin);
+  return {span,
+          std::string(static_cast<std::size_t>(std::count(part.begin(), part.end(), '\n')), '\n')};
+}
+
+std::string edited(std::string_view text, std::vector<Edit> edits) {
+  std::sort(edits.begin(), edits.end(),
+            [](const Edit& a, const Edit& b) { return a.span.begin < b.span.begin; });
+  std::string result;
+  std::size_t done = 0;
+  for (const Edit& edit : edits) {
+    if (edit.span.begin < done) continue;
+    result += text.substr(done, edit.span.begin - done);
+    result += edit.text;
+    done = edit.span.end;
+  }
+  result += text.substr(done);
+  return result;
+}
+
+}  // namespace
+
+const char* word(LinkKind kind) {
+  switch (kind) {
+    case LinkKind::Base:
+      return "from";
+    case LinkKind::Copy:
+      return "copy";
+    case LinkKind::Mount:
+      return "mount";
+    case LinkKind::DependsOn:
+      return "depends-on";
+  }
+  return "";
+}
+
+tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfile,
+                                                       const ImageConfig& image,
+                                                       const Platforms& platforms) {
+  std::vector<Link> links;
+  const auto file = parse_dockerfile(dockerfile);
+  if (!file) return tl::unexpected(file.error());
+  if (is_known_frontend(file->syntax)) {
+    const auto stages = find_stages(*file, request_for(image, platforms));
+    if (!stages) return tl::unexpected(stages.error());
+    const auto contexts = contexts_of(image);
+    for (const std::size_t number : stages->needed) {
+      for (const StageSource& source : stages->all[number].sources) {
+        if (source.stage) continue;
+        Link link;
+        link.kind = kind_of(source.kind);
+        link.written = link.image = source.image;
+        link.platform = source.platform;
+        link.line = source.line;
+        if (const auto context = contexts.find(key_of(source.image)); context != contexts.end()) {
+          const auto stands_for = image_of_context(context->second);
+          if (!stands_for) continue;
+          link.image = *stands_for;
+        }
+        links.push_back(std::move(link));
+      }
+    }
+  }
+  for (const std::string& name : image.depends_on)
+    links.push_back({LinkKind::DependsOn, name, name, "", 0});
+  return links;
+}
+
+std::string with_references(std::string_view dockerfile, const ImageConfig& image,
+                            const Platforms& platforms,
+                            const std::map<std::string, std::string>& references) {
+  const auto file = parse_dockerfile(dockerfile);
+  if (references.empty() || !file || !is_known_frontend(file->syntax))
+    return std::string(dockerfile);
+  const auto stages = find_stages(*file, request_for(image, platforms));
+  if (!stages) return std::string(dockerfile);
+  std::vector<Edit> edits;
+  for (const std::size_t number : stages->needed) {
+    for (const StageSource& source : stages->all[number].sources) {
+      if (source.stage) continue;
+      const auto found = references.find(source.image);
+      if (found == references.end()) continue;
+      edits.push_back({source.span, written_for(source, found->second)});
+      const Stage& stage = stages->all[number];
+      if (stage.is_context) edits.push_back(without_instructions(dockerfile, *file, stage.line));
+    }
+  }
+  return edited(dockerfile, std::move(edits));
+}
+
+}  // namespace imagewright

@@ -1,0 +1,59 @@
+// The images that an image is built from, as its Dockerfile and its configuration name them, and a
+// Dockerfile in which some of them are named otherwise. Knows nothing of which images there are.
+// Pure. Rules: semantics of BuildKit's frontend; core/stages.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "core/config.h"
+#include "core/error.h"
+#include "core/stages.h"
+
+namespace imagewright {
+
+/// How an image is used by another one. The order is that in which they are told.
+enum class LinkKind {
+  Base,       ///< FROM
+  Copy,       ///< COPY --from
+  Mount,      ///< RUN --mount=…,from=
+  DependsOn,  ///< `depends_on` says so
+};
+
+/// "from", "copy", "mount", "depends-on": for programs; stable (docs/formats.md).
+const char* word(LinkKind kind);
+
+/// One use of an image by what is to be built.
+struct Link {
+  LinkKind kind = LinkKind::Base;
+  std::string written;   ///< as the Dockerfile has it, variables replaced; the context's name
+  std::string image;     ///< what it means: as written, or what a context of that name stands for
+  std::string platform;  ///< of a base, if FROM says one
+  int line = 0;          ///< in the Dockerfile; 0: the configuration says so
+  bool operator==(const Link&) const = default;
+};
+
+/// Which platforms the automatic arguments speak of.
+struct Platforms {
+  std::string target;  ///< `linux/amd64`
+  std::string build;
+};
+
+/// What `image` is built from by a Dockerfile of this text: what the target reaches, stages of the
+/// file itself left out; then `depends_on`. A Dockerfile for another frontend than Docker's
+/// (`# syntax=`) is not looked into. Errors are those of the Dockerfile, with their line.
+tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfile,
+                                                       const ImageConfig& image,
+                                                       const Platforms& platforms);
+
+/// The Dockerfile with other references for images: `references` has, by what is written (Link), a
+/// reference that needs no quotes. What it does not have stays as it is; and so do the numbers of
+/// lines, unless a flag goes over several. Takes a Dockerfile in which find_links found no error.
+std::string with_references(std::string_view dockerfile, const ImageConfig& image,
+                            const Platforms& platforms,
+                            const std::map<std::string, std::string>& references);
+
+}  // namespace imagewright

@@ -1,0 +1,36 @@
+// Names in docker's store that mean exactly one image as long as they are needed: BuildKit takes no
+// id in a Dockerfile, and any other name may be moved meanwhile.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "io/scratch.h"
+
+namespace imagewright {
+
+/// They go when this does, and what a process that was killed left behind goes when the next one
+/// makes some. One that is the image's last name stays, as the image would go with it.
+class DockerRunTags {
+ public:
+  /// `cache` is our cache directory. Throws Error(Missing).
+  explicit DockerRunTags(const std::filesystem::path& cache);
+  ~DockerRunTags();
+  DockerRunTags(const DockerRunTags&) = delete;
+  DockerRunTags& operator=(const DockerRunTags&) = delete;
+
+  /// `imagewright.invalid/run/…:…`, which nobody else makes or moves. Throws Error(Source) where
+  /// the image is gone.
+  std::string tag(const std::string& image_id);
+
+ private:
+  void drop(const std::string& image_id, const std::string& reference) const;
+  void sweep() const;
+
+  std::string repository_;                         // of this machine and cache
+  ScratchDirectory alive_;                         // its name is ours, as long as we live
+  std::map<std::string, std::string> references_;  // by image id
+};
+
+}  // namespace imagewright

@@ -1,0 +1,96 @@
+#include "run/plan.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "io/error.h"
+#include "io/interrupt.h"
+
+namespace imagewright {
+
+namespace {
+
+// What is found in larger contexts is not kept for all of them: it is looked at again when its turn
+// comes.
+constexpr std::size_t kMostEntries = 3'000'000;
+
+PlannedImage look_at(const ImageConfig& image, Observer& observer, std::size_t& entries) {
+  PlannedImage planned;
+  planned.config = &image;
+  if (interrupted() != 0) {
+    planned.error = "interrupted";
+    return planned;
+  }
+  try {
+    planned.observation = observer.observe(image);
+    if (const auto& files = planned.observation.files) {
+      for (const DirectoryRecord& record : files->snapshot.cache().records())
+        entries += record.count;
+      if (entries > kMostEntries && files->checkout == nullptr) planned.observation.files.reset();
+    }
+  } catch (const Error& error) {
+    if (error.kind() != Error::Kind::Source) throw;
+    planned.error = error.what();
+  }
+  return planned;
+}
+
+}  // namespace
+
+std::vector<Edge> edges_of(const std::vector<Link>& links, const ImageNames& names) {
+  std::vector<Edge> edges;
+  for (const Link& link : links) {
+    const auto parent = names.find(link.image);
+    if (parent) edges.push_back({*parent, link});
+  }
+  return edges;
+}
+
+Plan make_plan(const Project& project, Observer& observer, const ImageNames& names,
+               const std::vector<std::size_t>& selected) {
+  const auto& configs = project.config.images;
+  std::vector<std::optional<PlannedImage>> planned(configs.size());
+  std::vector<std::vector<Edge>> edges(configs.size());
+  std::size_t entries = 0;
+  // One generation after the other: whom an image stands on is known once it was looked at.
+  for (std::vector<std::size_t> next = selected; !next.empty();) {
+    if (next != selected) observer.look_ahead(next);
+    std::vector<std::size_t> parents;
+    for (const std::size_t number : next) {
+      planned[number] = look_at(configs[number], observer, entries);
+      edges[number] = edges_of(planned[number]->observation.links, names);
+      for (const Edge& edge : edges[number]) parents.push_back(edge.parent);
+    }
+    std::sort(parents.begin(), parents.end());
+    parents.erase(std::unique(parents.begin(), parents.end()), parents.end());
+    std::erase_if(parents, [&](std::size_t parent) { return planned[parent].has_value(); });
+    next = std::move(parents);
+  }
+
+  std::vector<std::size_t> places(configs.size());
+  Plan plan;
+  for (std::size_t i = 0; i < configs.size(); ++i) {
+    if (!planned[i]) continue;
+    places[i] = plan.images.size();
+    plan.images.push_back(std::move(*planned[i]));
+  }
+  plan.graph = Graph(plan.images.size());
+  for (std::size_t i = 0; i < configs.size(); ++i) {
+    for (Edge& edge : edges[i]) {
+      edge.parent = places[edge.parent];
+      plan.graph.add(places[i], std::move(edge));
+    }
+  }
+  if (const auto cycle = plan.graph.find_cycle(); !cycle.empty()) {
+    std::vector<std::string> all;
+    for (const PlannedImage& image : plan.images) all.push_back(image.config->name);
+    throw Error(Error::Kind::Usage, project.config_path.string() + ": " +
+                                        describe_cycle(plan.graph, cycle, all) +
+                                        "; no order can build them");
+  }
+  return plan;
+}
+
+}  // namespace imagewright

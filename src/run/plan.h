@@ -1,0 +1,37 @@
+// What a run works on: the images that were asked for and what they stand on, each looked at, and
+// who stands on whom. Decides nothing.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "core/graph.h"
+#include "run/observe.h"
+#include "run/project.h"
+
+namespace imagewright {
+
+/// One image, looked at.
+struct PlannedImage {
+  const ImageConfig* config = nullptr;  ///< the project's
+  Observation observation;
+  std::string error;  ///< what is wrong with its source or Dockerfile; then there is no observation
+};
+
+struct Plan {
+  std::vector<PlannedImage> images;  ///< in the file's order
+  Graph graph{0};                    ///< over them
+};
+
+/// Which of the images are parents of one with these links, by their numbers in the configuration.
+/// `names`: of the configuration.
+std::vector<Edge> edges_of(const std::vector<Link>& links, const ImageNames& names);
+
+/// Looks at the images of these numbers and at all they stand on. What `observer` was told to look
+/// ahead at is `selected`. Borrows the project. Throws Error(Usage) for images that stand on each
+/// other. If the run is interrupted, what was not looked at yet has an error.
+Plan make_plan(const Project& project, Observer& observer, const ImageNames& names,
+               const std::vector<std::size_t>& selected);
+
+}  // namespace imagewright

@@ -1,0 +1,154 @@
+#include "core/links.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+namespace imagewright {
+namespace {
+
+const Platforms kHere = {"linux/arm64", "linux/amd64"};
+
+std::string links(std::string_view text, const ImageConfig& image = {}) {
+  const auto found = find_links(text, image, kHere);
+  if (!found) return describe(found.error(), "Dockerfile");
+  std::string result;
+  for (const Link& link : *found) {
+    result += fmt::format("{} {}", word(link.kind), link.image);
+    if (link.written != link.image) result += " as " + link.written;
+    if (!link.platform.empty()) result += " for " + link.platform;
+    result += fmt::format(" {}\n", link.line);
+  }
+  return result;
+}
+
+// Every image that is used, with another reference.
+std::string pinned(std::string_view text, const ImageConfig& image = {}) {
+  const auto found = find_links(text, image, kHere);
+  if (!found) return describe(found.error(), "Dockerfile");
+  std::map<std::string, std::string> references;
+  for (const Link& link : *found) references[link.written] = "pinned/" + link.image;
+  return with_references(text, image, kHere, references);
+}
+
+TEST(Links, AreWhatTheTargetReaches) {
+  constexpr std::string_view kFile =
+      "ARG BASE=debian:12\n"
+      "FROM --platform=$BUILDPLATFORM $BASE AS build\n"
+      "FROM unused\n"
+      "RUN --mount=from=also-unused,target=/x true\n"
+      "FROM team/base\n"
+      "COPY --from=build /x /\n"
+      "COPY --from=team/tools /y /\n"
+      "RUN --mount=type=bind,from=team/data,target=/d true\n";
+  EXPECT_EQ(links(kFile),
+            "from debian:12 for linux/amd64 2\nfrom team/base 5\ncopy team/tools 7\nmount "
+            "team/data 8\n");
+  ImageConfig image;
+  image.target = "build";
+  image.args["BASE"] = "team/other";
+  image.depends_on = {"team/db"};
+  EXPECT_EQ(links(kFile, image), "from team/other for linux/amd64 2\ndepends-on team/db 0\n");
+}
+
+TEST(Links, AContextStandsInForAnImageAndForAStage) {
+  ImageConfig image;
+  image.additional_contexts = {{"base", "image:team/base"},
+                               {"debian:12", "docker-image://mirror/debian:12"},
+                               {"sources", "../sources"}};
+  EXPECT_EQ(links("FROM debian:12 AS Base\n"
+                  "RUN nothing\n"
+                  "FROM docker.io/library/debian:12\n"
+                  "COPY --from=BASE /x /\n"
+                  "COPY --from=sources /y /\n",
+                  image),
+            "from team/base as base 1\nfrom mirror/debian:12 as docker.io/library/debian:12 3\n");
+}
+
+TEST(Links, AnotherFrontendsFileIsNotLookedInto) {
+  EXPECT_EQ(links("# syntax=team/other:1\nFROM a\n"), "");
+  EXPECT_EQ(links("# syntax=docker/dockerfile:1.7\nFROM a\n"), "from a 2\n");
+  EXPECT_EQ(links("# syntax=docker.io/docker/dockerfile-upstream:master\nFROM a\n"), "from a 2\n");
+  EXPECT_EQ(links("# syntax=docker/dockerfile@sha256:" + std::string(64, '0') + "\nFROM a\n"),
+            "from a 2\n");
+}
+
+TEST(Links, ErrorsAreTheDockerfilesOwn) {
+  EXPECT_EQ(links("FROM a\nFROM\n"),
+            "Dockerfile:2: FROM takes an image, or an image, AS and a name");
+  ImageConfig image;
+  image.target = "missing";
+  EXPECT_EQ(links("FROM a\n", image), "Dockerfile: there is no stage 'missing'");
+}
+
+TEST(WithReferences, OnlyTheReferencesChange) {
+  EXPECT_EQ(pinned("# a comment with FROM team/base\n"
+                   "ARG BASE=team/base\n"
+                   "from  --platform=linux/amd64   ${BASE:-x}   aS one\n"
+                   "RUN echo team/base\n"
+                   "FROM team/base\n"
+                   "COPY --chown=1:1 --from=team/tools \\\n"
+                   "  # in between\n"
+                   "  team/tools /\n"
+                   "COPY --from=one /x /\n"),
+            "# a comment with FROM team/base\n"
+            "ARG BASE=team/base\n"
+            "from  --platform=linux/amd64   pinned/team/base   aS one\n"
+            "RUN echo team/base\n"
+            "FROM pinned/team/base\n"
+            "COPY --chown=1:1 --from=pinned/team/tools \\\n"
+            "  # in between\n"
+            "  team/tools /\n"
+            "COPY --from=one /x /\n");
+}
+
+TEST(WithReferences, MountsWhateverTheirForm) {
+  EXPECT_EQ(
+      pinned("FROM scratch\n"
+             "RUN --network=none --mount=type=bind,from=team/a,target=/a \\\n"
+             "    --mount=target=/b,FROM=team/b x\n"
+             "RUN <<EOF\n"
+             "--mount=from=team/c\n"
+             "EOF\n"
+             "RUN --mount=\"from=team/d,target=/with blank\" --mount='type=tmpfs,target=/t' x\n"),
+      "FROM scratch\n"
+      "RUN --network=none --mount=type=bind,from=pinned/team/a,target=/a \\\n"
+      "    --mount=target=/b,from=pinned/team/b x\n"
+      "RUN <<EOF\n"
+      "--mount=from=team/c\n"
+      "EOF\n"
+      "RUN --mount=from=pinned/team/d,target=/with\\ blank --mount='type=tmpfs,target=/t' x\n");
+}
+
+TEST(WithReferences, AFlagThatGoesOverLines) {
+  EXPECT_EQ(pinned("# escape=`\nFROM scratch\r\nCOPY --from=te`\r\nam/a /x /\r\n"),
+            "# escape=`\nFROM scratch\r\nCOPY --from=pinned/team/a /x /\r\n");
+  EXPECT_EQ(pinned("FROM \\\n\\\n a\nRUN x"), "FROM \\\n\\\n pinned/a\nRUN x");
+}
+
+TEST(WithReferences, BehindAByteOrderMark) {
+  EXPECT_EQ(pinned("\xef\xbb\xbf"
+                   "FROM a\n"),
+            "\xef\xbb\xbf"
+            "FROM pinned/a\n");
+}
+
+TEST(WithReferences, AStageForWhichAContextStandsIsOnlyThat) {
+  ImageConfig image;
+  image.additional_contexts = {{"base", "image:team/base"}};
+  EXPECT_EQ(pinned("FROM debian AS base\n"
+                   "RUN one \\\n"
+                   "  two\n"
+                   "COPY a b\n"
+                   "FROM base\n"
+                   "RUN three\n",
+                   image),
+            "FROM pinned/team/base AS base\n"
+            "\n"
+            "\n"
+            "\n"
+            "FROM base\n"
+            "RUN three\n");
+}
+
+}  // namespace
+}  // namespace imagewright
