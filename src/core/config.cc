@@ -2,106 +2,116 @@
 #include "core/config.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
-#include "core/lower_case.h"
+#include "core/config_options.h"
+#include "core/config_reader.h"
+#include "core/config_source.h"
+#include "core/config_values.h"
+#include "core/matrix.h"
 #include "core/reference.h"
 #include "core/shown.h"
 #include "core/suggest.h"
-#include "core/yaml.h"
 
 namespace imagewright {
 
 namespace {
 
-/// The keys of one kind of map: those that work, and those that a later version will have.
-struct Keys {
-  std::string where;
-  std::vector<std::string> now;
-  std::vector<std::string> later;
-  bool extensible = true;  ///< `x-…` is free
-};
-
 const Keys& builder_keys() {
-  static const Keys keys{"'builder'", {"images", "engine"}, {"vars", "defaults", "publish"}};
+  static const Keys keys{"'builder'", {"images", "engine", "vars", "defaults"}, {"publish"}};
   return keys;
 }
 
 const Keys& image_keys() {
-  static const Keys keys{"an image",
-                         {"name", "from", "dockerfile", "target", "args", "labels"},
-                         {"dockerfile_inline",
-                          "tags",
-                          "platforms",
-                          "additional_contexts",
-                          "secrets",
-                          "ssh",
-                          "network",
-                          "cache_from",
-                          "cache_to",
-                          "extra_hosts",
-                          "ulimits",
-                          "shm_size",
-                          "no_cache",
-                          "pull",
-                          "privileged",
-                          "depends_on",
-                          "push",
-                          "track_base",
-                          "max_age",
-                          "narrow",
-                          "submodules",
-                          "lfs",
-                          "oci_labels",
-                          "timeout",
-                          "retries",
-                          "weight",
-                          "matrix"}};
-  return keys;
-}
-
-const Keys& from_keys() {
   static const Keys keys{
-      "'from'", {"dir", "git", "ref", "branch", "tag", "commit", "subdir"}, {}, false};
+      "an image",
+      {"name",
+       "from",
+       "dockerfile",
+       "target",
+       "args",
+       "labels",
+       "matrix",
+       "depends_on",
+       "dockerfile_inline",
+       "platforms",
+       "secrets",
+       "ssh",
+       "cache_from",
+       "cache_to",
+       "network",
+       "extra_hosts",
+       "shm_size",
+       "ulimits",
+       "no_cache",
+       "pull",
+       "privileged",
+       "timeout",
+       "retries",
+       "weight",
+       "additional_contexts"},
+      {"tags", "push", "track_base", "max_age", "narrow", "submodules", "lfs", "oci_labels"}};
   return keys;
 }
 
-bool contains(const std::vector<std::string>& words, std::string_view word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
+/// All keys of an image but what makes it this one.
+const Keys& default_keys() {
+  static const Keys keys = [] {
+    Keys result = image_keys();
+    result.where = "'defaults'";
+    const auto is_own = [](const std::string& key) { return key == "name" || key == "matrix"; };
+    result.now.erase(std::remove_if(result.now.begin(), result.now.end(), is_own),
+                     result.now.end());
+    return result;
+  }();
+  return keys;
 }
 
-template <typename T>
-T checked(tl::expected<T, ParseError> result, Place place) {
-  if (!result) fail(place, std::move(result.error().message));
-  if constexpr (!std::is_void_v<T>) return *std::move(result);
-}
-
-/// What `args` and `labels` make of a key without a value.
-enum class Valueless { FromEnvironment, Empty };
-
-class Reader {
+class Parser {
  public:
-  Reader(Yaml& yaml, const Environment& environment) : yaml_(yaml), environment_(environment) {}
+  Parser(Yaml& yaml, const Environment& environment)
+      : yaml_(yaml),
+        environment_(environment),
+        reader_(yaml, [this](const std::string& name) { return variable(name); }) {}
 
   Config config() {
     const YamlValue builder = find_builder();
     Config config;
     std::optional<YamlValue> images;
-    for (const YamlEntry& entry : known_entries(builder, builder_keys())) {
+    std::optional<YamlEntry> vars, defaults;
+    for (const YamlEntry& entry : reader_.known_entries(builder, builder_keys())) {
       if (entry.key == "engine") config.engine = engine(entry);
       if (entry.key == "images") images = entry.value;
+      if (entry.key == "vars") vars = entry;
+      if (entry.key == "defaults") defaults = entry;
     }
     if (!images) fail(builder.place, "'builder' has no list 'images'");
+    if (vars) read_vars(*vars);
+    if (defaults) read_defaults(*defaults);
     config.images = read_images(*images);
     return config;
   }
 
  private:
+  /// An image with what is only known while it is read.
+  struct Draft {
+    ImageConfig image;
+    bool has_from = false;
+    std::optional<YamlEntry> depends_on;
+    bool depends_by_default = false;
+  };
+  /// What an image depends on, until all images are known.
+  struct Wish {
+    std::size_t image = 0;
+    std::string full;  ///< normalized
+    std::string name;
+    Place place;
+  };
+
   /// What stands beside `builder` is anybody's, and is not looked into.
   YamlValue find_builder() {
     if (yaml_.empty()) fail({}, "the file is empty; it needs a map 'builder' with a list 'images'");
@@ -118,202 +128,324 @@ class Reader {
     fail(root.place, "the file has no map 'builder' with a list 'images'");
   }
 
-  /// The entries of a map that mean something.
-  std::vector<YamlEntry> known_entries(const YamlValue& map, const Keys& keys) {
-    std::vector<YamlEntry> known;
-    for (const YamlEntry& entry : yaml_.entries(map, keys.where)) {
-      if (contains(keys.now, entry.key)) {
-        known.push_back(entry);
-      } else if (!keys.extensible || entry.key.substr(0, 2) != "x-") {
-        refuse(entry, keys);
-      }
+  // --- Variables
+
+  std::optional<std::string> variable(const std::string& name) const {
+    if (combination_ != nullptr) {
+      if (const auto own = combination_->find(name); own != combination_->end()) return own->second;
     }
-    return known;
+    if (environment_) {
+      if (auto value = environment_(name)) return value;
+    }
+    const auto var = vars_.find(name);
+    return var != vars_.end() ? std::optional(var->second) : std::nullopt;
   }
 
-  [[noreturn]] static void refuse(const YamlEntry& entry, const Keys& keys) {
-    if (contains(keys.later, entry.key)) {
-      fail(entry.place,
-           fmt::format("'{}' is not available in this version of imagewright", entry.key));
-    }
-    std::string hint = did_you_mean(entry.key, keys.now);
-    if (hint.empty()) hint = fmt::format("; known are {}", fmt::join(keys.now, ", "));
-    fail(entry.place, fmt::format("unknown key {} in {}{}", shown(entry.key), keys.where, hint));
+  static void check_variable(const YamlEntry& entry, std::string_view where) {
+    if (is_variable_name(entry.key)) return;
+    fail(entry.place, fmt::format("{} cannot be a key of '{}'; it must be letters, digits and '_', "
+                                  "no digit first",
+                                  shown(entry.key), where));
   }
+
+  /// Each may use those above it. Without a value it has to come from the environment.
+  void read_vars(const YamlEntry& vars) {
+    reader_.variables = true;
+    if (vars.value.is_null()) return;
+    for (const YamlEntry& entry : yaml_.entries(vars.value, "'vars'")) {
+      check_variable(entry, "vars");
+      if (!entry.value.is_null()) vars_[std::string(entry.key)] = reader_.text(entry);
+    }
+  }
+
+  // --- Defaults
+
+  void read_defaults(const YamlEntry& defaults) {
+    for (const YamlEntry& entry : yaml_.entries(defaults.value, "'defaults'")) {
+      if (entry.key == "name") {
+        fail(entry.place, "'name' cannot be in 'defaults': no two images have one name");
+      }
+      if (entry.key == "matrix") {
+        fail(entry.place,
+             "'matrix' cannot be in 'defaults'; give it to each image, or to one with "
+             "an anchor and to the others with an alias");
+      }
+    }
+    default_entries_ = reader_.known_entries(defaults.value, default_keys());
+  }
+
+  /// An image before its own keys are read. With a matrix, defaults can differ from image to image.
+  Draft draft() {
+    if (combination_ == nullptr && defaults_) return *defaults_;
+    Draft made;
+    read(default_entries_, made);
+    made.depends_by_default = true;
+    if (combination_ == nullptr) defaults_ = made;
+    return made;
+  }
+
+  // --- Images
 
   std::vector<ImageConfig> read_images(const YamlValue& list) {
-    std::vector<ImageConfig> images;
-    std::unordered_map<std::string, int> lines;  // by normalized name
-    for (const YamlValue& item : yaml_.items(list, "'images'")) {
-      images.push_back(image(item, lines));
-    }
-    if (images.empty()) fail(list.place, "'images' is empty; it needs at least one image");
-    return images;
+    const std::vector<YamlValue> items = yaml_.items(list, "'images'");
+    images_.reserve(items.size());
+    for (const YamlValue& item : items) add(item);
+    if (images_.empty()) fail(list.place, "'images' is empty; it needs at least one image");
+    for (const Wish& wish : wishes_) grant(wish);
+    return std::move(images_);
   }
 
-  ImageConfig image(const YamlValue& map, std::unordered_map<std::string, int>& lines) {
-    ImageConfig image;
-    bool has_from = false;
-    for (const YamlEntry& entry : known_entries(map, image_keys())) {
+  void add(const YamlValue& map) {
+    const std::vector<YamlEntry> entries = reader_.known_entries(map, image_keys());
+    const auto matrix = std::find_if(entries.begin(), entries.end(),
+                                     [](const YamlEntry& entry) { return entry.key == "matrix"; });
+    if (matrix == entries.end()) return add(map, entries);
+    const std::vector<Combination> all = read_combinations(*matrix);
+    yaml_.allow_repeats();
+    const bool variables = std::exchange(reader_.variables, true);
+    for (const Combination& combination : all) {
+      combination_ = &combination;
+      add(map, entries);
+    }
+    combination_ = nullptr;
+    reader_.variables = variables;
+  }
+
+  void add(const YamlValue& map, const std::vector<YamlEntry>& entries) {
+    Draft made;
+    if (!default_entries_.empty()) made = draft();
+    read(entries, made);
+    if (made.image.name.empty()) fail(map.place, "an image has no 'name'");
+    if (!made.has_from) {
+      fail(map.place, fmt::format("the image '{}' has no 'from'", made.image.name));
+    }
+    if (made.depends_on) wish(made);
+    images_.push_back(std::move(made.image));
+  }
+
+  /// What `entries` say, over what `made` has.
+  void read(const std::vector<YamlEntry>& entries, Draft& made) {
+    ImageConfig& image = made.image;
+    std::optional<YamlEntry> dockerfile;
+    for (const YamlEntry& entry : entries) {
       if (entry.key == "name") {
-        image.name = name(entry, lines);
+        image.name = name(entry);
         image.line = entry.value.place.line;
       } else if (entry.key == "from") {
-        image.source = source(entry);
-        has_from = true;
-      } else if (entry.key == "dockerfile") {
-        image.dockerfile = filled_text(entry);
+        image.source = read_source(reader_, entry);
+        made.has_from = true;
+      } else if (entry.key == "dockerfile" || entry.key == "dockerfile_inline") {
+        if (dockerfile) ConfigReader::exclude(*dockerfile, entry);
+        dockerfile = entry;
+        image.dockerfile.clear();
+        image.dockerfile_inline.clear();
+        const bool is_path = entry.key == "dockerfile";
+        (is_path ? image.dockerfile : image.dockerfile_inline) = reader_.filled_text(entry);
       } else if (entry.key == "target") {
-        image.target = filled_text(entry);
+        image.target = reader_.filled_text(entry);
       } else if (entry.key == "args") {
-        image.args = pairs(entry, Valueless::FromEnvironment);
+        merge(entry, image.args, Valueless::FromEnvironment);
       } else if (entry.key == "labels") {
-        image.labels = pairs(entry, Valueless::Empty);
+        merge(entry, image.labels, Valueless::Empty);
+      } else if (entry.key == "additional_contexts") {
+        merge(entry, image.additional_contexts, Valueless::Refused);
+      } else if (entry.key == "depends_on") {
+        made.depends_on = entry;
+        made.depends_by_default = false;
+      } else if (entry.key == "timeout") {
+        image.timeout = ConfigReader::checked(parse_duration(reader_.text(entry)), "'timeout'",
+                                              entry.value.place);
+      } else if (entry.key == "retries") {
+        image.retries = number(entry, 0, kMaxRetries);
+      } else if (entry.key == "weight") {
+        image.weight = number(entry, 1, kMaxWeight);
+      } else {
+        read_option(reader_, entry, image.options);
       }
     }
-    if (image.name.empty()) fail(map.place, "an image has no 'name'");
-    if (!has_from) fail(map.place, fmt::format("the image '{}' has no 'from'", image.name));
-    return image;
   }
 
-  /// `lines`: the names so far, normalized, and where they stand.
-  std::string name(const YamlEntry& entry, std::unordered_map<std::string, int>& lines) {
+  int number(const YamlEntry& entry, int least, int most) {
+    return static_cast<int>(ConfigReader::checked(parse_number(reader_.text(entry), least, most),
+                                                  fmt::format("'{}'", entry.key),
+                                                  entry.value.place));
+  }
+
+  /// What pairs make of a key without a value.
+  enum class Valueless { FromEnvironment, Empty, Refused };
+
+  void merge(const YamlEntry& entry, std::map<std::string, std::string>& pairs,
+             Valueless valueless) {
+    const auto add = [&](std::string key, std::optional<std::string> value, Place place) {
+      if (!value && valueless == Valueless::Empty) value = "";
+      if (!value && valueless == Valueless::Refused) {
+        fail(place, fmt::format("the key {} in '{}' has no value", shown(key), entry.key));
+      }
+      if (!value && environment_) value = environment_(key);
+      if (value) {
+        pairs.insert_or_assign(std::move(key), *std::move(value));
+      } else {
+        pairs.erase(key);
+      }
+    };
+    reader_.pairs(entry, add);
+  }
+
+  std::string name(const YamlEntry& entry) {
     const Place place = entry.value.place;
-    std::string name = filled_text(entry);
+    std::string name = reader_.filled_text(entry);
     const auto reference = parse_reference(name);
-    if (!reference) fail(place, reference.error().message);
+    if (!reference) {
+      std::string message = reference.error().message;
+      if (!reader_.variables && name.find("${") != std::string::npos) {
+        message += "; variables are read in a file with 'vars', and in an image with a 'matrix'";
+      }
+      fail(place, std::move(message));
+    }
     if (!reference->digest.empty()) {
       fail(place, "'name' cannot have a digest: an image has one only once it is built");
     }
     // In full it is what the engines take it for, and not all that is a name is one then.
     const std::string full = normalized(*reference);
     if (const auto good = parse_reference(full); !good) fail(place, good.error().message);
-    const auto [first, fresh] = lines.try_emplace(full, place.line);
+    const auto [first, fresh] = numbers_.try_emplace(full, images_.size());
     if (!fresh) {
-      fail(place,
-           fmt::format("the image '{}' is defined already, in line {}", name, first->second));
+      std::string message = fmt::format("the image '{}' is defined already, in line {}", name,
+                                        images_[first->second].line);
+      if (combination_ != nullptr) {
+        message += "; with a matrix, 'name' must hold ${KEY} of each key that makes a difference";
+      }
+      fail(place, std::move(message));
     }
     return name;
   }
 
   std::string engine(const YamlEntry& entry) {
     static const std::vector<std::string> kEngines = {"docker", "podman", "buildah"};
-    std::string name = filled_text(entry);
+    std::string name = reader_.filled_text(entry);
     if (contains(kEngines, name)) return name;
-    std::string hint = did_you_mean(name, kEngines);
-    if (hint.empty()) hint = fmt::format("; known are {}", fmt::join(kEngines, ", "));
-    fail(entry.value.place, fmt::format("unknown engine {}{}", shown(name), hint));
+    fail(entry.value.place, fmt::format("unknown engine {}{}", shown(name), hint(name, kEngines)));
   }
 
-  Source source(const YamlEntry& from) {
-    if (from.value.is_map()) return source_from_map(from.value);
-    if (from.value.is_list()) fail(from.value.place, "'from' must be text or a map");
-    return checked(parse_source(filled_text(from)), from.value.place);
-  }
+  // --- What an image depends on
 
-  Source source_from_map(const YamlValue& map) {
-    std::optional<YamlEntry> dir, git, ref, subdir;
-    for (const YamlEntry& entry : known_entries(map, from_keys())) {
-      std::optional<YamlEntry>& slot = entry.key == "dir"      ? dir
-                                       : entry.key == "git"    ? git
-                                       : entry.key == "subdir" ? subdir
-                                                               : ref;
-      if (slot) exclude(*slot, entry);  // two of ref, branch, tag, commit
-      slot = entry;
+  /// Notes it for the image that comes next. One that `defaults` names does not get it from there.
+  void wish(const Draft& made) {
+    const YamlEntry& entry = *made.depends_on;
+    std::vector<std::pair<std::string, Place>> names;
+    if (entry.value.is_list()) {
+      names = reader_.texts(entry);
+    } else {
+      names.emplace_back(reader_.filled_text(entry), entry.value.place);
     }
-    if (!dir && !git) fail(map.place, "'from' needs 'dir' or 'git'");
-    if (!dir) return git_source(*git, ref, subdir);
-    for (const std::optional<YamlEntry>& other : {git, ref, subdir}) {
-      if (other) exclude(*dir, *other);
-    }
-    return DirectorySource{filled_text(*dir)};
-  }
-
-  GitSource git_source(const YamlEntry& git, const std::optional<YamlEntry>& ref,
-                       const std::optional<YamlEntry>& subdir) {
-    GitSource source = checked(parse_git_remote(filled_text(git)), git.value.place);
-    if (ref) {
-      source.ref = full_ref(*ref);
-      checked(check_git_source(source), ref->value.place);
-    }
-    if (subdir) {
-      source.subdir = filled_text(*subdir);
-      checked(check_git_source(source), subdir->value.place);
-    }
-    return source;
-  }
-
-  std::string full_ref(const YamlEntry& entry) {
-    std::string ref = filled_text(entry);
-    if (entry.key == "branch") return "refs/heads/" + ref;
-    if (entry.key == "tag") return "refs/tags/" + ref;
-    if (entry.key == "ref") return ref;
-    if ((ref.size() != 40 && ref.size() != 64) ||
-        ref.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
-      fail(entry.value.place, "'commit' must be a full commit id of 40 or 64 hexadecimal digits");
-    }
-    return lower_case(ref);
-  }
-
-  /// `{KEY: VALUE}` or `[KEY=VALUE]`, with or without the values.
-  std::map<std::string, std::string> pairs(const YamlEntry& entry, Valueless valueless) {
-    std::map<std::string, std::string> result;
-    if (entry.value.is_map()) {
-      for (const YamlEntry& pair : yaml_.entries(entry.value, shown(entry.key))) {
-        std::optional<std::string> given;
-        if (!pair.value.is_null()) given = yaml_.text(pair);
-        add_pair(result, entry.key, {std::string(pair.key), given}, valueless, pair.place);
+    std::vector<Wish> wishes;
+    for (auto& [name, place] : names) {
+      wishes.push_back({images_.size(), full_name(name, place), std::move(name), place});
+      const auto known = numbers_.find(wishes.back().full);
+      const bool is_own = known != numbers_.end() && known->second == images_.size();
+      if (is_own && made.depends_by_default) return;
+      if (is_own) {
+        fail(place, fmt::format("the image {} cannot depend on itself", shown(wishes.back().name)));
       }
-    } else if (entry.value.is_list()) {
-      std::unordered_set<std::string> seen;
-      for (const YamlValue& item : yaml_.items(entry.value, shown(entry.key))) {
-        Pair pair = split(yaml_.text(item, fmt::format("an item of '{}'", entry.key)));
-        if (!seen.insert(pair.key).second) {
-          fail(item.place, fmt::format("the key {} is given twice", shown(pair.key)));
+    }
+    std::move(wishes.begin(), wishes.end(), std::back_inserter(wishes_));
+  }
+
+  static std::string full_name(const std::string& name, Place place) {
+    const auto reference = parse_reference(name);
+    if (!reference) fail(place, reference.error().message);
+    return normalized(*reference);
+  }
+
+  void grant(const Wish& wish) {
+    const auto found = numbers_.find(wish.full);
+    if (found == numbers_.end()) {
+      std::vector<std::string> names;
+      for (const ImageConfig& image : images_) names.push_back(image.name);
+      fail(wish.place, fmt::format("'depends_on' must name images of this file, and {} is none{}",
+                                   shown(wish.name), did_you_mean(wish.name, names)));
+    }
+    std::vector<std::string>& all = images_[wish.image].depends_on;
+    const std::string& name = images_[found->second].name;
+    if (!contains(all, name)) all.push_back(name);
+  }
+
+  // --- A matrix
+
+  std::vector<Combination> read_combinations(const YamlEntry& entry) {
+    Matrix matrix;
+    std::optional<YamlEntry> exclude;
+    for (const YamlEntry& part : yaml_.entries(entry.value, "'matrix'")) {
+      if (part.key == "include") {
+        matrix.include = read_parts(part);
+      } else if (part.key == "exclude") {
+        exclude = part;
+      } else {
+        check_variable(part, "matrix");
+        matrix.axes.emplace_back(part.key, read_values(part));
+      }
+    }
+    if (exclude) matrix.exclude = read_parts(*exclude, &matrix);
+    constexpr std::size_t kMaxParts = 1000;
+    if (!matrix.axes.empty() && matrix.exclude.size() + matrix.include.size() > kMaxParts) {
+      fail(entry.place, fmt::format("'include' and 'exclude' have more than {} items", kMaxParts));
+    }
+    const std::size_t limit = kMaxImages - std::min(kMaxImages, images_.size());
+    auto all = combinations(matrix, limit);
+    if (!all) {
+      fail(entry.place,
+           fmt::format("this matrix brings the file to more than {} images", kMaxImages));
+    }
+    if (all->empty()) fail(entry.place, "the matrix leaves no combination to make an image of");
+    return *std::move(all);
+  }
+
+  std::vector<std::string> read_values(const YamlEntry& axis) {
+    std::vector<std::string> values;
+    const std::string what = fmt::format("a value of '{}'", axis.key);
+    for (const YamlValue& item : yaml_.items(axis.value, shown(axis.key))) {
+      values.push_back(reader_.text(item, what));
+    }
+    if (values.empty()) {
+      fail(axis.value.place, fmt::format("'{}' is empty; it needs at least one value", axis.key));
+    }
+    return values;
+  }
+
+  /// With `matrix`: only its keys may be in them.
+  std::vector<Combination> read_parts(const YamlEntry& list, const Matrix* matrix = nullptr) {
+    std::vector<std::string> keys;
+    if (matrix != nullptr) {
+      for (const auto& [key, values] : matrix->axes) keys.push_back(key);
+    }
+    std::vector<Combination> parts;
+    const std::string what = fmt::format("an item of '{}'", list.key);
+    for (const YamlValue& item : yaml_.items(list.value, fmt::format("'{}'", list.key))) {
+      Combination part;
+      for (const YamlEntry& entry : yaml_.entries(item, what)) {
+        check_variable(entry, list.key);
+        if (matrix != nullptr && !contains(keys, entry.key)) {
+          fail(entry.place, fmt::format("'exclude' names {}, which is no key of this matrix{}",
+                                        shown(entry.key), did_you_mean(entry.key, keys)));
         }
-        add_pair(result, entry.key, std::move(pair), valueless, item.place);
+        part.emplace(entry.key, reader_.text(entry));
       }
-    } else if (!entry.value.is_null()) {
-      fail(entry.value.place, fmt::format("'{}' must be a map, or a list of KEY=VALUE", entry.key));
+      if (part.empty()) fail(item.place, fmt::format("{} is empty", what));
+      parts.push_back(std::move(part));
     }
-    return result;
-  }
-
-  struct Pair {
-    std::string key;
-    std::optional<std::string> value;
-  };
-
-  static Pair split(const std::string& text) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos) return {text, std::nullopt};
-    return {text.substr(0, equals), text.substr(equals + 1)};
-  }
-
-  void add_pair(std::map<std::string, std::string>& pairs, std::string_view where, Pair pair,
-                Valueless valueless, Place place) {
-    // The engines take KEY=VALUE: another `=` would move the border.
-    if (pair.key.empty() || pair.key.find('=') != std::string::npos) {
-      fail(place, fmt::format("a key in '{}' cannot be empty or hold '='", where));
-    }
-    if (!pair.value && valueless == Valueless::Empty) pair.value = "";
-    if (!pair.value && environment_) pair.value = environment_(pair.key);
-    if (pair.value) pairs.emplace(std::move(pair.key), *std::move(pair.value));
-  }
-
-  std::string filled_text(const YamlEntry& entry) {
-    if (entry.value.is_null() || (entry.value.is_text() && entry.value.node->text.empty())) {
-      fail(entry.value.place, fmt::format("'{}' is empty", entry.key));
-    }
-    return yaml_.text(entry);
-  }
-
-  [[noreturn]] static void exclude(const YamlEntry& first, const YamlEntry& second) {
-    fail(second.place, fmt::format("'{}' cannot stand beside '{}'", second.key, first.key));
+    return parts;
   }
 
   Yaml& yaml_;
   const Environment& environment_;
+  ConfigReader reader_;
+  std::map<std::string, std::string> vars_;
+  const Combination* combination_ = nullptr;  ///< of the image that is being read
+  std::vector<YamlEntry> default_entries_;
+  std::optional<Draft> defaults_;  ///< as an image without a matrix has them
+  std::vector<ImageConfig> images_;
+  std::unordered_map<std::string, std::size_t> numbers_;  ///< of the images, by normalized name
+  std::vector<Wish> wishes_;
 };
 
 // What `read` gives, with whatever it throws as a value.
@@ -343,7 +475,7 @@ tl::expected<Yaml, ParseError> read_yaml(std::string_view text) {
 }
 
 tl::expected<Config, ParseError> parse_config(Yaml& yaml, const Environment& environment) {
-  return with_errors<Config>([&] { return Reader(yaml, environment).config(); });
+  return with_errors<Config>([&] { return Parser(yaml, environment).config(); });
 }
 
 tl::expected<Config, ParseError> parse_config(std::string_view text,

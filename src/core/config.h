@@ -6,7 +6,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,27 +13,32 @@
 #include <tl/expected.hpp>
 #include <vector>
 
+#include "core/build_options.h"
 #include "core/error.h"
 #include "core/source.h"
+#include "core/variables.h"
 #include "core/yaml.h"
 
 namespace imagewright {
 
 /// One image to build. All paths are as written, relative to the configuration's base directory
-/// (`from`) or to the context (`dockerfile`).
+/// (`from`, and those in `options`) or to the context (`dockerfile`). What `defaults` brings is in
+/// it, no variable is left, and a matrix has become one of these for each of its combinations.
 struct ImageConfig {
-  std::string name;        ///< as written; a valid reference without digest
-  Source source;           ///< `from`
-  std::string dockerfile;  ///< "" is `Dockerfile`, else `dockerfile`, in the context
-  std::string target;      ///< "" is the last stage
+  std::string name;               ///< as written; a valid reference without digest
+  Source source;                  ///< `from`
+  std::string dockerfile;         ///< "" is `Dockerfile`, else `dockerfile`, in the context
+  std::string dockerfile_inline;  ///< the Dockerfile itself; then `dockerfile` is ""
+  std::string target;             ///< "" is the last stage
   std::map<std::string, std::string> args;  ///< build arguments
   std::map<std::string, std::string> labels;
-  std::vector<std::string> depends_on;
-  std::map<std::string, std::string> additional_contexts;
-  std::chrono::milliseconds timeout{0};
-  int retries = 0;
-  int weight = 1;
-  int line = 0;  ///< where `name` stands in the file
+  std::map<std::string, std::string> additional_contexts;  ///< by name; as written
+  std::vector<std::string> depends_on;   ///< names of other images of the file, as those write them
+  BuildOptions options;                  ///< what is only passed on
+  std::chrono::milliseconds timeout{0};  ///< 0: none
+  int retries = 0;                       ///< how often a failed build is tried again
+  int weight = 1;                        ///< of a build, against the others that run beside it
+  int line = 0;                          ///< where `name` stands in the file
 };
 
 struct Config {
@@ -45,16 +49,22 @@ struct Config {
 
 /// Looks up an environment variable; nullopt: not set. (A YAML arg without a value takes its value
 /// there.)
-using Environment = std::function<std::optional<std::string>(const std::string&)>;
+using Environment = VariableLookup;
 
 /// A larger text is refused, whatever is in it.
 inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
 
+/// A matrix that brings a file to more images is refused.
+inline constexpr std::size_t kMaxImages = 10'000;
+
+inline constexpr int kMaxRetries = 100;
+inline constexpr int kMaxWeight = 1024;
+
 /// Reads a configuration. Anything wrong is an error with line and column: text that is not UTF-8
 /// or not YAML, no `builder`, no images, unknown keys (with a suggestion; `x-…` is free, as is what
 /// stands beside `builder`), two images of one name, a name no registry takes, a bad source, a key
-/// given twice, aliases that expand beyond bounds, a key of a later version that this one cannot
-/// honour.
+/// given twice, aliases, variables or a matrix that expand beyond bounds, a variable that is not
+/// set, a key of a later version that this one cannot honour.
 tl::expected<Config, ParseError> parse_config(std::string_view text,
                                               const Environment& environment);
 

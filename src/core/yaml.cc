@@ -378,10 +378,10 @@ YamlValue Yaml::value(std::size_t index) {
 
 void Yaml::count(const YamlValue& value, std::size_t bytes) {
   bytes_ += bytes;
-  if (values_ <= kMaxYamlValues && bytes_ <= kMaxYamlBytes) return;
+  if (values_ <= max_values_ && bytes_ <= kMaxYamlBytes) return;
   fail(value.place, fmt::format("with its aliases expanded, the file has more than {} values or {} "
                                 "bytes up to here",
-                                kMaxYamlValues, kMaxYamlBytes));
+                                max_values_, kMaxYamlBytes));
 }
 
 }  // namespace imagewright

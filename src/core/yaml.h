@@ -20,6 +20,8 @@ namespace imagewright {
 inline constexpr std::size_t kMaxYamlDepth = 64;
 inline constexpr std::size_t kMaxYamlValues = 100'000;
 inline constexpr std::size_t kMaxYamlBytes = std::size_t{8} << 20;
+/// As many times kMaxYamlValues may be asked for where a value is read again and again.
+inline constexpr std::size_t kMaxYamlRepeats = 10;
 
 /// Counted from 1, the column in characters; 0: no such place.
 struct Place {
@@ -80,6 +82,9 @@ class Yaml {
   bool empty() const { return nodes_.empty(); }
   YamlValue root() { return value(0); }
 
+  /// From now on, values are asked for that were asked for before (kMaxYamlRepeats).
+  void allow_repeats() { max_values_ = kMaxYamlValues * kMaxYamlRepeats; }
+
   const std::string& text(const YamlValue& value, std::string_view what);
   /// The value of a map's entry, which is called by its key.
   const std::string& text(const YamlEntry& entry);
@@ -102,6 +107,7 @@ class Yaml {
   std::vector<YamlNode> nodes_;  ///< they name each other by index; 0 is the root
   std::size_t values_ = 0;       ///< how many were asked for
   std::size_t bytes_ = 0;        ///< in the texts that were read
+  std::size_t max_values_ = kMaxYamlValues;
 };
 
 }  // namespace imagewright

@@ -247,7 +247,9 @@ TEST(Config, RefusesUnknownKeys) {
             "f:5:5: unknown key 'dockerfil' in an image; did you mean 'dockerfile'?");
   EXPECT_EQ(error(one_image("zzz: x")),
             "f:5:5: unknown key 'zzz' in an image; known are name, from, dockerfile, target, args, "
-            "labels");
+            "labels, matrix, depends_on, dockerfile_inline, platforms, secrets, ssh, cache_from, "
+            "cache_to, network, extra_hosts, shm_size, ulimits, no_cache, pull, privileged, "
+            "timeout, retries, weight, additional_contexts");
   EXPECT_EQ(error("builder: {image: []}"),
             "f:1:11: unknown key 'image' in 'builder'; did you mean 'images'?");
   EXPECT_EQ(error(with_from("{git: https://h/r, brunch: x}")),
@@ -256,44 +258,20 @@ TEST(Config, RefusesUnknownKeys) {
   EXPECT_EQ(error(one_image("? [a]\n: b")), "f:5:7: a key must be text");
   EXPECT_EQ(error(one_image("~: b")), "f:5:5: a key must be text");
   EXPECT_EQ(error(one_image("\"a\\eb\": x")).find('\x1b'), std::string::npos);
-  EXPECT_LT(error(one_image(std::string(1000, 'a') + ": x")).size(), 300U);
+  EXPECT_LT(error(one_image(std::string(1000, 'a') + ": x")).size(), 500U);
 }
 
 TEST(Config, RefusesKeysOfLaterVersions) {
-  for (const char* key : {"dockerfile_inline",
-                          "tags",
-                          "platforms",
-                          "additional_contexts",
-                          "secrets",
-                          "ssh",
-                          "cache_from",
-                          "cache_to",
-                          "network",
-                          "extra_hosts",
-                          "ulimits",
-                          "shm_size",
-                          "no_cache",
-                          "pull",
-                          "privileged",
-                          "depends_on",
-                          "push",
-                          "track_base",
-                          "max_age",
-                          "narrow",
-                          "submodules",
-                          "lfs",
-                          "oci_labels",
-                          "timeout",
-                          "retries",
-                          "weight",
-                          "matrix"}) {
-    EXPECT_EQ(error(one_image(std::string(key) + ": x")),
-              "f:5:5: '" + std::string(key) + "' is not available in this version of imagewright");
+  for (const char* key :
+       {"tags", "push", "track_base", "max_age", "narrow", "submodules", "lfs", "oci_labels"}) {
+    const std::string words =
+        "'" + std::string(key) + "' is not available in this version of imagewright";
+    EXPECT_EQ(error(one_image(std::string(key) + ": x")), "f:5:5: " + words);
+    EXPECT_EQ(error("builder:\n  images: []\n  defaults: {" + std::string(key) + ": x}\n"),
+              "f:3:14: " + words);
   }
-  for (const char* key : {"vars", "defaults", "publish"}) {
-    EXPECT_EQ(error("builder:\n  " + std::string(key) + ": {}\n"),
-              "f:2:3: '" + std::string(key) + "' is not available in this version of imagewright");
-  }
+  EXPECT_EQ(error("builder:\n  publish: {}\n"),
+            "f:2:3: 'publish' is not available in this version of imagewright");
 }
 
 TEST(Config, RefusesAKeyGivenTwice) {
