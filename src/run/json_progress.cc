@@ -40,11 +40,14 @@ class JsonProgress : public Progress {
           {"process_id", process_id}});
   }
 
-  void run_started(const std::filesystem::path& config, std::size_t images) override {
-    emit({{"event", "run-started"},
-          {"version", kEventVersion},
-          {"config", config.string()},
-          {"images", images}});
+  void run_started(const std::filesystem::path& config, std::size_t images,
+                   std::size_t jobs) override {
+    Json event = {{"event", "run-started"},
+                  {"version", kEventVersion},
+                  {"config", config.string()},
+                  {"images", images}};
+    if (jobs > 0) event["jobs"] = jobs;
+    emit(event);
   }
 
   void image_started(const std::string& name) override {
@@ -56,6 +59,10 @@ class JsonProgress : public Progress {
           {"image", name},
           {"build", verdict.build()},
           {"reasons", to_json(verdict.reasons)}});
+  }
+
+  void build_started(const std::string& name) override {
+    emit({{"event", "build-started"}, {"image", name}});
   }
 
   void output(const std::string& name, std::string_view line) override {
@@ -70,6 +77,7 @@ class JsonProgress : public Progress {
           {"seconds", seconds(result.duration)},
           {"image_id", text_or_null(result.image_id)},
           {"message", text_or_null(result.message)},
+          {"because", text_or_null(result.because)},
           {"log", text_or_null(result.log.string())}});
   }
 

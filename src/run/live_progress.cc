@@ -54,7 +54,9 @@ class LiveProgress : public Progress {
     std::fflush(terminal_);
   }
 
-  void run_started(const std::filesystem::path&, std::size_t images) override { images_ = images; }
+  void run_started(const std::filesystem::path&, std::size_t images, std::size_t) override {
+    images_ = images;
+  }
 
   void image_started(const std::string& name) override {
     ++position_;
@@ -65,14 +67,15 @@ class LiveProgress : public Progress {
 
   void image_decided(const std::string&, const Verdict& verdict) override {
     line_ = describe(verdict.reasons);
-    if (verdict.build()) draw();
   }
+
+  void build_started(const std::string&) override { draw(); }
 
   void output(const std::string&, std::string_view line) override {
     if (std::string shown = without_controls(line); !shown.empty()) line_ = std::move(shown);
   }
 
-  void tick() override { draw(); }
+  void tick(std::optional<std::chrono::milliseconds>) override { draw(); }
 
   void image_finished(const ImageResult& result) override {
     clear();

@@ -62,7 +62,7 @@ class LogProgress : public Progress {
     if (result.state == ImageState::Failed)
       logger_.error("Failed {}: {}", result.name, without_controls(result.message));
     if (result.state == ImageState::Skipped)
-      logger_.info("Skipped {}: {}", result.name, result.message);
+      logger_.info("Skipped {}: {}", result.name, why_skipped(result));
     if (result.state == ImageState::Built) {
       logger_.info("{} {} in {}", result.dry_run ? "Would build" : "Built", result.name,
                    describe(result.duration));

@@ -27,6 +27,10 @@ class PlainProgress : public Progress {
 
   void image_finished(const ImageResult& result) override {
     if (result.state == ImageState::Failed) return print_failure(result);
+    if (result.state == ImageState::Skipped && !result.because.empty()) {
+      fmt::print(err_, "skipped {}: {}\n", result.name, why_skipped(result));
+      return;
+    }
     if (quiet_ || result.state != ImageState::Built) return;
     if (result.dry_run) {
       fmt::print(out_, "would build {} ({})\n", result.name, describe(result.reasons));
@@ -109,6 +113,10 @@ std::string describe(std::chrono::milliseconds duration) {
   if (ms < 100) return fmt::format("{} ms", ms);
   if (ms < 60'000) return fmt::format("{:.1f} s", static_cast<double>(ms) / 1000);
   return fmt::format("{} min {} s", ms / 60'000, ms % 60'000 / 1000);
+}
+
+std::string why_skipped(const ImageResult& result) {
+  return result.because.empty() ? result.message : result.because + " failed";
 }
 
 std::string describe(const RunSummary& summary) {

@@ -7,6 +7,7 @@
 #include <deque>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,7 @@ struct ImageResult {
   std::string image_id;  ///< Built and UpToDate
   std::chrono::milliseconds duration{0};
   std::string message;                 ///< Failed: why, one line. Skipped: why
+  std::string because;                 ///< Skipped: the failed image because of which; "": none
   std::deque<std::string> last_lines;  ///< Failed by its build: the last of its output
   std::filesystem::path log;           ///< "": none
 };
@@ -35,8 +37,10 @@ struct RunSummary {
   std::size_t count(ImageState state) const;
 };
 
-/// Told in this order: steps; for each image started, steps, decided, output and ticks, finished;
-/// for each that was cancelled before its turn, only finished; the run finished.
+/// Told, all of it from one thread, in this order: steps; the run started; for each image started,
+/// steps, decided and, if an engine builds it, build started, output, and at the end finished; for
+/// each that was cancelled before its turn, only finished; the run finished. What is told of one
+/// image may stand between what is told of another: several may build at once.
 class Progress {
  public:
   Progress() = default;
@@ -54,23 +58,32 @@ class Progress {
   virtual void warning(const std::string& text) = 0;
   /// The state directory is in use; 0: by whom is not known.
   virtual void waiting(const std::filesystem::path& state_directory, int process_id) = 0;
-  virtual void run_started(const std::filesystem::path& config, std::size_t images) {
-    (void)config, (void)images;
+  /// `jobs`: how many may build at once; 0: not told.
+  virtual void run_started(const std::filesystem::path& config, std::size_t images,
+                           std::size_t jobs) {
+    (void)config, (void)images, (void)jobs;
   }
+  /// Its inputs are looked at now, which is short.
   virtual void image_started(const std::string& name) { (void)name; }
   virtual void image_decided(const std::string& name, const Verdict& verdict) {
     (void)name, (void)verdict;
   }
+  /// An engine begins to build it now.
+  virtual void build_started(const std::string& name) { (void)name; }
+  /// A line that the engine said of it.
   virtual void output(const std::string& name, std::string_view line) { (void)name, (void)line; }
-  /// At least about ten times a second while an engine works.
-  virtual void tick() {}
+  /// About ten times a second while an engine works. `remaining`: how long the whole run is going
+  /// to take from now, by what is known of earlier ones; nullopt: that is not known.
+  virtual void tick(std::optional<std::chrono::milliseconds> remaining) { (void)remaining; }
   virtual void image_finished(const ImageResult& result) = 0;
+  /// An image that left the configuration was forgotten.
   virtual void row_retired(const std::string& name) { (void)name; }
   virtual void run_finished(const RunSummary& summary) { (void)summary; }
 };
 
-/// One line per image built (to `out`) or failed (to `err`); nothing for one that is up to date.
-/// With `quiet` only failures. With `summary` a last line that counts.
+/// One line per image built (to `out`), failed, or skipped because of a failed one (to `err`);
+/// nothing for one that is up to date. With `quiet` only what goes to `err`. With `summary` a last
+/// line that counts.
 std::unique_ptr<Progress> make_plain_progress(std::FILE* out, std::FILE* err, bool quiet,
                                               bool summary);
 
@@ -90,6 +103,9 @@ std::string describe(std::chrono::milliseconds duration);
 /// A line for a terminal: without escape sequences and control characters, whatever bytes it has;
 /// what is no UTF-8 becomes U+FFFD.
 std::string without_controls(std::string_view line);
+
+/// Why an image was skipped: "a/b failed", or the message.
+std::string why_skipped(const ImageResult& result);
 
 /// "2 built, 1 failed, 3 up to date".
 std::string describe(const RunSummary& summary);

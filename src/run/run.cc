@@ -65,7 +65,7 @@ class Run {
     if (!lock_state()) return finish();
     observer_.look_ahead();
     open_state();
-    progress_.run_started(project_.config_path, images_.size());
+    progress_.run_started(project_.config_path, images_.size(), 1);
     judge_.emplace(*store_, *engine_, images_, options_.force);
     while (interrupted() == 0) {
       const auto next = schedule_.next();
@@ -222,6 +222,7 @@ class Run {
     const std::string before = judge_->last_context(image.name);
     request.context_name = store_->open_context_name(observation.context_digest);
     BuildLog log(log_directory(project_, image.name));
+    progress_.build_started(image.name);
     const BuildOutcome outcome = engine_->build(
         request,
         [&](std::string_view line) {
@@ -229,7 +230,7 @@ class Run {
           log.add(shown);
           progress_.output(image.name, shown);
         },
-        [&] { progress_.tick(); });
+        [&] { progress_.tick(std::nullopt); });
     last_build_ = Clock::now();
     const bool verified = !files.touched();
     store_->close_context_name(observation.context_digest, verified);

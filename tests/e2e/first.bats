@@ -507,6 +507,7 @@ image-decided test/tmp
 image-finished test/tmp up-to-date
 image-started test/other
 image-decided test/other
+build-started test/other
 image-finished test/other built
 image-started test/missing
 image-finished test/missing failed

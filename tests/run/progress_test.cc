@@ -56,6 +56,14 @@ ImageResult failed() {
   return result;
 }
 
+ImageResult skipped() {
+  ImageResult result;
+  result.name = "a/d";
+  result.state = ImageState::Skipped;
+  result.because = "a/c";
+  return result;
+}
+
 TEST(PlainProgress, OneLineForWhatWasBuiltOrFailedAndNoneForWhatIsUpToDate) {
   Memory out;
   Memory err;
@@ -83,12 +91,27 @@ TEST(PlainProgress, QuietTellsOnlyFailures) {
   EXPECT_THAT(err.text(), HasSubstr("failed a/c"));
 }
 
+TEST(PlainProgress, WhatIsSkippedBecauseOfAFailureIsToldAlsoQuietly) {
+  for (const bool quiet : {false, true}) {
+    Memory out;
+    Memory err;
+    const auto progress = make_plain_progress(out.file(), err.file(), quiet, false);
+    ImageResult interrupted;
+    interrupted.message = "interrupted";
+    progress->image_finished(skipped());
+    progress->image_finished(interrupted);
+    EXPECT_EQ(out.text(), "");
+    EXPECT_EQ(err.text(), "skipped a/d: a/c failed\n");
+  }
+}
+
 TEST(LiveProgress, TheLiveLineIsClearedBeforeALastingOne) {
   Memory terminal;
   const auto progress = make_live_progress(terminal.file(), false);
-  progress->run_started("c", 2);
+  progress->run_started("c", 2, 1);
   progress->image_started("a/b");
   progress->image_decided("a/b", {built().reasons});
+  progress->build_started("a/b");
   progress->image_finished(built());
   progress->run_finished({});
   EXPECT_THAT(terminal.text(), HasSubstr("[1/2] a/b 0 s never built"));
@@ -99,10 +122,10 @@ TEST(LiveProgress, TheLiveLineIsClearedBeforeALastingOne) {
 TEST(LiveProgress, OutputCannotPlayWithTheTerminal) {
   Memory terminal;
   const auto progress = make_live_progress(terminal.file(), false);
-  progress->run_started("c", 1);
+  progress->run_started("c", 1, 1);
   progress->image_started("a/b");
   progress->output("a/b", "\x1b]0;title\x07 \x1b[2Jtext\x08");
-  progress->tick();
+  progress->tick(std::nullopt);
   EXPECT_THAT(terminal.text(), Not(HasSubstr("\x1b]0")));
   EXPECT_THAT(terminal.text(), Not(HasSubstr("\x1b[2J")));
   EXPECT_THAT(terminal.text(), HasSubstr("text"));
@@ -111,30 +134,38 @@ TEST(LiveProgress, OutputCannotPlayWithTheTerminal) {
 TEST(JsonProgress, EveryEventIsOneObjectALine) {
   Memory out;
   const auto progress = make_json_progress(out.file());
-  progress->run_started("/c.yml", 2);
+  progress->run_started("/c.yml", 2, 4);
   progress->image_started("a/b");
   progress->image_decided("a/b", {built().reasons});
+  progress->build_started("a/b");
   progress->output("a/b", "not utf-8: \xff");
   progress->image_finished(built());
   progress->image_finished(failed());
+  progress->image_finished(skipped());
   RunSummary summary;
-  summary.images = {built(), failed()};
+  summary.images = {built(), failed(), skipped()};
   summary.signal = SIGINT;
   progress->run_finished(summary);
   std::istringstream lines(out.text());
   std::vector<nlohmann::json> events;
   for (std::string line; std::getline(lines, line);) events.push_back(nlohmann::json::parse(line));
-  ASSERT_EQ(events.size(), 7U);
+  ASSERT_EQ(events.size(), 9U);
   EXPECT_EQ(events[0]["event"], "run-started");
   EXPECT_EQ(events[0]["version"], 1);
+  EXPECT_EQ(events[0]["jobs"], 4);
   EXPECT_EQ(events[2]["build"], true);
   EXPECT_EQ(events[2]["reasons"][0]["kind"], "never-built");
-  EXPECT_EQ(events[4]["result"], "built");
-  EXPECT_EQ(events[4]["seconds"], 1.234);
-  EXPECT_EQ(events[5]["result"], "failed");
-  EXPECT_EQ(events[5]["log"], "/logs/x.log");
-  EXPECT_EQ(events[6]["interrupted"], true);
-  EXPECT_EQ(events[6]["built"], 1);
+  EXPECT_EQ(events[3]["event"], "build-started");
+  EXPECT_EQ(events[3]["image"], "a/b");
+  EXPECT_EQ(events[5]["result"], "built");
+  EXPECT_EQ(events[5]["because"], nullptr);
+  EXPECT_EQ(events[5]["seconds"], 1.234);
+  EXPECT_EQ(events[6]["result"], "failed");
+  EXPECT_EQ(events[6]["log"], "/logs/x.log");
+  EXPECT_EQ(events[7]["result"], "skipped");
+  EXPECT_EQ(events[7]["because"], "a/c");
+  EXPECT_EQ(events[8]["interrupted"], true);
+  EXPECT_EQ(events[8]["built"], 1);
 }
 
 TEST(Progress, DurationsAreReadable) {
