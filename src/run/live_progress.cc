@@ -1,136 +1,157 @@
-// Progress on a terminal: lasting lines, and below them one live line that is drawn over. Knows its
-// width, not its height.
-#include <fmt/format.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
+// Progress on a terminal: what is finished as lasting lines, what goes on below them. Says when
+// there is something to draw; live_view says what, live_region draws it.
+#include <algorithm>
+#include <cstdlib>
+#include <new>
 
-#include <array>
-
+#include "io/terminal.h"
+#include "run/live_region.h"
+#include "run/live_view.h"
 #include "run/progress.h"
 
 namespace imagewright {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Clock = LiveRun::Clock;
+using std::chrono::milliseconds;
 
-constexpr std::array kSpinner = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
-constexpr std::size_t kUnknownWidth = 80;
+constexpr milliseconds kBetweenFrames{85};
 
-std::size_t columns(std::FILE* terminal) {
-  winsize size = {};
-  if (ioctl(fileno(terminal), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return kUnknownWidth;
-  return size.ws_col;
-}
-
-// The first `width` code points. (A wide character takes two columns; then the line is shorter than
-// it could be said to be, and the terminal wraps nothing, because wrapping is off while we draw.)
-std::string cut(const std::string& text, std::size_t width) {
-  std::size_t seen = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool begins = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
-    if (begins && seen++ == width) return text.substr(0, i);
+// A stream into memory.
+class Collected {
+ public:
+  Collected() : stream_(open_memstream(&text_, &size_)) {
+    if (stream_ == nullptr) throw std::bad_alloc();
   }
-  return text;
-}
+  ~Collected() {
+    std::fclose(stream_);
+    std::free(text_);
+  }
+  Collected(const Collected&) = delete;
+  Collected& operator=(const Collected&) = delete;
+
+  std::FILE* stream() { return stream_; }
+
+  /// The lines since the last time.
+  std::vector<std::string> take() {
+    std::fflush(stream_);
+    std::string_view rest(text_, size_);
+    std::vector<std::string> lines;
+    while (!rest.empty()) {
+      const std::size_t end = std::min(rest.find('\n'), rest.size());
+      lines.emplace_back(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    std::rewind(stream_);
+    return lines;
+  }
+
+ private:
+  char* text_ = nullptr;
+  std::size_t size_ = 0;
+  std::FILE* stream_;
+};
 
 class LiveProgress : public Progress {
  public:
   LiveProgress(std::FILE* terminal, bool color)
       : terminal_(terminal),
-        color_(color),
-        plain_(make_plain_progress(terminal, terminal, false, true)) {}
-
-  ~LiveProgress() override { clear(); }
+        region_(terminal_, color),
+        plain_(make_plain_progress(words_.stream(), words_.stream(), false, true)) {}
 
   void warning(const std::string& text) override {
-    clear();
     plain_->warning(text);
+    show_words();
   }
 
   void waiting(const std::filesystem::path& state_directory, int process_id) override {
-    clear();
     plain_->waiting(state_directory, process_id);
-    std::fflush(terminal_);
+    show_words();
   }
 
   void run_started(const std::filesystem::path&, std::size_t images, std::size_t) override {
-    images_ = images;
+    run_.images = images;
+    run_.started = Clock::now();
   }
 
-  void image_started(const std::string& name) override {
-    ++position_;
-    name_ = name;
-    line_ = "looking at its inputs";
-    started_ = Clock::now();
+  void build_started(const std::string& name) override {
+    run_.building.push_back({name, "", Clock::now()});
+    has_built_ = true;
+    draw();
   }
 
-  void image_decided(const std::string&, const Verdict& verdict) override {
-    line_ = describe(verdict.reasons);
+  void output(const std::string& name, std::string_view line) override {
+    const auto image = find(name);
+    if (image == run_.building.end()) return;
+    if (std::string shown = without_controls(line); !shown.empty()) image->line = std::move(shown);
   }
 
-  void build_started(const std::string&) override { draw(); }
-
-  void output(const std::string&, std::string_view line) override {
-    if (std::string shown = without_controls(line); !shown.empty()) line_ = std::move(shown);
+  void tick(std::optional<milliseconds> remaining) override {
+    run_.remaining = remaining;
+    draw();
   }
-
-  void tick(std::optional<std::chrono::milliseconds>) override { draw(); }
 
   void image_finished(const ImageResult& result) override {
-    clear();
-    if (color_ && result.state == ImageState::Failed) fmt::print(terminal_, "\x1b[31m");
+    if (const auto image = find(result.name); image != run_.building.end())
+      run_.building.erase(image);
+    ++run_.finished;
+    if (result.state == ImageState::Built) ++run_.built;
+    if (result.state == ImageState::Failed) ++run_.failed;
     plain_->image_finished(result);
-    if (color_ && result.state == ImageState::Failed) fmt::print(terminal_, "\x1b[0m");
-    std::fflush(terminal_);
+    show_words(result.state == ImageState::Failed ? "31" : "");
   }
 
-  void row_retired(const std::string& name) override { plain_->row_retired(name); }
+  void row_retired(const std::string& name) override {
+    plain_->row_retired(name);
+    show_words();
+  }
 
   void run_finished(const RunSummary& summary) override {
-    clear();
+    has_built_ = false;
     plain_->run_finished(summary);
+    show_words();
+    region_.close();
+    terminal_.flush();
   }
 
  private:
+  std::vector<LiveRun::Building>::iterator find(const std::string& name) {
+    return std::find_if(run_.building.begin(), run_.building.end(),
+                        [&](const LiveRun::Building& image) { return image.name == name; });
+  }
+
+  // What the plain way of showing has said, at once; if it said nothing, the region in its time.
+  void show_words(const char* paint = "") {
+    std::vector<PaintedLine> lines;
+    for (const std::string& line : words_.take())
+      lines.emplace_back().add(without_controls(line), paint);
+    if (lines.empty()) return draw();
+    // Lines that stay are never left out; the region is, while the terminal does not keep up.
+    region_.show(lines, terminal_.keeps_up() ? view() : std::vector<PaintedLine>());
+  }
+
   void draw() {
     const auto now = Clock::now();
-    if (now - drawn_ < std::chrono::milliseconds(80)) return;
-    drawn_ = now;
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - started_).count();
-    spin_ = (spin_ + 1) % kSpinner.size();
-    const std::string head =
-        fmt::format("{} [{}/{}] {} {} s ", kSpinner[spin_], position_, images_, name_, seconds);
-    const std::string text = cut(head + line_, columns(terminal_) - 1);
-    // One write: back to the line's start, no wrapping, the text, the rest cleared, wrapping on
-    // again.
-    std::string frame = "\r\x1b[?7l";
-    if (color_) frame += "\x1b[2m";
-    frame += text;
-    if (color_) frame += "\x1b[0m";
-    frame += "\x1b[K\x1b[?7h";
-    std::fwrite(frame.data(), 1, frame.size(), terminal_);
-    std::fflush(terminal_);
-    drawn_once_ = true;
+    if (!has_built_ || now - drawn_ < kBetweenFrames || !terminal_.keeps_up()) return;
+    region_.show({}, view());
   }
 
-  void clear() {
-    if (drawn_once_) fmt::print(terminal_, "\r\x1b[K");
-    drawn_once_ = false;
-    std::fflush(terminal_);
+  std::vector<PaintedLine> view() {
+    // (With the last image there is nothing more to wait for.)
+    if (!has_built_ || (run_.building.empty() && run_.finished == run_.images)) return {};
+    drawn_ = Clock::now();
+    return live_view(run_, drawn_, turn_++, terminal_.size());
   }
 
-  std::FILE* terminal_;
-  bool color_;
-  std::unique_ptr<Progress> plain_;  // what stays when the live line is gone
-  std::size_t images_ = 0;
-  std::size_t position_ = 0;
-  std::string name_;
-  std::string line_;
-  Clock::time_point started_;
+  Terminal terminal_;
+  LiveRegion region_;
+  Collected words_;
+  std::unique_ptr<Progress> plain_;  // writes words_
+  LiveRun run_;
   Clock::time_point drawn_;
-  std::size_t spin_ = 0;
-  bool drawn_once_ = false;
+  std::size_t turn_ = 0;
+  bool has_built_ = false;  // until then nothing is drawn
 };
 
 }  // namespace

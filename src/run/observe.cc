@@ -114,8 +114,9 @@ ContextDigests digests_of(const Observation& observation) {
   return {observation.files->snapshot.digest(), sha256(observation.dockerfile)};
 }
 
-Platforms platforms_of(const ImageConfig& /*image*/, const std::string& host) {
-  return {host, host};
+Platforms platforms_of(const ImageConfig& image, const std::string& host) {
+  const auto& wished = image.options.platforms;
+  return {wished.empty() ? host : wished.front(), host};
 }
 
 }  // namespace

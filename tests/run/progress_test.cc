@@ -6,13 +6,16 @@
 #include <csignal>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <thread>
+
+#include "pty.h"
 
 namespace imagewright {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::EndsWith;
 using testing::HasSubstr;
-using testing::MatchesRegex;
 using testing::Not;
 
 // A FILE whose text can be looked at.
@@ -105,30 +108,134 @@ TEST(PlainProgress, WhatIsSkippedBecauseOfAFailureIsToldAlsoQuietly) {
   }
 }
 
-TEST(LiveProgress, TheLiveLineIsClearedBeforeALastingOne) {
+// A run of two images, of which one is built.
+void show_one_build(Progress& progress) {
+  progress.run_started("c", 2, 2);
+  progress.image_started("a/b");
+  progress.image_decided("a/b", {built().reasons});
+  progress.build_started("a/b");
+  progress.image_finished(built());
+}
+
+TEST(LiveProgress, WhatIsBuiltIsDrawnAndWhatIsFinishedStaysAboveIt) {
   Memory terminal;
   const auto progress = make_live_progress(terminal.file(), false);
-  progress->run_started("c", 2, 1);
-  progress->image_started("a/b");
-  progress->image_decided("a/b", {built().reasons});
-  progress->build_started("a/b");
-  progress->image_finished(built());
-  progress->run_finished({});
-  EXPECT_THAT(terminal.text(), HasSubstr("[1/2] a/b 0 s never built"));
-  EXPECT_THAT(terminal.text(), HasSubstr("\r\x1b[Kbuilt a/b in 1.2 s (never built)\n"));
+  show_one_build(*progress);
+  EXPECT_THAT(terminal.text(), HasSubstr("\r\x1b[?7l⠋ a/b 0 s\x1b[K\n"));
+  EXPECT_THAT(terminal.text(), HasSubstr(" 0/2 0 s\x1b[J\x1b[1A\r"));
+  EXPECT_THAT(terminal.text(), HasSubstr("\rbuilt a/b in 1.2 s (never built)\x1b[K\n\x1b[?7l━"));
+  EXPECT_THAT(terminal.text(), HasSubstr(" 1/2 1 built 0 s\x1b[J\r"));
   EXPECT_THAT(terminal.text(), Not(HasSubstr("\x1b[2m"))) << "no colours unless asked";
+}
+
+TEST(LiveProgress, IsGoneInTheEnd) {
+  const std::string end = "\x1b[J\x1b[?7h\x1b[?25h\x1b[?2026l";
+  for (const bool is_finished : {true, false}) {
+    Memory terminal;
+    auto progress = make_live_progress(terminal.file(), false);
+    show_one_build(*progress);
+    EXPECT_THAT(terminal.text(), Not(HasSubstr(end)));
+    RunSummary summary;
+    summary.images = {built()};
+    if (is_finished) progress->run_finished(summary);
+    progress.reset();
+    EXPECT_THAT(terminal.text(),
+                EndsWith(is_finished ? "\r1 built in 0 ms\x1b[K\n\x1b[?7l" + end : end))
+        << "also where an error ends the run";
+  }
+}
+
+TEST(LiveProgress, SeveralImagesAreInTheOrderInWhichTheyWereStarted) {
+  Memory terminal;
+  const auto progress = make_live_progress(terminal.file(), false);
+  progress->run_started("c", 3, 3);
+  for (const char* name : {"b", "a", "c"}) {
+    progress->image_started(name);
+    progress->image_decided(name, {built().reasons});
+    progress->build_started(name);
+  }
+  progress->output("c", "line of c");
+  progress->output("b", "line of b");
+  ImageResult result = built();
+  result.name = "a";
+  progress->image_finished(result);
+  EXPECT_THAT(terminal.text(), HasSubstr(" b 0 s line of b\x1b[K\n⠙ c 0 s line of c\x1b[K\n━"));
+  result.name = "no such image";
+  progress->output(result.name, "is passed over");
+}
+
+TEST(LiveProgress, FramesKeepADistance) {
+  Memory terminal;
+  const auto progress = make_live_progress(terminal.file(), false);
+  show_one_build(*progress);
+  const std::string before = terminal.text();
+  for (int i = 0; i < 10; ++i) progress->tick(std::nullopt);
+  EXPECT_EQ(terminal.text(), before);
+  ImageResult result = built();
+  result.state = ImageState::UpToDate;
+  progress->image_finished(result);
+  EXPECT_EQ(terminal.text(), before) << "also where many are up to date";
+}
+
+TEST(LiveProgress, NothingIsDrawnWhereNothingIsBuilt) {
+  Memory terminal;
+  const auto progress = make_live_progress(terminal.file(), true);
+  progress->run_started("c", 1, 2);
+  progress->image_started("a/b");
+  progress->image_decided("a/b", {});
+  ImageResult result = built();
+  result.state = ImageState::UpToDate;
+  progress->image_finished(result);
+  RunSummary summary;
+  summary.images = {result};
+  progress->run_finished(summary);
+  EXPECT_EQ(terminal.text(), "1 up to date in 0 ms\n");
+}
+
+TEST(LiveProgress, WhatFailedIsRed) {
+  Memory terminal;
+  const auto progress = make_live_progress(terminal.file(), true);
+  progress->image_finished(failed());
+  EXPECT_EQ(
+      terminal.text(),
+      "\x1b[31mfailed a/c: docker build ended with status 1\x1b[0m\n\x1b[31m  | step 1\x1b[0m\n"
+      "\x1b[31m  | red\x1b[0m\n\x1b[31m  the whole log: /logs/x.log\x1b[0m\n");
 }
 
 TEST(LiveProgress, OutputCannotPlayWithTheTerminal) {
   Memory terminal;
   const auto progress = make_live_progress(terminal.file(), false);
-  progress->run_started("c", 1, 1);
-  progress->image_started("a/b");
+  progress->run_started("c", 2, 1);
+  progress->build_started("a/b");
+  progress->build_started("a/c");
   progress->output("a/b", "\x1b]0;title\x07 \x1b[2Jtext\x08");
-  progress->tick(std::nullopt);
+  progress->image_finished(failed());
   EXPECT_THAT(terminal.text(), Not(HasSubstr("\x1b]0")));
   EXPECT_THAT(terminal.text(), Not(HasSubstr("\x1b[2J")));
-  EXPECT_THAT(terminal.text(), HasSubstr("text"));
+  EXPECT_THAT(terminal.text(), HasSubstr(" text\x1b[K"));
+}
+
+TEST(LiveProgress, ATerminalThatTakesNothingHoldsNothingUp) {
+  Pty pty(200, 50);
+  const auto progress = make_live_progress(pty.stream(), false);
+  const auto began = std::chrono::steady_clock::now();
+  progress->run_started("c", 2000, 1);
+  progress->build_started("stays");
+  for (int i = 0; i < 2000; ++i) {
+    ImageResult result = built();
+    result.name = "image-" + std::to_string(i) + std::string(100, '-');
+    progress->build_started(result.name);
+    progress->image_finished(result);
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(5));
+  std::string text;
+  std::thread reader([&] {
+    while (text.find("nothing to do in") == std::string::npos) text += pty.read();
+  });
+  progress->run_finished({});
+  reader.join();
+  EXPECT_THAT(text, HasSubstr("built image-0-"));
+  EXPECT_THAT(text, HasSubstr("built image-1999-")) << "and nothing that stays is lost";
 }
 
 TEST(JsonProgress, EveryEventIsOneObjectALine) {
