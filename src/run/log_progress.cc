@@ -3,6 +3,8 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include <set>
+
 #include "run/progress.h"
 
 namespace imagewright {
@@ -54,11 +56,16 @@ class LogProgress : public Progress {
     if (verdict.build()) logger_.info("Because: {}", describe(verdict.reasons));
   }
 
-  void output(const std::string&, std::string_view line) override {
-    logger_.info(without_controls(line));
+  void build_started(const std::string& name) override { building_.insert(name); }
+
+  void output(const std::string& name, std::string_view line) override {
+    // Whose it is goes without saying where one is built at a time.
+    const std::string whose = building_.size() > 1 ? name + ": " : "";
+    logger_.info(whose + without_controls(line));
   }
 
   void image_finished(const ImageResult& result) override {
+    building_.erase(result.name);
     if (result.state == ImageState::Failed)
       logger_.error("Failed {}: {}", result.name, without_controls(result.message));
     if (result.state == ImageState::Skipped)
@@ -81,6 +88,7 @@ class LogProgress : public Progress {
 
  private:
   spdlog::logger logger_;
+  std::set<std::string> building_;
 };
 
 }  // namespace
