@@ -6,8 +6,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstring>
 
 #include "io/interrupt.h"
 
@@ -17,6 +20,33 @@ namespace {
 
 // For a terminal that is stopped, when the run was interrupted.
 constexpr std::chrono::seconds kPatience{1};
+
+// For the signal handler.
+std::atomic<int> stop_fd{-1};
+std::atomic<const char*> stop_bytes{nullptr};
+
+void handle_stops();
+
+// Says goodbye and stops as if there were no handler; goes on here.
+void stop(int signal) {
+  const int saved = errno;
+  if (const char* bytes = stop_bytes.load()) {
+    if (write(stop_fd.load(), bytes, std::strlen(bytes)) < 0) {
+      // Then nobody sees it either.
+    }
+  }
+  raise(signal);
+  handle_stops();
+  errno = saved;
+}
+
+void handle_stops() {
+  struct sigaction action = {};
+  action.sa_handler = stop;
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER | SA_RESTART);
+  sigaction(SIGTSTP, &action, nullptr);
+}
 
 }  // namespace
 
@@ -29,6 +59,7 @@ Terminal::Terminal(std::FILE* stream) : stream_(stream) {
 }
 
 Terminal::~Terminal() {
+  when_stopped(nullptr);
   flush();
 }
 
@@ -54,6 +85,16 @@ void Terminal::write(std::string_view bytes) {
 bool Terminal::keeps_up() {
   if (!rest_.empty()) write_what_it_takes();
   return rest_.empty();
+}
+
+void Terminal::when_stopped(const char* bytes) const {
+  struct sigaction now = {};
+  sigaction(SIGTSTP, nullptr, &now);
+  stop_bytes = nullptr;
+  if (bytes == nullptr || !own_ || now.sa_handler == SIG_IGN) return;
+  stop_fd = own_.get();
+  stop_bytes = bytes;
+  handle_stops();
 }
 
 void Terminal::flush() {

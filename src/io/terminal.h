@@ -14,6 +14,7 @@ namespace imagewright {
 struct TerminalSize {
   std::size_t columns = 80;
   std::size_t rows = 24;
+  bool operator==(const TerminalSize&) const = default;
 };
 
 class Terminal {
@@ -34,6 +35,10 @@ class Terminal {
 
   /// Tries again to write what waits. False: some of it still does.
   bool keeps_up();
+
+  /// What is written, at once, when the user stops us (Ctrl-Z); it must stay valid. nullptr:
+  /// nothing. One terminal at a time.
+  void when_stopped(const char* bytes) const;
 
   /// Waits until all is written; a second at most once the run is interrupted. A terminal that is
   /// gone takes everything.

@@ -18,6 +18,8 @@ constexpr std::string_view kHideCursor = "\x1b[?25l";
 constexpr std::string_view kShowCursor = "\x1b[?25h";
 constexpr std::string_view kNoWrapping = "\x1b[?7l";
 constexpr std::string_view kWrapping = "\x1b[?7h";
+// Between two frames this removes the region, however high it is.
+constexpr const char* kLeave = "\r\x1b[?2026h\x1b[J\x1b[?25h\x1b[?2026l";
 
 }  // namespace
 
@@ -40,6 +42,10 @@ void LiveRegion::show(const std::vector<PaintedLine>& lasting_lines,
   std::string frame(kBeginUpdate);
   frame += kHideCursor;
   frame += '\r';
+  // What a terminal broke into rows at another width, it may hold for one line as long as the rows
+  // are only written over.
+  if (is_open_ && size != drawn_at_) frame += kEraseBelow;
+  drawn_at_ = size;
   for (const PaintedLine& line : lasting_lines) frame += lasting(line, size.columns);
   frame += kNoWrapping;
   // The first line must not leave the screen, so there is always one row for what stays.
@@ -53,6 +59,7 @@ void LiveRegion::show(const std::vector<PaintedLine>& lasting_lines,
   if (count > 1) frame += fmt::format("\x1b[{}A", count - 1);
   if (count > 0) frame += '\r';
   frame += kWrapping;
+  if (is_open_ != (count > 0)) terminal_.when_stopped(count > 0 ? kLeave : nullptr);
   is_open_ = count > 0;
   if (!is_open_) frame += kShowCursor;
   frame += kEndUpdate;

@@ -51,6 +51,7 @@ class LiveRegion {
   Terminal& terminal_;
   bool color_;
   bool is_open_ = false;
+  TerminalSize drawn_at_;
 };
 
 }  // namespace imagewright

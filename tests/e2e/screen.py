@@ -7,9 +7,9 @@ frames  what each update left from the cursor on: a line for each row, of the co
         behind each frame a line "--"
 
 A small model, and a strict one: another escape sequence than those below, another control character, no UTF-8, a move
-or an erasing outside of an update, a cell that is erased and then written again in one update (it would flicker), a
-cursor that is moved above the screen, or in the end a cursor that is hidden, wrapping that is off or an update that is
-open are errors: status 1, and it says which.
+or an erasing outside of an update, a cell that is erased and then written again in one update (it would flicker; for each
+new size it may, once), a cursor that is moved above the screen, or in the end a cursor that is hidden, wrapping that is
+off or an update that is open are errors: status 1, and it says which.
 
 `\\x1b[8;ROWS;COLUMNSt`, from pty_run.py, makes the terminal another size. It then cuts what is wider (`cut`, the default)
 or breaks lines anew (`reflow`); the cursor stays at its character.
@@ -46,6 +46,8 @@ class Screen:
         self.is_full = False  # the last column is written: the next character goes to the next row
         self.wraps = self.has_cursor = True
         self.updates = self.resized = False
+        self.may_clear = False  # it is another size since: what was there need not be drawn over
+        self.is_touched = False  # in this update
         self.erased = set()  # cells, in this update
         self.frames = []
 
@@ -56,6 +58,7 @@ class Screen:
 
     def write(self, character):
         width = width_of(character)
+        self.is_touched = True
         if width == 0:
             return
         if self.wraps and (self.is_full or self.column + width > self.columns):
@@ -104,6 +107,9 @@ class Screen:
         for below in range(self.row + 1, len(self.rows)):
             self.erased.update((below, column) for column, cell in enumerate(self.rows[below].cells) if cell.strip())
         del self.rows[self.row + 1:]
+        if self.may_clear and not self.is_touched:
+            self.may_clear = False
+            self.erased = set()
 
     def up(self, count):
         if not self.updates:
@@ -115,6 +121,7 @@ class Screen:
 
     def begin(self):
         self.updates = True
+        self.is_touched = False
 
     def end(self):
         self.updates = False
@@ -126,7 +133,7 @@ class Screen:
     # --- Another size
 
     def resize(self, height, columns):
-        self.resized = True
+        self.resized = self.may_clear = True
         self.height, self.columns = height, columns
         if self.reflows:
             self.break_anew()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # What a person sees: the live view on a real pseudo-terminal, and that nothing of it gets into a pipe. On Buildah.
 #
-# shellcheck disable=SC2030,SC2031,SC2034,SC2154 # variables that common.bash and Bats set or use
+# shellcheck disable=SC2030,SC2031,SC2034,SC2046,SC2154 # variables that common.bash and Bats set or use
 
 load common
 
@@ -390,3 +390,30 @@ interrupted_at() {
 
 @test "terminal: Ctrl-C in 40 columns" { interrupted_at 40; }
 @test "terminal: Ctrl-C in 200 columns" { interrupted_at 200; }
+
+@test "terminal: Ctrl-Z leaves a clean line and a cursor, and fg goes on" {
+  several a
+  mkfifo keys
+  # (A shell without a line editor of its own.)
+  PS1='$ ' ENV= python3 "$BATS_TEST_DIRNAME/pty_run.py" 80 24 dash -i <keys >raw 2>pty.err 3>&- &
+  run_pid=$!
+  exec 9>keys
+  printf '%q build\n' "$IMAGEWRIGHT" >&9
+  until_true 30 any_holds
+  until_true 10 drew "s I-am-"
+  printf '\x1a' >&9
+  until_true 10 grep -qa Stopped raw
+  screen 80 lines >stopped
+  [ "$(grep -c '[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏━─]' stopped)" -eq 0 ]
+  local drawn
+  drawn=$(updates)
+  printf 'fg\n' >&9
+  until_true 10 drew_more_than $((drawn + 3))
+  kill "$(held_pids)"
+  until_true 20 grep -qa "1 built in" raw
+  printf 'exit\n' >&9
+  end_of_build
+  screen 80 lines >left
+  [ "$(grep -c '[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏━─]' left)" -eq 0 ]
+  grep -q "^built $image-a in " left
+}

@@ -92,6 +92,17 @@ TEST(LiveRegion, LinesAreCutToTheWidthThatItHasNow) {
   EXPECT_THAT(shown.pty.read(), Not(HasSubstr("世")));
 }
 
+TEST(LiveRegion, WhatTheTerminalBrokeIntoRowsAtAnotherWidthIsForgottenFirst) {
+  Shown shown(40);
+  shown.region.show({}, {line("one"), line("two")});
+  shown.pty.read();
+  shown.pty.resize(20, 24);
+  shown.region.show({line("stays")}, {line("one"), line("two")});
+  EXPECT_THAT(shown.pty.read(), HasSubstr("\r\x1b[Jstays\x1b[K\r\n"));
+  shown.region.show({}, {line("one"), line("two")});
+  EXPECT_THAT(shown.pty.read(), HasSubstr("\r\x1b[?7lone")) << "once";
+}
+
 TEST(LiveRegion, ThereIsAlwaysARowForWhatStays) {
   Shown shown(40, 3);
   shown.region.show({}, {line("one"), line("two"), line("three"), line("four")});

@@ -238,6 +238,21 @@ TEST(LiveProgress, ATerminalThatTakesNothingHoldsNothingUp) {
   EXPECT_THAT(text, HasSubstr("built image-1999-")) << "and nothing that stays is lost";
 }
 
+TEST(LogProgress, OutputIsNamedWhereSeveralImagesAreBuiltAtOnce) {
+  testing::internal::CaptureStderr();
+  const auto progress = make_log_progress(false);
+  progress->build_started("a/b");
+  progress->output("a/b", "alone");
+  progress->build_started("a/c");
+  progress->output("a/b", "one of two");
+  progress->image_finished(failed());
+  progress->output("a/b", "alone again");
+  const std::string text = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(text, HasSubstr("INFO alone\n"));
+  EXPECT_THAT(text, HasSubstr("INFO a/b: one of two\n"));
+  EXPECT_THAT(text, HasSubstr("INFO alone again\n"));
+}
+
 TEST(JsonProgress, EveryEventIsOneObjectALine) {
   Memory out;
   const auto progress = make_json_progress(out.file());
