@@ -33,7 +33,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kTick = std::chrono::milliseconds(100);
-constexpr auto kPatience = std::chrono::seconds(3);      // from TERM to KILL
+constexpr auto kPatience = std::chrono::seconds(3);  // from TERM to KILL
+constexpr auto kCleaning = std::chrono::milliseconds(1000);
 constexpr auto kDrain = std::chrono::milliseconds(500);  // for a pipe that a grandchild keeps open
 constexpr std::size_t kLongestLine = std::size_t{64} * 1024;
 
@@ -209,7 +210,7 @@ class Child {
         return;
       }
       ending_ = true;
-      next_step_ = now;
+      ending_since_ = next_step_ = now;
     }
     const bool at_once = exit_.interrupted && interrupt_count() > 1 && !killed_;
     if (at_once) step_ = Step::Kill;
@@ -232,13 +233,16 @@ class Child {
     for (const pid_t pid : descendants(pid_, process_table())) seen_.insert(pid);
     switch (step_) {
       case Step::Descendants: {
-        step_ = Step::Terminate;
-        const auto running = command_.ending == Ending::DescendantsFirst
-                                 ? descendants(pid_, process_table())
-                                 : std::vector<pid_t>();
-        if (running.empty()) return end(now);
+        if (command_.ending == Ending::Group || now - ending_since_ > kPatience) {
+          step_ = Step::Terminate;
+          return end(now);
+        }
+        // Where it has none now, its next step has. What comes soon after a kill may be what cleans
+        // up.
+        const auto running = descendants(pid_, process_table());
         kill_all(running);
-        break;
+        next_step_ = running.empty() ? now : now + kCleaning;
+        return;
       }
       case Step::Terminate:
         step_ = Step::Kill;
@@ -268,6 +272,7 @@ class Child {
   const Command& command_;
   pid_t pid_;
   Clock::time_point started_;
+  Clock::time_point ending_since_;
   Clock::time_point next_step_;
   Exit exit_;
   std::set<pid_t> seen_;  // below it, when it was to end

@@ -16,10 +16,11 @@ namespace imagewright {
 enum class Ending {
   /// TERM to the process group, KILL after 3 s, then what it left behind.
   Group,
-  /// KILL the descendants first (a build's RUN processes), so that the program itself fails the
-  /// step and
-  /// cleans up; where there are none, as Group. (Buildah and Podman, which after a
-  /// TERM leave the RUN alive or a container behind.)
+  /// KILL the descendants (a build's RUN processes, and what copies for it), whenever there are
+  /// some
+  /// and a while for cleaning up has passed, so that the program itself fails the step and cleans
+  /// up; if that has not ended it after 3 s,
+  /// as Group. (Buildah and Podman, which after a TERM leave the RUN alive or a container behind.)
   DescendantsFirst,
 };
 

@@ -151,7 +151,7 @@ class Run {
     while (!schedule_->done() || !builds_.empty()) {
       try {
         if (interrupted() != 0) schedule_->cancel();
-        while (const auto image = schedule_->next_to_look_at()) with(*image, &Run::look_at);
+        look_at_what_can_be();
         while (const auto image = schedule_->next_to_build()) with(*image, &Run::start);
         if (builds_.empty()) continue;
         inbox_.serve(kTick);
@@ -161,6 +161,16 @@ class Run {
       } catch (...) {
         give_up();
       }
+    }
+  }
+
+  // One at a time, each is looked at when those before it have ended: the story is told in order.
+  void look_at_what_can_be() {
+    while (options_.jobs > 1 || builds_.empty()) {
+      const auto image = schedule_->next_to_look_at();
+      if (!image) return;
+      with(*image, &Run::look_at);
+      if (options_.jobs == 1 && schedule_->state(*image) == ImageState::Ready) return;
     }
   }
 

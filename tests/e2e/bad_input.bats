@@ -80,8 +80,8 @@ see: imagewright --help"
 }
 
 @test "bad input: a command of a later version is refused as such" {
-  expect_refused 2 graph
-  has "$stderr" "'graph' is not available in this version"
+  expect_refused 2 history
+  has "$stderr" "'history' is not available in this version"
 }
 
 @test "bad input: one file too many is refused" {
@@ -213,10 +213,10 @@ see: imagewright --help"
 }
 
 @test "bad input: a key of a later version is refused as such" {
-  refused "$(image 'name: test/tmp' 'from: test' 'platforms: [linux/arm64]')" "bad.yml:5:5: " \
-    "'platforms' is not available in this version"
-  refused $'builder:\n  vars: {A: b}\n  images:\n  - {name: test/tmp, from: test}\n' "bad.yml:2:3: " \
-    "'vars' is not available in this version"
+  refused "$(image 'name: test/tmp' 'from: test' 'max_age: 1d')" "bad.yml:5:5: " \
+    "'max_age' is not available in this version"
+  refused $'builder:\n  publish: {}\n  images:\n  - {name: test/tmp, from: test}\n' "bad.yml:2:3: " \
+    "'publish' is not available in this version"
 }
 
 @test "bad input: a key that is given twice is refused with its place" {

@@ -5,6 +5,7 @@
 
 load common
 load engine_tests
+load parent_tests
 
 setup_file() { own_buildah; }
 teardown_file() { end_buildah; }
@@ -40,6 +41,12 @@ teardown() {
 @test "buildah: a build by hand before ours does no harm" { build_by_hand_before_ours; }
 @test "buildah: a changed extended attribute reaches the image" { changed_xattr_reaches_the_image; }
 @test "buildah: a RUN that mounts the context sees only what counts" { run_that_mounts_sees_only_what_counts; }
+
+@test "buildah: a child comes after its parent and has what it has" { a_child_comes_after_its_parent_and_has_what_it_has; }
+@test "buildah: files and mounts come from other images" { files_and_mounts_come_from_other_images; }
+@test "buildah: a tag that moves in between changes nothing" { a_tag_that_moves_in_between_changes_nothing; }
+@test "buildah: a parent rebuilt to the same id stops there" { a_parent_rebuilt_to_the_same_id_stops_there; }
+@test "buildah: a failed parent skips its children and no others" { a_failed_parent_skips_its_children_and_no_others; }
 
 @test "buildah: found by itself where a docker program has no daemon" {
   [ -n "$(type -P docker)" ]

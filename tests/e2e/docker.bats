@@ -5,6 +5,7 @@
 
 load common
 load engine_tests
+load parent_tests
 
 setup_file() {
   own_buildah
@@ -41,6 +42,12 @@ teardown() { [ -z "${ENGINE:-}" ] || teardown_engine_test; }
 @test "docker: a build by hand before ours does no harm" { build_by_hand_before_ours; }
 @test "docker: a changed extended attribute reaches the image" { changed_xattr_reaches_the_image; }
 @test "docker: a RUN that mounts the context sees only what counts" { run_that_mounts_sees_only_what_counts; }
+
+@test "docker: a child comes after its parent and has what it has" { a_child_comes_after_its_parent_and_has_what_it_has; }
+@test "docker: files and mounts come from other images" { files_and_mounts_come_from_other_images; }
+@test "docker: a tag that moves in between changes nothing" { a_tag_that_moves_in_between_changes_nothing; }
+@test "docker: a parent rebuilt to the same id stops there" { a_parent_rebuilt_to_the_same_id_stops_there; }
+@test "docker: a failed parent skips its children and no others" { a_failed_parent_skips_its_children_and_no_others; }
 
 @test "docker: a file changed during the build is built next time" {
   # BuildKit takes the context before the first step: the image has what was fingerprinted, but nobody can tell.
@@ -183,7 +190,7 @@ builder:
   - {name: $image-failing, from: slow, dockerfile: ../failing.Dockerfile}
   - {name: $image, from: slow}
 END
-  PATH=$classic start_build --json
+  PATH=$classic start_build --json -j 1
   until_true 30 holds
   kill -INT "$run_pid"
   end_of_build

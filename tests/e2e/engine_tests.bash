@@ -388,7 +388,7 @@ builder:
   - {name: $image-slow, from: slow}
   - {name: $image-later, from: quick}
 END
-  start_build --json
+  start_build --json -j 1
   until_true 30 holds
   kill "-$signal" "$run_pid"
   end_of_build

@@ -107,7 +107,7 @@ $image-two" ]
   failing_image bad
   directory_image two
   images one bad two
-  run_build --fail-fast
+  run_build --fail-fast -j 1
   [ "$status" -eq 1 ]
   [ "$built" = "$image-one" ]
   [ "$(images_with failed)" = "$image-bad" ]

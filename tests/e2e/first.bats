@@ -497,7 +497,7 @@ story_in() {
 @test "first: build --json tells one event a line" {
   configuration dingen.yml test/tmp test test/other test test/missing missing
   expect 0 dingen.yml -i test/tmp
-  expect 1 build dingen.yml --json
+  expect 1 build dingen.yml --json -j 1
   equal "$stderr" ""
   equal "$(jq -R 'fromjson | has("event")' <<<"$output" | sort -u)" true
   equal "$(jq -r 'select(.event != "step" and .event != "output") | [.event, .image, .result] | map(. // empty) |

@@ -5,6 +5,7 @@
 
 load common
 load engine_tests
+load parent_tests
 
 setup_file() { [ -z "$(type -P podman)" ] || own_podman; }
 teardown_file() { [ -z "$(type -P podman)" ] || end_podman; }
@@ -40,6 +41,12 @@ teardown() {
 @test "podman: a build by hand before ours does no harm" { build_by_hand_before_ours; }
 @test "podman: a changed extended attribute reaches the image" { changed_xattr_reaches_the_image; }
 @test "podman: a RUN that mounts the context sees only what counts" { run_that_mounts_sees_only_what_counts; }
+
+@test "podman: a child comes after its parent and has what it has" { a_child_comes_after_its_parent_and_has_what_it_has; }
+@test "podman: files and mounts come from other images" { files_and_mounts_come_from_other_images; }
+@test "podman: a tag that moves in between changes nothing" { a_tag_that_moves_in_between_changes_nothing; }
+@test "podman: a parent rebuilt to the same id stops there" { a_parent_rebuilt_to_the_same_id_stops_there; }
+@test "podman: a failed parent skips its children and no others" { a_failed_parent_skips_its_children_and_no_others; }
 
 @test "podman: its own .containerignore does not win over the rules that count" {
   directory_image test

@@ -140,6 +140,35 @@ TEST(Process, AnInterruptEndsTheDescendantsFirstAndLetsTheProgramCleanUp) {
   EXPECT_EQ(interrupted(), 0);
 }
 
+TEST(Process, AnInterruptBetweenTwoStepsEndsTheNextOne) {
+  const TempDirectory directory;
+  catch_interrupts();
+  // Busy by itself, so there is nothing below it to end; a TERM then would leave no time to clean
+  // up.
+  Command command = shell("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 1000; touch " +
+                          (directory / "cleaned").string() + "; exit 9");
+  command.ending = Ending::DescendantsFirst;
+  raise(SIGINT);
+  const Exit exit = run_command(command, {});
+  forget_interrupts();
+  EXPECT_TRUE(exit.interrupted);
+  EXPECT_EQ(exit.status, 9);
+  EXPECT_TRUE(std::filesystem::exists(directory / "cleaned"));
+}
+
+TEST(Process, OneThatTookTooLongTakesNothingOfTheOthersWithIt) {
+  const TempDirectory directory;
+  // Its background process loses its parent and becomes ours.
+  Command other =
+      shell("(sleep 3; touch " + (directory / "other").string() + ") & sleep 4; exit 0");
+  std::jthread thread([&] { EXPECT_EQ(run_command(other, {}).status, 0); });
+  Command orphaned = shell("setsid sh -c 'sleep 100 & echo $!' & sleep 100");
+  orphaned.timeout = std::chrono::milliseconds(500);
+  EXPECT_TRUE(run_command(orphaned, {}).timed_out);
+  thread.join();
+  EXPECT_TRUE(std::filesystem::exists(directory / "other"));
+}
+
 TEST(Process, AGrandchildThatKeepsTheOutputOpenDoesNotHoldUsForever) {
   const auto all = lines(shell("echo done; sleep 5 & exit 0"));
   EXPECT_THAT(all, ElementsAre("done"));

@@ -238,19 +238,32 @@ TEST(LiveProgress, ATerminalThatTakesNothingHoldsNothingUp) {
   EXPECT_THAT(text, HasSubstr("built image-1999-")) << "and nothing that stays is lost";
 }
 
-TEST(LogProgress, OutputIsNamedWhereSeveralImagesAreBuiltAtOnce) {
+TEST(LogProgress, EachImagesStoryIsToldWholeAlsoIfSeveralAreBuiltAtOnce) {
   testing::internal::CaptureStderr();
   const auto progress = make_log_progress(false);
-  progress->build_started("a/b");
-  progress->output("a/b", "alone");
-  progress->build_started("a/c");
-  progress->output("a/b", "one of two");
-  progress->image_finished(failed());
-  progress->output("a/b", "alone again");
+  ImageResult first = failed();
+  first.name = "a/b";
+  ImageResult second = failed();
+  second.name = "a/c";
+  progress->image_started("a/b");
+  progress->image_started("a/c");
+  progress->image_started("a/d");
+  progress->output("a/c", "c1");
+  progress->output("a/b", "b1");
+  progress->output("a/d", "d1");
+  progress->image_finished(second);
+  progress->output("a/b", "b2");
+  progress->image_finished(first);
+  progress->output("a/d", "d2");
   const std::string text = testing::internal::GetCapturedStderr();
-  EXPECT_THAT(text, HasSubstr("INFO alone\n"));
-  EXPECT_THAT(text, HasSubstr("INFO a/b: one of two\n"));
-  EXPECT_THAT(text, HasSubstr("INFO alone again\n"));
+  std::size_t last = 0;
+  for (const char* part :
+       {"on a/b", "b1", "b2", "Failed a/b", "on a/c", "c1", "Failed a/c", "on a/d", "d1", "d2"}) {
+    const std::size_t at = text.find(part);
+    ASSERT_NE(at, std::string::npos) << part;
+    EXPECT_GE(at, last) << part;
+    last = at;
+  }
 }
 
 TEST(JsonProgress, EveryEventIsOneObjectALine) {
