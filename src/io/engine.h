@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/build_options.h"
 #include "core/context.h"
 #include "io/process.h"
 
@@ -32,6 +33,7 @@ struct BuildRequest {
   std::string target;
   std::map<std::string, std::string> args;
   std::map<std::string, std::string> labels;
+  BuildOptions options;  ///< the paths in it are absolute
 };
 
 struct BuildOutcome {
@@ -65,7 +67,8 @@ class Engine {
   virtual Readiness prepare() = 0;
   /// Builds, tags and gives the image's id, from the engine's iidfile, never from its output. A
   /// failed or interrupted build is a value. Throws Error(Missing) if the program cannot be run at
-  /// all.
+  /// all; Error(Source), before anything is run, if it cannot do what the request's options ask
+  /// for.
   virtual BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
                              const OnTick& on_tick) = 0;
 };

@@ -18,6 +18,7 @@
 #include "run/kept_contexts.h"
 #include "run/known_contexts.h"
 #include "run/project.h"
+#include "run/secrets.h"
 
 namespace imagewright {
 
@@ -95,11 +96,13 @@ class Observer {
   std::unique_ptr<ContextFiles> check_out(const ImageConfig& image, const GitSource& source,
                                           const std::string& tree);
   GitSource absolute(GitSource source) const;
+  Observation make_observation(const ImageConfig& image, const ContextDigests& digests);
 
   const std::vector<ImageConfig>& images_;
   std::filesystem::path base_;
   std::filesystem::path cache_;
   OwnPaths own_;
+  Secrets secrets_;
   KeptContexts kept_;
   KnownDirectories known_;
   FileClock clock_;

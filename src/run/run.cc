@@ -208,6 +208,9 @@ class Run {
     request.target = image.target;
     request.args = image.args;
     request.labels = image.labels;
+    request.options = with_absolute_paths(image.options, project_.base);
+    const Redaction without_secrets(
+        Secrets(project_.base, project_.places.cache).contents(image.options.secrets));
     prepare_engine();
 
     BuildRow row;
@@ -225,7 +228,7 @@ class Run {
     const BuildOutcome outcome = engine_->build(
         request,
         [&](std::string_view line) {
-          const std::string shown = redacted(line);
+          const std::string shown = without_secrets(redacted(line));
           log.add(shown);
           progress_.output(image.name, shown);
         },
