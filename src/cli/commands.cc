@@ -3,13 +3,13 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
-#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
 
+#include "cli/config_text.h"
 #include "cli/graph_command.h"
 #include "cli/project.h"
 #include "io/error.h"
@@ -156,62 +156,16 @@ int context(const Options& options) {
   return 0;
 }
 
-Json source_json(const ImageConfig& image, const Project& project) {
-  if (const auto* directory = std::get_if<DirectorySource>(&image.source)) {
-    return {{"dir", (project.base / directory->path).lexically_normal().string()}};
-  }
-  const auto& git = std::get<GitSource>(image.source);
-  const std::string remote =
-      git.local ? (project.base / git.remote).lexically_normal().string() : redacted(git.remote);
-  return {{"git", remote},
-          {"ref", text_or_null(git.ref)},
-          {"subdir", text_or_null(git.subdir)},
-          {"checksum", text_or_null(git.checksum)}};
-}
-
-// YAML of a JSON value; what is null or empty is left out.
-void emit(YAML::Emitter& yaml, const Json& json) {
-  const auto left_out = [](const Json& value) {
-    return value.is_null() || (value.is_object() && value.empty());
-  };
-  if (json.is_object()) {
-    yaml << YAML::BeginMap;
-    for (const auto& [key, value] : json.items()) {
-      if (left_out(value)) continue;
-      yaml << YAML::Key << key << YAML::Value;
-      emit(yaml, value);
-    }
-    yaml << YAML::EndMap;
-  } else if (json.is_array()) {
-    yaml << YAML::BeginSeq;
-    for (const Json& value : json) emit(yaml, value);
-    yaml << YAML::EndSeq;
-  } else {
-    yaml << json.get<std::string>();
-  }
-}
-
 int config(const Options& options) {
   const Project project = load_project(options);
-  Json images = Json::array();
-  for (const ImageConfig& image : project.config.images) {
-    images.push_back({{"name", image.name},
-                      {"from", source_json(image, project)},
-                      {"dockerfile", text_or_null(image.dockerfile)},
-                      {"target", text_or_null(image.target)},
-                      {"args", image.args},
-                      {"labels", image.labels}});
-  }
-  Json builder = {{"engine", text_or_null(project.config.engine)}, {"images", images}};
+  const Json builder = config_json(project.config, project.base);
   if (options.json) {
     print(Json{{"config", project.config_path.string()},
                {"state_directory", project.state_directory.lexically_normal().string()},
                {"builder", builder}});
     return 0;
   }
-  YAML::Emitter yaml;
-  emit(yaml, Json{{"builder", builder}});
-  print(std::string(yaml.c_str()) + "\n");
+  print(config_yaml(builder));
   return 0;
 }
 

@@ -42,4 +42,9 @@ struct BuildOptions {
   bool operator==(const BuildOptions&) const = default;
 };
 
+/// What of them decides what an image holds, by key, each as one text: platforms, network,
+/// extra_hosts, shm_size, ulimits, privileged, as far as they ask for anything. The contents of
+/// secrets decide, too, but are not in here.
+std::map<std::string, std::string> deciding_options(const BuildOptions& options);
+
 }  // namespace imagewright

@@ -388,15 +388,17 @@ class Parser {
     if (exclude) matrix.exclude = read_parts(*exclude, &matrix);
     constexpr std::size_t kMaxParts = 1000;
     if (!matrix.axes.empty() && matrix.exclude.size() + matrix.include.size() > kMaxParts) {
-      fail(entry.place, fmt::format("'include' and 'exclude' have more than {} items", kMaxParts));
+      fail(entry.value.place,
+           fmt::format("'include' and 'exclude' have more than {} items", kMaxParts));
     }
     const std::size_t limit = kMaxImages - std::min(kMaxImages, images_.size());
     auto all = combinations(matrix, limit);
     if (!all) {
-      fail(entry.place,
+      fail(entry.value.place,
            fmt::format("this matrix brings the file to more than {} images", kMaxImages));
     }
-    if (all->empty()) fail(entry.place, "the matrix leaves no combination to make an image of");
+    if (all->empty())
+      fail(entry.value.place, "the matrix leaves no combination to make an image of");
     return *std::move(all);
   }
 

@@ -39,6 +39,8 @@ struct ImageConfig {
   int retries = 0;                       ///< how often a failed build is tried again
   int weight = 1;                        ///< of a build, against the others that run beside it
   int line = 0;                          ///< where `name` stands in the file
+
+  bool operator==(const ImageConfig&) const = default;
 };
 
 struct Config {

@@ -144,9 +144,11 @@ std::vector<std::pair<std::string, std::string>> extra_hosts(ConfigReader& reade
 }
 
 std::int64_t limit(ConfigReader& reader, const YamlEntry& entry) {
-  return ConfigReader::checked(
-      parse_number(reader.text(entry), -1, std::numeric_limits<std::int64_t>::max()),
-      quoted(entry.key) + " (-1: no limit)", entry.value.place);
+  const auto number =
+      parse_number(reader.text(entry), -1, std::numeric_limits<std::int64_t>::max());
+  if (number) return *number;
+  fail(entry.value.place,
+       fmt::format("'{}' must be a whole number from -1 (no limit) on", entry.key));
 }
 
 Ulimit ulimit(ConfigReader& reader, const YamlEntry& entry) {

@@ -58,8 +58,6 @@ tl::expected<std::int64_t, ParseError> parse_number(std::string_view text, std::
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const bool whole = error == std::errc() && end == text.data() + text.size();
   if (whole && number >= least && number <= most) return number;
-  if (most == std::numeric_limits<std::int64_t>::max())
-    return must_be(fmt::format("a whole number from {} on", least));
   return must_be(fmt::format("a whole number from {} to {}", least, most));
 }
 

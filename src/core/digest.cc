@@ -3,6 +3,8 @@
 #define OPENSSL_API_COMPAT 10100
 #include "core/digest.h"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 
 namespace imagewright {
@@ -46,6 +48,13 @@ Digest sha256(std::string_view bytes) {
   Sha256 hash;
   hash.update(bytes);
   return hash.finish();
+}
+
+Digest hmac_sha256(std::string_view key, std::string_view bytes) {
+  Digest digest{};
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+       reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest.data(), nullptr);
+  return digest;
 }
 
 std::string hex(const Digest& digest) {

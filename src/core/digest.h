@@ -34,6 +34,9 @@ class Sha256 {
 
 Digest sha256(std::string_view bytes);
 
+/// HMAC-SHA-256 (RFC 2104).
+Digest hmac_sha256(std::string_view key, std::string_view bytes);
+
 /// 64 lower-case hexadecimal digits.
 std::string hex(const Digest& digest);
 

@@ -9,7 +9,8 @@ namespace imagewright {
 namespace {
 
 constexpr std::array kKinds = {InputKind::Context, InputKind::Dockerfile, InputKind::Target,
-                               InputKind::Arg,     InputKind::Label,      InputKind::Parent};
+                               InputKind::Arg,     InputKind::Label,      InputKind::Option,
+                               InputKind::Secret,  InputKind::Parent};
 
 std::string digest_over(const std::vector<Input>& inputs) {
   Sha256 hash;
@@ -37,6 +38,10 @@ const char* word(InputKind kind) {
       return "arg";
     case InputKind::Label:
       return "label";
+    case InputKind::Option:
+      return "option";
+    case InputKind::Secret:
+      return "secret";
     case InputKind::Parent:
       return "parent";
   }
@@ -52,7 +57,8 @@ std::optional<InputKind> input_kind(std::string_view text) {
 
 Manifest make_manifest(const Inputs& inputs) {
   Manifest manifest;
-  manifest.inputs.reserve(3 + inputs.args.size() + inputs.labels.size());
+  manifest.inputs.reserve(3 + inputs.args.size() + inputs.labels.size() + inputs.options.size() +
+                          inputs.secret_digests.size());
   const auto add = [&](InputKind kind, const std::string& name, const std::string& digest) {
     manifest.inputs.push_back({kind, name, digest});
   };
@@ -61,6 +67,8 @@ Manifest make_manifest(const Inputs& inputs) {
   if (!inputs.target.empty()) add(InputKind::Target, "", hex(sha256(inputs.target)));
   for (const auto& [name, value] : inputs.args) add(InputKind::Arg, name, hex(sha256(value)));
   for (const auto& [name, value] : inputs.labels) add(InputKind::Label, name, hex(sha256(value)));
+  for (const auto& [name, value] : inputs.options) add(InputKind::Option, name, hex(sha256(value)));
+  for (const auto& [id, digest] : inputs.secret_digests) add(InputKind::Secret, id, digest);
   manifest.digest = digest_over(manifest.inputs);
   return manifest;
 }

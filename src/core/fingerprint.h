@@ -15,16 +15,17 @@ namespace imagewright {
 /// nothing.
 inline constexpr int kFingerprintFormat = 1;
 
-enum class InputKind { Context, Dockerfile, Target, Arg, Label, Parent };
+enum class InputKind { Context, Dockerfile, Target, Arg, Label, Option, Secret, Parent };
 
-/// "context", "dockerfile", "target", "arg", "label", "parent": how a kind is stored.
+/// "context", "dockerfile", "target", "arg", "label", "option", "secret", "parent": how a kind is
+/// stored.
 const char* word(InputKind kind);
 std::optional<InputKind> input_kind(std::string_view word);
 
 struct Input {
   InputKind kind = InputKind::Context;
-  std::string name;    ///< an arg's or label's key, a parent's name; else ""
-  std::string digest;  ///< SHA-256, hexadecimal
+  std::string name;  ///< an arg's, label's or option's key, a secret's id, a parent's name; else ""
+  std::string digest;  ///< SHA-256, of a secret HMAC-SHA-256, hexadecimal
   bool operator==(const Input&) const = default;
 };
 
@@ -40,6 +41,8 @@ struct Inputs {
   std::string target;
   std::map<std::string, std::string> args;
   std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> options = {};         ///< deciding_options
+  std::map<std::string, std::string> secret_digests = {};  ///< by id: keyed, hexadecimal
 };
 
 Manifest make_manifest(const Inputs& inputs);

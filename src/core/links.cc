@@ -11,6 +11,7 @@
 #include "core/dockerfile.h"
 #include "core/lower_case.h"
 #include "core/reference.h"
+#include "core/shown.h"
 
 namespace imagewright {
 
@@ -184,6 +185,13 @@ tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfi
   std::vector<Link> links;
   const auto file = parse_dockerfile(dockerfile);
   if (!file) return tl::unexpected(file.error());
+  for (const auto& [name, value] : image.additional_contexts) {
+    if (image_of_context(value)) continue;
+    return tl::unexpected(ParseError{
+        fmt::format("the additional context {} is {}; it must be an image in this version of "
+                    "imagewright: image:NAME or docker-image://REFERENCE",
+                    shown(name), shown(value))});
+  }
   if (is_known_frontend(file->syntax)) {
     const auto stages = find_stages(*file, request_for(image, platforms));
     if (!stages) return tl::unexpected(stages.error());

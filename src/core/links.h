@@ -44,7 +44,8 @@ struct Platforms {
 
 /// What `image` is built from by a Dockerfile of this text: what the target reaches, stages of the
 /// file itself left out; then `depends_on`. A Dockerfile for another frontend than Docker's
-/// (`# syntax=`) is not looked into. Errors are those of the Dockerfile, with their line.
+/// (`# syntax=`) is not looked into. Errors are those of the Dockerfile, with their line; and an
+/// additional context that is no image, which no engine is given yet.
 tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfile,
                                                        const ImageConfig& image,
                                                        const Platforms& platforms);

@@ -1,5 +1,8 @@
 #include "io/buildah_engine.h"
 
+#include <algorithm>
+#include <fstream>
+
 #include "io/engine_isolation.h"
 #include "io/engine_memory.h"
 #include "io/error.h"
@@ -23,10 +26,25 @@ std::string version_answer(const fs::path& cache) {
   });
 }
 
+// Where it is not in the kernel, a profile that is none is refused, too.
+bool has_apparmor() {
+  std::ifstream file("/sys/module/apparmor/parameters/enabled");
+  return file.get() == 'Y';
+}
+
 }  // namespace
+
+void take_isolation(BuildahProgram& program, std::vector<std::string> arguments) {
+  const auto& all = arguments;
+  program.capabilities.host_network_only = std::find(all.begin(), all.end(), "chroot") != all.end();
+  program.isolation = std::move(arguments);
+}
 
 BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
                       const BuildRequest& request, const OnLine& on_line, const OnTick& on_tick) {
+  const std::string problem = unsupported(
+      program.capabilities, fs::path(program.program).filename().string(), request.options);
+  if (!problem.empty()) throw Error(Error::Kind::Source, problem);
   const Staging staging(cache, request, context_for(program.capabilities, request));
   Command command;
   // --layers: without it there is no cache and a new id each time. --force-rm: a failure leaves no
@@ -35,6 +53,11 @@ BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
   command.argv = {program.program, "build", layers ? "--layers" : "--layers=false", "--force-rm"};
   command.argv.insert(command.argv.end(), program.isolation.begin(), program.isolation.end());
   add_common_arguments(command.argv, request, staging);
+  const auto options = option_arguments(program.capabilities, request, staging);
+  command.argv.insert(command.argv.end(), options.begin(), options.end());
+  if (request.options.privileged && has_apparmor()) {
+    command.argv.emplace_back("--security-opt=apparmor=unconfined");
+  }
   command.argv.insert(command.argv.end(),
                       {"--ignorefile", staging.ignore_file(), staging.context()});
   command.ending = Ending::DescendantsFirst;
@@ -69,7 +92,7 @@ std::set<std::string> listed_image_ids(const std::string& program) {
 Readiness BuildahEngine::prepare() {
   if (buildah_.program.empty()) {
     buildah_.capabilities = buildah_capabilities(version_answer(cache_));
-    buildah_.isolation = find_isolation(cache_, "buildah");
+    take_isolation(buildah_, find_isolation(cache_, "buildah"));
     buildah_.program = "buildah";
   }
   return {describe(name(), buildah_), ""};

@@ -17,6 +17,9 @@ struct BuildahProgram {
   std::vector<std::string> isolation;  ///< find_isolation
 };
 
+/// Sets the isolation, and what follows from it for what can be done.
+void take_isolation(BuildahProgram& program, std::vector<std::string> arguments);
+
 /// Engine::build by `PROGRAM build`: both take the same arguments, and need the same care. Staging
 /// is below `cache`. Throws Error(Missing).
 BuildOutcome build_by(const BuildahProgram& program, const std::filesystem::path& cache,

@@ -132,6 +132,8 @@ std::string DockerEngine::reference_to(const std::string& image_id) {
 BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_line,
                                  const OnTick& on_tick) {
   prepare();
+  const std::string problem = unsupported(capabilities_, name(), request.options);
+  if (!problem.empty()) throw Error(Error::Kind::Source, problem);
   const bool classic = capabilities_.builder == Builder::Classic;
   const Staging staging(cache_, request, context_for(capabilities_, request));
   Command command;
@@ -148,6 +150,8 @@ BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_l
     command.argv.emplace_back("--force-rm");
   }
   add_common_arguments(command.argv, request, staging);
+  const auto options = option_arguments(capabilities_, request, staging);
+  command.argv.insert(command.argv.end(), options.begin(), options.end());
   command.argv.push_back(capabilities_.remembers_names ? staging.named_context()
                                                        : staging.context());
   command.timeout = request.timeout;

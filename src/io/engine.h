@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "core/build_options.h"
 #include "core/context.h"
 #include "io/process.h"
 
@@ -34,6 +35,7 @@ struct BuildRequest {
   std::map<std::string, std::string> args;
   std::map<std::string, std::string> labels;
   std::chrono::milliseconds timeout{0};  ///< 0: none
+  BuildOptions options;                  ///< the paths in it are absolute
 };
 
 struct BuildOutcome {
@@ -71,7 +73,8 @@ class Engine {
   virtual std::string reference_to(const std::string& image_id) = 0;
   /// Builds, tags and gives the image's id, from the engine's iidfile, never from its output. A
   /// failed or interrupted build is a value. Throws Error(Missing) if the program cannot be run at
-  /// all. After `prepare`, several threads may build at once.
+  /// all; Error(Source), before anything is run, if it cannot do what the request's options ask
+  /// for. After `prepare`, several threads may build at once.
   virtual BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
                              const OnTick& on_tick) = 0;
 };

@@ -1,5 +1,7 @@
 #include "io/engine_capabilities.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
@@ -102,6 +104,12 @@ EngineCapabilities of_buildah(const std::string& buildah_version) {
   engine.older_ignore_rules = true;
   engine.mounts_ignored_files = true;
   engine.steps_by_text = true;
+  engine.cache_export = version.from(1, 28);
+  engine.cache_by_name = true;
+  engine.resource_limits = true;
+  engine.any_network = true;
+  engine.host_gateway = version.from(1, 29);  // 1.28 says that it is no IP address
+  engine.more_rights = true;
   return engine;
 }
 
@@ -134,7 +142,13 @@ EngineCapabilities docker_capabilities(const DockerAnswers& answers) {
   engine.builder = docker_builder(answers);
   engine.ids_are_manifests = has_containerd_store(parse_object(answers.info));
   engine.tar_holds_dockerfile = true;
-  if (engine.builder == Builder::Classic) return engine;
+  engine.host_gateway = true;
+  engine.hosts_without_network = true;
+  if (engine.builder == Builder::Classic) {
+    engine.resource_limits = true;
+    engine.any_network = true;
+    return engine;
+  }
 
   const bool by_buildx = engine.builder == Builder::Buildx;
   engine.metadata_file = by_buildx && buildx.from(0, 6);
@@ -142,6 +156,10 @@ EngineCapabilities docker_capabilities(const DockerAnswers& answers) {
   engine.heredocs = api.from(1, 42);
   engine.named_contexts = by_buildx && buildx.from(0, 8) && api.from(1, 42);
   engine.remembers_names = true;
+  engine.secrets_by_id = true;
+  engine.cache_export = by_buildx;
+  // The CLI before takes both, and BuildKit never hears of them.
+  engine.resource_limits = by_buildx && buildx.from(0, 6) && api.from(1, 42);
   engine.takes_ignore_file = true;
   // The program that sends the context applies the rules. 0.8 is the first of which it is known
   // that it has today's matcher (docker/buildx#850).
@@ -183,7 +201,98 @@ Staging::Context context_for(const EngineCapabilities& engine, const BuildReques
 bool earlier_steps_are_sound(const EngineCapabilities& engine, const BuildRequest& request) {
   return !engine.steps_by_text ||
          (request.args.empty() && request.labels.empty() && !has_mounts(request.dockerfile) &&
-          !has_arguments(request.dockerfile));
+          !has_arguments(request.dockerfile) && request.options.secrets.empty() &&
+          deciding_options(request.options).empty());
+}
+
+std::string unsupported(const EngineCapabilities& engine, const std::string& name,
+                        const BuildOptions& options) {
+  const auto cannot = [&](std::string_view key, std::string_view why) {
+    return fmt::format("{} {} cannot do '{}': {}", name, engine.version, key, why);
+  };
+  const bool classic = engine.builder == Builder::Classic;
+  constexpr std::string_view kWantsBuildKit = "the classic builder has none; it takes BuildKit";
+  if (options.platforms.size() > 1) {
+    return cannot("platforms", "it builds for one platform at a time; give each an image");
+  }
+  if (classic && !options.secrets.empty()) return cannot("secrets", kWantsBuildKit);
+  if (classic && !options.ssh.empty()) return cannot("ssh", kWantsBuildKit);
+  const std::string& network = options.network;
+  const bool by_name = !network.empty() && network != "default" && network != "host";
+  if (by_name && engine.host_network_only) {
+    return cannot("network", "with chroot isolation there is the host's alone");
+  }
+  if (by_name && network != "none" && !engine.any_network) {
+    return cannot("network", "BuildKit knows none, host and default");
+  }
+  if (!options.extra_hosts.empty() && network == "none" && !engine.hosts_without_network) {
+    return cannot("extra_hosts", "without a network there is no /etc/hosts; 'network' is none");
+  }
+  for (const auto& [host, address] : options.extra_hosts) {
+    if (address == "host-gateway" && !engine.host_gateway) {
+      return cannot("extra_hosts", "it does not know host-gateway; give an address");
+    }
+  }
+  constexpr std::string_view kNoNotice = "its builder takes no notice of it";
+  if (options.shm_size != 0 && engine.host_network_only) {
+    return cannot("shm_size", "with chroot isolation there is the host's /dev/shm alone");
+  }
+  if (options.shm_size != 0 && !engine.resource_limits) return cannot("shm_size", kNoNotice);
+  if (!options.ulimits.empty() && !engine.resource_limits) return cannot("ulimits", kNoNotice);
+  if (options.privileged && !engine.more_rights) {
+    return cannot("privileged", "it gives no step more rights than others");
+  }
+  if (!options.cache_to.empty() && !engine.cache_export) {
+    return cannot("cache_to", "it cannot write a cache elsewhere");
+  }
+  for (const auto* caches : {&options.cache_from, &options.cache_to}) {
+    for (const std::string& cache : *caches) {
+      if (!engine.cache_by_name || cache.find('=') == std::string::npos) continue;
+      return cannot(caches == &options.cache_to ? "cache_to" : "cache_from",
+                    "it takes the name of a repository, and no type=…");
+    }
+  }
+  return "";
+}
+
+std::vector<std::string> option_arguments(const EngineCapabilities& engine,
+                                          const BuildRequest& request, const Staging& staging) {
+  const BuildOptions& options = request.options;
+  std::vector<std::string> argv;
+  const auto add = [&](const char* name, std::string value) {
+    argv.emplace_back(name);
+    argv.push_back(std::move(value));
+  };
+  for (const std::string& platform : options.platforms) add("--platform", platform);
+  for (std::size_t i = 0; i < options.secrets.size(); ++i) {
+    const Secret& secret = options.secrets[i];
+    add("--secret", "id=" + secret.id +
+                        (secret.file.empty() ? ",env=" + secret.environment
+                                             : ",src=" + staging.secret_file(i).string()));
+  }
+  for (const std::string& ssh : options.ssh) add("--ssh", ssh);
+  // What is asked for by `default` is what they do unasked; podman and buildah know no such name.
+  if (!options.network.empty() && options.network != "default") add("--network", options.network);
+  for (const auto& [host, address] : options.extra_hosts) add("--add-host", host + ":" + address);
+  if (options.shm_size != 0) add("--shm-size", std::to_string(options.shm_size));
+  for (const auto& [name, limit] : options.ulimits) {
+    add("--ulimit", fmt::format("{}={}:{}", name, limit.soft, limit.hard));
+  }
+  if (options.privileged) {
+    for (const char* argument :
+         {"--cap-add=all", "--security-opt=seccomp=unconfined", "--security-opt=label=disable"}) {
+      argv.emplace_back(argument);
+    }
+  }
+  if (options.no_cache || (engine.secrets_by_id && !options.secrets.empty())) {
+    argv.emplace_back("--no-cache");
+  }
+  if (options.pull) argv.emplace_back(engine.pull_policies ? "--pull=always" : "--pull");
+  // (Without steps of earlier builds there is nothing to take from a cache or to put there.)
+  if (engine.steps_by_text && !earlier_steps_are_sound(engine, request)) return argv;
+  for (const std::string& cache : options.cache_from) add("--cache-from", cache);
+  for (const std::string& cache : options.cache_to) add("--cache-to", cache);
+  return argv;
 }
 
 std::string built_image_id(const EngineCapabilities& engine, const Staging& staging) {

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "io/staging.h"
 
@@ -45,6 +46,17 @@ struct EngineCapabilities {
   /// Takes a step from an earlier build if its text is the same, whatever an argument, a label or a
   /// mounted directory was then.
   bool steps_by_text = false;
+  /// Takes a step from an earlier build if its secrets have the same ids, whatever they hold.
+  bool secrets_by_id = false;
+
+  bool cache_export = false;           ///< --cache-to
+  bool cache_by_name = false;          ///< a cache is a repository's name, and nothing else
+  bool resource_limits = false;        ///< --ulimit and --shm-size, and more than in its help
+  bool any_network = false;            ///< besides none and host
+  bool host_gateway = false;           ///< as an address of --add-host
+  bool hosts_without_network = false;  ///< --add-host does something beside --network none
+  bool more_rights = false;            ///< steps can be given all rights
+  bool host_network_only = false;      ///< and no /dev/shm of its own: chroot isolation
 };
 
 /// What docker answers.
@@ -74,6 +86,16 @@ bool is_podman(std::string_view version_answer);
 /// Where Podman keeps its images, by `podman info --format json`; "": on another machine, or not
 /// told.
 std::string podman_store(const std::string& info);
+
+/// What of the options the engine cannot do: "buildah 1.28.2 cannot do 'network': …", the first of
+/// them; "": it can do all. `name` is the engine's.
+std::string unsupported(const EngineCapabilities& engine, const std::string& name,
+                        const BuildOptions& options);
+
+/// The options as arguments of the engine's program. Of a secret there is where it is to be had,
+/// never what it is.
+std::vector<std::string> option_arguments(const EngineCapabilities& engine,
+                                          const BuildRequest& request, const Staging& staging);
 
 /// How the context must be handed over for the image to hold exactly what was counted.
 Staging::Context context_for(const EngineCapabilities& engine, const BuildRequest& request);

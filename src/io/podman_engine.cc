@@ -74,7 +74,7 @@ std::set<std::string> PodmanEngine::image_ids() {
 Readiness PodmanEngine::prepare() {
   if (podman_.program.empty()) {
     podman_.capabilities = podman_capabilities(info_of(program_, cache_));
-    podman_.isolation = find_isolation(cache_, program_);
+    take_isolation(podman_, find_isolation(cache_, program_));
     podman_.program = program_;
   }
   return {describe(name(), podman_), ""};

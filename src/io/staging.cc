@@ -106,6 +106,15 @@ bool is_digest(const std::string& text) {
          text.find_first_not_of("0123456789abcdef", kPrefix.size()) == std::string::npos;
 }
 
+void make_link(const fs::path& link, const fs::path& target) {
+  std::error_code error;
+  fs::create_symlink(target, link, error);
+  if (error) {
+    throw Error(Error::Kind::Missing,
+                with_errno("cannot write '" + link.string() + "'", error.value()));
+  }
+}
+
 }  // namespace
 
 Staging::Staging(const fs::path& cache, const BuildRequest& request, Context context)
@@ -125,16 +134,15 @@ Staging::Staging(const fs::path& cache, const BuildRequest& request, Context con
   ignore_file_ = directory_.path() / (name + kIgnoreFile);
   write_file(dockerfile_, request.dockerfile);
   write_file(ignore_file_, ignore);
+  const std::vector<Secret>& secrets = request.options.secrets;
+  for (std::size_t i = 0; i < secrets.size(); ++i) {
+    if (!secrets[i].file.empty()) make_link(secret_file(i), secrets[i].file);
+  }
 }
 
 fs::path Staging::named_context() const {
-  const fs::path link = directory_.path() / request_.context_name;
-  std::error_code error;
-  fs::create_directory_symlink(context_, link, error);
-  if (error) {
-    throw Error(Error::Kind::Missing,
-                with_errno("cannot write '" + link.string() + "'", error.value()));
-  }
+  fs::path link = directory_.path() / request_.context_name;
+  make_link(link, context_);
   return link;
 }
 

@@ -32,6 +32,11 @@ class Staging {
   const std::filesystem::path& dockerfile() const { return dockerfile_; }
   /// Beside it, with `.dockerignore` behind its name.
   const std::filesystem::path& ignore_file() const { return ignore_file_; }
+  /// A way to the file of the secret of this number among the request's: a symlink, whose name
+  /// holds nothing that an engine would take for the end of a path.
+  std::filesystem::path secret_file(std::size_t number) const {
+    return directory_.path() / ("secret-" + std::to_string(number));
+  }
   std::filesystem::path image_id_file() const { return directory_.path() / "image-id"; }
   std::filesystem::path metadata_file() const { return directory_.path() / "metadata.json"; }
 

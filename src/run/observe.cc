@@ -65,12 +65,13 @@ std::string dockerfile_path(const ImageConfig& image, const std::string& context
   fail("there is no Dockerfile in '" + context + "'");
 }
 
-// The ignore file beside the Dockerfile wins over the context's; they are not merged. "": none.
+// The ignore file beside the Dockerfile (where it is a file) wins over the context's; they are not
+// merged. "": none.
 std::string ignore_path(const std::string& dockerfile, const std::string& context) {
-  for (const std::string& path : {dockerfile + ".dockerignore", context + "/.dockerignore"}) {
-    if (is_there(path)) return path;
-  }
-  return "";
+  if (!dockerfile.empty() && is_there(dockerfile + ".dockerignore"))
+    return dockerfile + ".dockerignore";
+  const std::string path = context + "/.dockerignore";
+  return is_there(path) ? path : "";
 }
 
 // What an engine is told to leave out: the rules, then our own files wherever they stand.
@@ -107,6 +108,13 @@ bool is_small(const Snapshot& snapshot) {
   std::size_t entries = 0;
   for (const DirectoryRecord& record : records) entries += record.count;
   return records.size() <= kMostDirectories && entries <= kMostEntries;
+}
+
+// By which Dockerfile a git tree's digests are known: a path, or, behind what no path holds, a
+// text.
+std::string dockerfile_key(const ImageConfig& image) {
+  if (image.dockerfile_inline.empty()) return image.dockerfile;
+  return std::string(1, '\0') + image.dockerfile_inline;
 }
 
 // Of one with files.
@@ -169,6 +177,7 @@ Observer::Observer(const Project& project)
       base_(project.base.lexically_normal()),
       cache_(project.places.cache),
       own_({project.places.cache, project.places.logs}),
+      secrets_(base_, cache_),
       kept_(cache_ / "contexts", state_key(project)),
       known_(cache_ / "contexts" / ("known-" + state_key(project)),
              project.places.cache.string() + '\n' + project.places.logs.string()),
@@ -191,11 +200,12 @@ void Observer::look_ahead(const std::vector<std::size_t>& images) {
 }
 
 Observation Observer::make_observation(const ImageConfig& image, const ContextDigests& digests,
-                                       std::string dockerfile) const {
+                                       std::string dockerfile) {
   Observation observation;
   observation.context_digest = hex(digests.context);
-  observation.manifest = make_manifest({observation.context_digest, hex(digests.dockerfile),
-                                        image.target, image.args, image.labels});
+  observation.manifest = make_manifest(
+      {observation.context_digest, hex(digests.dockerfile), image.target, image.args, image.labels,
+       deciding_options(image.options), secrets_.digests(image.options.secrets)});
   auto links = find_links(dockerfile, image, platforms_of(image, host_));
   if (!links) {
     fail(describe(links.error(), image.dockerfile.empty() ? "Dockerfile" : image.dockerfile));
@@ -232,7 +242,8 @@ std::string Observer::path_of(const DirectorySource& source) const {
 }
 
 Observation Observer::observe_directory(const ImageConfig& image, const DirectorySource& source) {
-  if (!image.dockerfile.empty()) return look_at_directory(image, source);
+  if (!image.dockerfile.empty() || !image.dockerfile_inline.empty())
+    return look_at_directory(image, source);
   const std::string directory = path_of(source);
   auto known = known_.find(directory);
   if (!known) return look_at_directory(image, source);
@@ -279,7 +290,7 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
   const std::lock_guard lock(git_mutex_);
   const ResolvedRef at = git_.resolve(source);
   const std::string tree = git_.tree(source, at);
-  const KnownTree known_tree(cache_, tree, image.dockerfile);
+  const KnownTree known_tree(cache_, tree, dockerfile_key(image));
   Observation observation;
   if (auto known = known_tree.find()) {
     observation = make_observation(image, known->digests, std::move(known->dockerfile));
@@ -345,8 +356,11 @@ Observation Observer::read_context(const ImageConfig& image, const std::string& 
     read_tree(files->request);
   }
   if (!confined) files->request.excluded_paths = own_.inside(root.st_dev, root.st_ino);
-  const std::string dockerfile = dockerfile_path(image, context);
-  std::string text = read_file(confined ? inside(context, dockerfile) : fs::path(dockerfile));
+  const bool is_inline = !image.dockerfile_inline.empty();
+  const std::string dockerfile = is_inline ? "" : dockerfile_path(image, context);
+  std::string text = is_inline
+                         ? image.dockerfile_inline
+                         : read_file(confined ? inside(context, dockerfile) : fs::path(dockerfile));
   const std::string ignore = ignore_path(dockerfile, context);
   if (!ignore.empty()) {
     auto rules =

@@ -21,6 +21,7 @@
 #include "run/kept_contexts.h"
 #include "run/known_contexts.h"
 #include "run/project.h"
+#include "run/secrets.h"
 
 namespace imagewright {
 
@@ -94,7 +95,7 @@ class Observer {
   class Ahead;
 
   Observation make_observation(const ImageConfig& image, const ContextDigests& digests,
-                               std::string dockerfile) const;
+                               std::string dockerfile);
   Observation read_context(const ImageConfig& image, const std::string& context, bool confined);
   std::string path_of(const DirectorySource& source) const;
   Observation observe_directory(const ImageConfig& image, const DirectorySource& source);
@@ -108,6 +109,7 @@ class Observer {
   std::filesystem::path base_;
   std::filesystem::path cache_;
   OwnPaths own_;
+  Secrets secrets_;
   KeptContexts kept_;
   KnownDirectories known_;
   FileClock clock_;

@@ -19,10 +19,12 @@
 #include "io/build_log.h"
 #include "io/error.h"
 #include "io/interrupt.h"
+#include "run/estimate.h"
 #include "run/inbox.h"
 #include "run/judge.h"
 #include "run/observe.h"
 #include "run/plan.h"
+#include "run/secrets.h"
 
 namespace imagewright {
 
@@ -55,6 +57,7 @@ struct Job {
   Manifest manifest;  // with the parents
   std::string last_context;
   std::map<std::string, std::string> references;  // in the Dockerfile, by what it says
+  Redaction without_secrets{{}};
   BuildRow row;
   BuildRequest request;
 };
@@ -157,7 +160,7 @@ class Run {
         inbox_.serve(kTick);
         for (const std::size_t ended : ended_) builds_.erase(ended);
         ended_.clear();
-        progress_.tick(remaining());
+        progress_.tick(estimate_.remaining(*schedule_, began_, Clock::now()));
       } catch (...) {
         give_up();
       }
@@ -238,39 +241,11 @@ class Run {
   void expect_durations() {
     if (expected_) return;
     expected_ = true;
-    const auto known = store_->durations();
-    std::int64_t sum = 0;
-    std::int64_t count = 0;
-    for (std::size_t i = 0; i < plan_.images.size(); ++i) {
-      if (const auto found = known.find(config(i).name); found != known.end()) {
-        sum += found->second;
-        ++count;
-      }
-    }
-    has_history_ = count > 0;
-    // One that was never built is likely to take as long as others.
-    const std::int64_t usual = count > 0 ? sum / count : 0;
-    std::vector<milliseconds> durations;
-    for (std::size_t i = 0; i < plan_.images.size(); ++i) {
-      const auto found = known.find(config(i).name);
-      durations.emplace_back(found != known.end() ? found->second : usual);
-    }
-    schedule_->expect(std::move(durations));
-  }
-
-  std::optional<milliseconds> remaining() {
-    if (!has_history_) return std::nullopt;
-    const auto now = Clock::now();
-    if (now - estimated_ > kEstimate) {
-      estimated_ = now;
-      std::vector<Schedule::Running> running;
-      for (const auto& [image, thread] : builds_) {
-        if (schedule_->state(image) == ImageState::Building)
-          running.push_back({image, duration_cast<milliseconds>(now - began_[image])});
-      }
-      estimate_ = schedule_->remaining(running);
-    }
-    return std::max(milliseconds(0), estimate_ - duration_cast<milliseconds>(now - estimated_));
+    std::vector<std::string> names;
+    for (const PlannedImage& image : plan_.images) names.push_back(image.config->name);
+    const auto durations = expected_durations(names, store_->durations());
+    estimate_.expect(durations);
+    schedule_->expect(durations);
   }
 
   void start_telling(std::size_t i) {
@@ -372,19 +347,32 @@ class Run {
     if (!is_stale) return;
     observer_.name_changes(image, observation, job.last_context, job.verdict);
     const ContextFiles& files = observer_.files(image, observation);
+    job.without_secrets =
+        Redaction(Secrets(project_.base, project_.places.cache).contents(image.options.secrets));
     inbox_.call([&] { prepare(job, files); });
     job.request.dockerfile =
         observer_.with_references(image, observation.dockerfile, job.references);
 
     BuildLog log(log_directory(project_, image.name));
     BuildOutcome outcome;
-    for (int retries = image.retries;; --retries) {
-      outcome = run_engine(job, log);
-      if (outcome.ok() || outcome.exit.interrupted || retries == 0) break;
-      inbox_.call([&] { try_again(job, outcome, retries); });
+    try {
+      outcome = run_engine_until_it_succeeds(job, log);
+    } catch (...) {
+      const bool verified = !files.touched();
+      inbox_.call([&] { store_->close_context_name(observation.context_digest, verified); });
+      throw;
     }
     const bool verified = !files.touched();
     inbox_.call([&] { conclude(job, outcome, log, verified); });
+  }
+
+  // As often as the configuration says.
+  BuildOutcome run_engine_until_it_succeeds(Job& job, BuildLog& log) {
+    for (int retries = config(job.image).retries;; --retries) {
+      BuildOutcome outcome = run_engine(job, log);
+      if (outcome.ok() || outcome.exit.interrupted || retries == 0) return outcome;
+      inbox_.call([&] { try_again(job, outcome, retries); });
+    }
   }
 
   // Its inputs were looked at once more. False: there is nothing to do any more, and it has ended.
@@ -427,8 +415,11 @@ class Run {
     }
     prepare_engine();
     for (const Link& link : observation.links) {
-      if (const auto parent = find_parent(link))
+      if (const auto parent = find_parent(link)) {
         job.references[link.written] = engine_->reference_to(result(*parent).image_id);
+      } else if (link.image != link.written) {
+        job.references[link.written] = link.image;  // a context that is an image from elsewhere
+      }
     }
     BuildRequest& request = job.request;
     request.tag = image.name;
@@ -440,6 +431,7 @@ class Run {
     request.args = image.args;
     request.labels = image.labels;
     request.timeout = image.timeout;
+    request.options = with_absolute_paths(image.options, project_.base);
     request.context_name = store_->open_context_name(observation.context_digest);
 
     BuildRow& row = job.row;
@@ -473,7 +465,7 @@ class Run {
     BuildOutcome outcome =
         engine_->build(job.request,
                        [&](std::string_view line) {
-                         std::string shown = with_names(redacted(line), job);
+                         std::string shown = job.without_secrets(with_names(redacted(line), job));
                          log.add(shown);
                          inbox_.post([this, &name, shown] { progress_.output(name, shown); });
                        },
@@ -644,7 +636,6 @@ class Run {
   ImageResult& result(std::size_t i) { return summary_.images[i]; }
 
   static constexpr milliseconds kTick{100};
-  static constexpr milliseconds kEstimate{1000};
 
   const Project& project_;
   const RunOptions& options_;
@@ -668,9 +659,7 @@ class Run {
   Clock::time_point last_change_;  // when a build began or ended; none did: long ago
   std::exception_ptr fatal_;       // what ends the run
   bool expected_ = false;
-  bool has_history_ = false;
-  Clock::time_point estimated_;
-  milliseconds estimate_{0};
+  Estimate estimate_;
   Inbox inbox_;
   std::vector<std::size_t> ended_;  // whose thread has nothing more to do
   std::map<std::size_t, std::jthread> builds_;

@@ -165,6 +165,10 @@ TEST(Config, ReadsGitInAMap) {
   EXPECT_TRUE(local.local);
   EXPECT_EQ(local.remote, "../repo");
   EXPECT_EQ(local.subdir, "a/b");
+  const GitSource checked =
+      std::get<GitSource>(source("{" + git + ", ref: main, checksum: 0123abcd}"));
+  EXPECT_EQ(checked.checksum, "0123abcd");
+  EXPECT_EQ(checked.ref, "main");
 }
 
 TEST(Config, ADirInAMapIsNeverGit) {
@@ -401,6 +405,394 @@ TEST(Config, AQuoteIsClosedBeforeTheFileEnds) {
   EXPECT_EQ(error("builder: {images: [{name: a, from: .}]}\nx: ''"), "");
 }
 
+// --- Options
+
+TEST(Config, ReadsWhatIsPassedOn) {
+  const BuildOptions options = image(R"(platforms: [linux/amd64, linux/arm/v7]
+secrets:
+- {id: a, file: s/a}
+- {id: b.c, environment: TOKEN}
+ssh: [default, key=~/.ssh/id]
+cache_from: [example/cache]
+cache_to: ["type=inline"]
+network: none
+extra_hosts: [a=10.0.0.1, "b:::1", "c=[fe80::1]", d:host-gateway]
+shm_size: 64m
+ulimits: {nproc: 100, nofile: {soft: 10, hard: 20}, memlock: -1}
+no_cache: true
+pull: "True"
+privileged: false)")
+                                   .options;
+  BuildOptions wanted;
+  wanted.platforms = {"linux/amd64", "linux/arm/v7"};
+  wanted.secrets = {{"a", "s/a", ""}, {"b.c", "", "TOKEN"}};
+  wanted.ssh = {"default", "key=~/.ssh/id"};
+  wanted.cache_from = {"example/cache"};
+  wanted.cache_to = {"type=inline"};
+  wanted.network = "none";
+  wanted.extra_hosts = {{"a", "10.0.0.1"}, {"b", "::1"}, {"c", "fe80::1"}, {"d", "host-gateway"}};
+  wanted.shm_size = 64 << 20;
+  wanted.ulimits = {{"nproc", {100, 100}}, {"nofile", {10, 20}}, {"memlock", {-1, -1}}};
+  wanted.no_cache = true;
+  wanted.pull = true;
+  EXPECT_EQ(options, wanted);
+}
+
+TEST(Config, ReadsTheOtherFormsOfWhatIsPassedOn) {
+  const BuildOptions options =
+      image(
+          "ssh: {default: , key: /k}\nextra_hosts: {a: '::1', b: [10.0.0.1, "
+          "10.0.0.2]}\nshm_size: 4096")
+          .options;
+  EXPECT_EQ(options.ssh, (std::vector<std::string>{"default", "key=/k"}));
+  EXPECT_EQ(options.extra_hosts, (std::vector<std::pair<std::string, std::string>>{
+                                     {"a", "::1"}, {"b", "10.0.0.1"}, {"b", "10.0.0.2"}}));
+  EXPECT_EQ(options.shm_size, 4096);
+  EXPECT_EQ(image("shm_size: 2gb").options.shm_size, std::int64_t{2} << 30);
+}
+
+TEST(Config, ReadsHowAnImageIsBuilt) {
+  const ImageConfig read = image(
+      "dockerfile_inline: |\n  FROM scratch\nadditional_contexts: [a=../a, b=x=y]\ntimeout: "
+      "1h30m\nretries: 3\nweight: 4");
+  EXPECT_EQ(read.dockerfile_inline, "FROM scratch\n");
+  EXPECT_EQ(read.additional_contexts, (Pairs{{"a", "../a"}, {"b", "x=y"}}));
+  EXPECT_EQ(read.timeout, std::chrono::minutes(90));
+  EXPECT_EQ(read.retries, 3);
+  EXPECT_EQ(read.weight, 4);
+  EXPECT_EQ(image("timeout: 250ms").timeout, std::chrono::milliseconds(250));
+  EXPECT_EQ(image("timeout: 2m5s").timeout, std::chrono::seconds(125));
+  EXPECT_EQ(image("timeout: 0s").timeout, std::chrono::seconds(0));
+}
+
+TEST(Config, RefusesWhatNoEngineTakes) {
+  const std::vector<std::pair<const char*, const char*>> kWrong = {
+      {"no_cache: yes", "5:15: 'no_cache' must be true or false"},
+      {"retries: 101", "5:14: 'retries' must be a whole number from 0 to 100"},
+      {"retries: -1", "5:14: 'retries' must be a whole number from 0 to 100"},
+      {"weight: 0", "5:13: 'weight' must be a whole number from 1 to 1024"},
+      {"weight: 1.5", "5:13: 'weight' must be a whole number from 1 to 1024"},
+      {"timeout: 90",
+       "5:14: 'timeout' must be a duration like 90s, 10m or 1h30m; is 90 seconds (90s) or minutes "
+       "(90m) meant?"},
+      {"timeout: 30m1h",
+       "5:14: 'timeout' must be a duration like 90s, 10m or 1h30m; units are h, m, s and ms"},
+      {"timeout: 5 min",
+       "5:14: 'timeout' must be a duration like 90s, 10m or 1h30m; units are h, m, s and ms"},
+      {"timeout: 10001h", "5:14: 'timeout' must be at most 10000h"},
+      {"timeout: 99999999999999999999h",
+       "5:14: 'timeout' must be a duration like 90s, 10m or 1h30m; units are h, m, s and ms"},
+      {"shm_size: 64q",
+       "5:15: 'shm_size' must be a size: bytes, or a number with b, k, m or g behind it, like 64m"},
+      {"shm_size: 9999999999g",
+       "5:15: 'shm_size' must be a size: bytes, or a number with b, k, m or g behind it, like 64m"},
+      {"shm_size: 0",
+       "5:15: 'shm_size' must be a size: bytes, or a number with b, k, m or g behind it, like 64m"},
+      {"platforms: [linux/]",
+       "5:17: 'linux/' is no platform; one is OS/ARCH or OS/ARCH/VARIANT, like linux/arm64"},
+      {"platforms: [a/b/c/d]",
+       "5:17: 'a/b/c/d' is no platform; one is OS/ARCH or OS/ARCH/VARIANT, like linux/arm64"},
+      {"platforms: [a/b, a/b]", "5:22: the platform 'a/b' is given twice"},
+      {"platforms: a/b", "5:16: 'platforms' must be a list"},
+      {"secrets: [a]",
+       "5:15: a secret must be a map {id: NAME, file: PATH} or {id: NAME, environment: VARIABLE}; "
+       "a "
+       "name alone has nothing to refer to here"},
+      {"secrets: [{id: a}]", "5:15: the secret 'a' needs 'file' or 'environment'"},
+      {"secrets: [{file: a}]", "5:15: a secret has no 'id'"},
+      {"secrets: [{id: a, file: a, environment: A}]",
+       "5:32: 'environment' cannot stand beside 'file'"},
+      {"secrets: [{id: 'a,b', file: a}]",
+       "5:20: a secret's 'id' must be of letters, digits, '.', '_' and '-': it names a file"},
+      {"secrets: [{id: a, environment: A-B}]",
+       "5:36: a secret's 'environment' must be the name of a variable: letters, digits and '_'"},
+      {"secrets: [{id: a, file: a}, {id: a, file: b}]", "5:33: the secret 'a' is given twice"},
+      {"secrets: [{source: a}]",
+       "5:16: unknown key 'source' in a secret; known are id, file, environment"},
+      {"ssh: [key]",
+       "5:11: 'key' in 'ssh' needs the path of a socket or key: key=PATH; only 'default' is the "
+       "agent's"},
+      {"network: -x", "5:14: 'network' must be none, host, default or the name of a network"},
+      {"extra_hosts: [a]", "5:19: 'a' must be HOST=ADDRESS"},
+      {"extra_hosts: [a=b]",
+       "5:19: 'a=b' must be HOST=ADDRESS with an IP address, or host-gateway"},
+      {"extra_hosts: {a: 1.2.3}", "5:22: 'a' must be an IP address, or host-gateway"},
+      {"ulimits: {nofil: 1}", "5:15: unknown ulimit 'nofil'; did you mean 'nofile'?"},
+      {"ulimits: {nofile: {soft: 1}}",
+       "5:23: the ulimit 'nofile' must be a number, or a map of 'soft' and 'hard'"},
+      {"ulimits: {nofile: {soft: 2, hard: 1}}",
+       "5:23: the ulimit 'nofile' has a 'soft' above its 'hard'"},
+      {"ulimits: {nofile: -2}", "5:23: 'nofile' must be a whole number from -1 (no limit) on"},
+      {"dockerfile: a\ndockerfile_inline: b",
+       "6:5: 'dockerfile_inline' cannot stand beside 'dockerfile'"},
+      {"additional_contexts: [a]", "5:27: the key 'a' in 'additional_contexts' has no value"},
+  };
+  for (const auto& [keys, words] : kWrong) {
+    EXPECT_EQ(error(one_image(keys)), "f:" + std::string(words)) << keys;
+  }
+}
+
+TEST(Config, KnowsWhatAnImageDependsOn) {
+  const auto config = parse(
+      "builder:\n  images:\n"
+      "  - {name: b, from: ., depends_on: [a:latest, docker.io/library/c, a]}\n"
+      "  - {name: a, from: ., depends_on: c}\n"
+      "  - {name: c:latest, from: .}\n");
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  EXPECT_EQ(config->images[0].depends_on, (std::vector<std::string>{"a", "c:latest"}));
+  EXPECT_EQ(config->images[1].depends_on, (std::vector<std::string>{"c:latest"}));
+  EXPECT_TRUE(config->images[2].depends_on.empty());
+  EXPECT_EQ(error(one_image("depends_on: example")),
+            "f:5:17: 'depends_on' must name images of this file, and 'example' is none");
+  EXPECT_EQ(error("builder: {images: [{name: example, from: .}, {name: b, from: ., depends_on: "
+                  "[exmaple]}]}"),
+            "f:1:78: 'depends_on' must name images of this file, and 'exmaple' is none; did you "
+            "mean 'example'?");
+  EXPECT_EQ(error(one_image("depends_on: [a]")), "f:5:18: the image 'a' cannot depend on itself");
+  EXPECT_NE(error(one_image("depends_on: [UPPER]")), "");
+}
+
+// --- vars, defaults, matrix
+
+std::string names(const std::string& text) {
+  const auto config = parse(text);
+  if (!config) return describe(config.error(), "f");
+  std::string result;
+  for (const ImageConfig& image : config->images) {
+    result += (result.empty() ? "" : " ") + image.name;
+  }
+  return result;
+}
+
+// A file of before means what it did.
+TEST(Config, WithoutVarsADollarSignIsACharacter) {
+  const std::string keys = "args: {A: '${B}', C: $D, E: 5$$, F: '${'}\ntarget: ${T}";
+  const ImageConfig read = image(keys);
+  EXPECT_EQ(read.args, (Pairs{{"A", "${B}"}, {"C", "$D"}, {"E", "5$$"}, {"F", "${"}}));
+  EXPECT_EQ(read.target, "${T}");
+  const auto config = parse(one_image(keys) + "  defaults: {labels: {A: '${B}'}}\n");
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  EXPECT_EQ(config->images[0].labels, (Pairs{{"A", "${B}"}}));
+  EXPECT_NE(
+      error("builder: {images: [{name: 'a:${TAG}', from: .}]}")
+          .find("; variables are read in a file with 'vars', and in an image with a 'matrix'"),
+      std::string::npos);
+}
+
+TEST(Config, VarsAreReplacedInValues) {
+  const auto config = parse(R"(
+builder:
+  images:
+  - name: ${REGISTRY}/app:${TAG}
+    from: {git: "https://example.com/${REPO}", branch: "v${TAG}"}
+    args: {PRICE: 5$$, '${TAG}': "${FROM_ENV} ${NONE:-d}", FROM_ENV: }
+    labels: ["a=${TAG}"]
+  vars:
+    REGISTRY: example.com:5000/team
+    TAG: 1.10
+    REPO: r${TAG}
+    FROM_ENV: not this
+    EMPTY: nor this
+    UNSET:
+)");
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  const ImageConfig& read = config->images.at(0);
+  EXPECT_EQ(read.name, "example.com:5000/team/app:1.10");
+  EXPECT_EQ(std::get<GitSource>(read.source).remote, "https://example.com/r1.10");
+  EXPECT_EQ(std::get<GitSource>(read.source).ref, "refs/heads/v1.10");
+  EXPECT_EQ(read.args,
+            (Pairs{{"PRICE", "5$"}, {"${TAG}", "its value d"}, {"FROM_ENV", "its value"}}));
+  EXPECT_EQ(read.labels, (Pairs{{"a", "1.10"}}));
+}
+
+TEST(Config, SaysWhatIsWrongWithVars) {
+  const auto with_vars = [](const std::string& vars, const std::string& target) {
+    return error("builder:\n  vars: " + vars +
+                 "\n  images:\n  - name: a\n    from: .\n    target: " + target + "\n");
+  };
+  EXPECT_EQ(with_vars("{}", "a"), "");
+  EXPECT_EQ(with_vars("", "a"), "");
+  EXPECT_EQ(with_vars("{A: b}", "${B}"),
+            "f:6:13: the variable 'B' is not set; set it in the environment or in 'vars', or give "
+            "a default: ${B:-default}");
+  EXPECT_EQ(with_vars("{B: }", "${B}").substr(0, 35), "f:6:13: the variable 'B' is not set");
+  EXPECT_EQ(with_vars("{A: '${B}', B: c}", "x").substr(0, 35),
+            "f:2:13: the variable 'B' is not set");
+  EXPECT_EQ(with_vars("{A: ''}", "${A}"), "f:6:13: 'target' is empty");
+  EXPECT_EQ(with_vars("{A-B: c}", "x"),
+            "f:2:10: 'A-B' cannot be a key of 'vars'; it must be letters, digits and '_', no digit "
+            "first");
+  EXPECT_EQ(with_vars("[A=b]", "x"), "f:2:9: 'vars' must be a map");
+  EXPECT_EQ(with_vars("{A: [b]}", "x"), "f:2:13: 'A' must be text");
+  EXPECT_EQ(with_vars("{}", "$A").substr(0, 13), "f:6:13: in '$");
+}
+
+TEST(Config, VarsAreBounded) {
+  const Quickly quickly;
+  std::string vars = "builder:\n  vars:\n    A0: " + std::string(1000, 'x') + "\n";
+  for (int i = 1; i < 30; ++i) {
+    vars += "    A" + std::to_string(i) + ": ";
+    for (int k = 0; k < 10; ++k) vars += "${A" + std::to_string(i - 1) + "}";
+    vars += "\n";
+  }
+  EXPECT_EQ(error(vars + "  images: [{name: a, from: .}]\n"),
+            "f:7:9: with its variables expanded, the text is too long");
+}
+
+TEST(Config, AnImagesOwnKeyWinsOverDefaults) {
+  const auto config = parse(R"(
+builder:
+  defaults:
+    x-note: free
+    from: common
+    target: final
+    dockerfile: D
+    args: {A: 1, B: 1, FROM_ENV: 1, ABSENT: 1}
+    labels: [k=v]
+    additional_contexts: {c: x}
+    platforms: [linux/amd64]
+    no_cache: true
+    timeout: 10m
+    depends_on: base
+  images:
+  - name: base
+  - name: own
+    from: mine
+    target: tests
+    dockerfile_inline: FROM scratch
+    args: {B: 2, FROM_ENV: , ABSENT: , C: 3}
+    labels: {k: w, l: x}
+    platforms: []
+    no_cache: false
+    timeout: 0s
+    depends_on: []
+)");
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  const ImageConfig& base = config->images.at(0);
+  EXPECT_EQ(base.source, Source(DirectorySource{"common"}));
+  EXPECT_EQ(base.target, "final");
+  EXPECT_EQ(base.dockerfile, "D");
+  EXPECT_EQ(base.args, (Pairs{{"A", "1"}, {"B", "1"}, {"FROM_ENV", "1"}, {"ABSENT", "1"}}));
+  EXPECT_EQ(base.options.platforms, (std::vector<std::string>{"linux/amd64"}));
+  EXPECT_TRUE(base.options.no_cache);
+  EXPECT_EQ(base.timeout, std::chrono::minutes(10));
+  EXPECT_TRUE(base.depends_on.empty()) << "it is what the others depend on";
+  const ImageConfig& own = config->images.at(1);
+  EXPECT_EQ(own.source, Source(DirectorySource{"mine"}));
+  EXPECT_EQ(own.target, "tests");
+  EXPECT_EQ(own.dockerfile, "");
+  EXPECT_EQ(own.dockerfile_inline, "FROM scratch");
+  EXPECT_EQ(own.args, (Pairs{{"A", "1"}, {"B", "2"}, {"C", "3"}, {"FROM_ENV", "its value"}}));
+  EXPECT_EQ(own.labels, (Pairs{{"k", "w"}, {"l", "x"}}));
+  EXPECT_EQ(own.additional_contexts, (Pairs{{"c", "x"}}));
+  EXPECT_TRUE(own.options.platforms.empty());
+  EXPECT_FALSE(own.options.no_cache);
+  EXPECT_EQ(own.timeout.count(), 0);
+  EXPECT_TRUE(own.depends_on.empty());
+}
+
+TEST(Config, RefusesDefaults) {
+  const auto with = [](const std::string& defaults) {
+    return error("builder:\n  defaults: " + defaults + "\n  images: [{name: a, from: .}]\n");
+  };
+  EXPECT_EQ(with("{name: a}"),
+            "f:2:14: 'name' cannot be in 'defaults': no two images have one name");
+  EXPECT_EQ(with("{matrix: {}}").substr(0, 44), "f:2:14: 'matrix' cannot be in 'defaults'; gi");
+  EXPECT_EQ(with("{targt: a}"),
+            "f:2:14: unknown key 'targt' in 'defaults'; did you mean 'target'?");
+  EXPECT_EQ(with("[a]"), "f:2:13: 'defaults' must be a map");
+  EXPECT_EQ(with("{weight: 0}"), "f:2:22: 'weight' must be a whole number from 1 to 1024");
+}
+
+TEST(Config, AMatrixMakesAnImageOfEachCombination) {
+  const auto config = parse(R"(
+builder:
+  defaults: {args: {V: "${V:-none}"}}
+  images:
+  - name: app:${V}-${OS}
+    from: "${OS}"
+    matrix:
+      V: [1.10, 2]
+      OS: [debian, alpine]
+      exclude: [{V: 2, OS: alpine}]
+      include:
+      - {V: 3, OS: fedora, EXTRA: y}
+      - {OS: debian, FROM_ENV: mine}
+    args: {EXTRA: "${EXTRA:-n}", E: "${FROM_ENV}"}
+  - {name: plain, from: '${V}', args: {V: '$V'}}
+)");
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  ASSERT_EQ(config->images.size(), 5U);
+  EXPECT_EQ(config->images[0].name, "app:1.10-debian");
+  EXPECT_EQ(config->images[0].source, Source(DirectorySource{"debian"}));
+  EXPECT_EQ(config->images[0].args, (Pairs{{"E", "mine"}, {"EXTRA", "n"}, {"V", "1.10"}}));
+  EXPECT_EQ(config->images[0].line, 5);
+  EXPECT_EQ(config->images[1].name, "app:1.10-alpine");
+  EXPECT_EQ(config->images[1].args, (Pairs{{"E", "its value"}, {"EXTRA", "n"}, {"V", "1.10"}}));
+  EXPECT_EQ(config->images[2].name, "app:2-debian");
+  EXPECT_EQ(config->images[3].name, "app:3-fedora");
+  EXPECT_EQ(config->images[3].args, (Pairs{{"E", "its value"}, {"EXTRA", "y"}, {"V", "3"}}));
+  EXPECT_EQ(config->images[4].source, Source(DirectorySource{"${V}"})) << "no matrix, no variables";
+}
+
+TEST(Config, AMatrixMayUseVars) {
+  EXPECT_EQ(
+      names("builder: {vars: {A: x}, images: [{name: 'i:${K}', from: ., matrix: {K: ['${A}1', "
+            "'$$']}}]}")
+          .substr(0, 7),
+      "f:1:41:");
+  EXPECT_EQ(
+      names("builder: {vars: {A: x}, images: [{name: 'i:${K}', from: ., matrix: {K: ['${A}1', "
+            "y]}}]}"),
+      "i:x1 i:y");
+  EXPECT_EQ(names("builder: {images: [{name: 'i:${K}', from: ., matrix: {K: [x], include: [{K: "
+                  "y}]}}]}"),
+            "i:x i:y");
+}
+
+TEST(Config, RefusesAMatrix) {
+  const auto with = [](const std::string& matrix, const std::string& name = "i:${A}") {
+    return error("builder:\n  images:\n  - name: " + name + "\n    from: .\n    matrix: " + matrix +
+                 "\n");
+  };
+  EXPECT_EQ(with("{A: [x, y]}"), "");
+  EXPECT_EQ(with("{A: [x, y]}", "i"),
+            "f:3:11: the image 'i' is defined already, in line 3; with a matrix, 'name' must hold "
+            "${KEY} of each key that makes a difference");
+  EXPECT_EQ(with("{A: x}"), "f:5:17: 'A' must be a list");
+  EXPECT_EQ(with("{A: []}"), "f:5:17: 'A' is empty; it needs at least one value");
+  EXPECT_EQ(with("{A: [[x]]}"), "f:5:18: a value of 'A' must be text");
+  EXPECT_EQ(with("{A: [x, ]}"), "");
+  EXPECT_EQ(with("{}"), "f:5:13: the matrix leaves no combination to make an image of");
+  EXPECT_EQ(with("[A]"), "f:5:13: 'matrix' must be a map");
+  EXPECT_EQ(with("{A: [x], exclude: [{A: x}]}"),
+            "f:5:13: the matrix leaves no combination to make an image of");
+  EXPECT_EQ(with("{ABC: [x], exclude: [{ABD: x}]}"),
+            "f:5:35: 'exclude' names 'ABD', which is no key of this matrix; did you mean 'ABC'?");
+  EXPECT_EQ(with("{A: [x], include: {A: y}}"), "f:5:31: 'include' must be a list");
+  EXPECT_EQ(with("{A: [x], include: [{}]}"), "f:5:32: an item of 'include' is empty");
+  EXPECT_EQ(with("{a-b: [x]}"),
+            "f:5:14: 'a-b' cannot be a key of 'matrix'; it must be letters, digits and '_', no "
+            "digit first");
+  EXPECT_EQ(with("{A: [x]}", "i:${B}").substr(0, 35), "f:3:11: the variable 'B' is not set");
+}
+
+TEST(Config, AMatrixIsBounded) {
+  const Quickly quickly;
+  std::string values = "[";
+  for (int i = 0; i < 100; ++i) values += "v" + std::to_string(i) + ", ";
+  values += "]";
+  const std::string image = "  - {name: 'i:${A}-${B}', from: ., matrix: {A: " + values +
+                            ", B: " + values + "}, args: [a=b, c=d, e=f]}\n";
+  EXPECT_EQ(error("builder:\n  images:\n" + image), "") << "10,000 images";
+  EXPECT_EQ(error("builder:\n  images:\n  - {name: one, from: .}\n" + image),
+            "f:4:44: this matrix brings the file to more than 10000 images");
+  std::string keys;
+  for (int i = 0; i < 30; ++i) keys += "K" + std::to_string(i) + ": " + values + ", ";
+  EXPECT_EQ(error("builder:\n  images:\n  - {name: one, from: ., matrix: {" + keys + "}}\n"),
+            "f:3:34: this matrix brings the file to more than 10000 images");
+}
+
 // --- Bounds
 
 TEST(Config, RefusesDeepNesting) {
@@ -469,7 +861,9 @@ TEST(Config, NoExceptionEscapes) {
 
 TEST(Config, SurvivesMutations) {
   const std::string seed =
-      "x: &a {k: 'v'}\nbuilder:\n  engine: docker\n  images:\n  - name: a\n    from: {git: "
+      "x: &a {k: 'v'}\nbuilder:\n  engine: docker\n  vars: {A: b}\n  defaults: {timeout: 1m}\n"
+      "  images:\n  - {name: 'm:${K}', from: ., matrix: {K: [1, 2], exclude: [{K: 1}]}, ulimits: "
+      "{nofile: 1}, secrets: [{id: a, file: b}]}\n\n  - name: a\n    from: {git: "
       "https://h/r.git, tag: v1, subdir: \"s\"}\n    args: {<<: *a, B: }\n    labels:\n    - k=v\n"
       "  - name: b\n    from: |\n      .\n";
   const std::string bytes = " \n\t:-[]{}&*!|>'\"#%@`?,\\a<=~";

@@ -53,15 +53,17 @@ TEST(Links, AreWhatTheTargetReaches) {
 TEST(Links, AContextStandsInForAnImageAndForAStage) {
   ImageConfig image;
   image.additional_contexts = {{"base", "image:team/base"},
-                               {"debian:12", "docker-image://mirror/debian:12"},
-                               {"sources", "../sources"}};
+                               {"debian:12", "docker-image://mirror/debian:12"}};
   EXPECT_EQ(links("FROM debian:12 AS Base\n"
                   "RUN nothing\n"
                   "FROM docker.io/library/debian:12\n"
-                  "COPY --from=BASE /x /\n"
-                  "COPY --from=sources /y /\n",
+                  "COPY --from=BASE /x /\n",
                   image),
             "from team/base as base 1\nfrom mirror/debian:12 as docker.io/library/debian:12 3\n");
+  image.additional_contexts["sources"] = "../sources";
+  EXPECT_EQ(links("FROM scratch\n", image),
+            "Dockerfile: the additional context 'sources' is '../sources'; it must be an image in "
+            "this version of imagewright: image:NAME or docker-image://REFERENCE");
 }
 
 TEST(Links, AnotherFrontendsFileIsNotLookedInto) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/digest.h"
+
 namespace imagewright {
 namespace {
 
@@ -96,11 +98,30 @@ TEST(Verdict, ADigestThatDiffersIsBuiltWhateverTheListSays) {
 }
 
 TEST(Fingerprint, KindsAreReadBackFromTheirWords) {
-  for (const InputKind kind : {InputKind::Context, InputKind::Dockerfile, InputKind::Target,
-                               InputKind::Arg, InputKind::Label}) {
+  for (const InputKind kind :
+       {InputKind::Context, InputKind::Dockerfile, InputKind::Target, InputKind::Arg,
+        InputKind::Label, InputKind::Option, InputKind::Secret}) {
     EXPECT_EQ(input_kind(word(kind)), kind);
   }
   EXPECT_EQ(input_kind("nothing"), std::nullopt);
+}
+
+// It was this before there were options: what was built is not built again for them.
+TEST(Fingerprint, AnImageWithoutOptionsIsWhatItWas) {
+  Inputs plain;
+  plain.context_digest = std::string(64, 'c');
+  plain.dockerfile_digest = std::string(64, 'd');
+  plain.target = "t";
+  plain.args = {{"A", "1"}};
+  plain.labels = {{"L", "2"}};
+  EXPECT_EQ(make_manifest(plain).digest,
+            "c067ceeb4347b07d595ef56ee203d06a1a00969c679cd4f707b69fc0659d4b57");
+  plain.options = {{"network", "none"}};
+  plain.secret_digests = {{"s", std::string(64, 'e')}};
+  const Manifest manifest = make_manifest(plain);
+  ASSERT_EQ(manifest.inputs.size(), 7U);
+  EXPECT_EQ(manifest.inputs[5], (Input{InputKind::Option, "network", hex(sha256("none"))}));
+  EXPECT_EQ(manifest.inputs[6], (Input{InputKind::Secret, "s", std::string(64, 'e')}));
 }
 
 TEST(Fingerprint, ATargetIsNotAnEmptyTarget) {

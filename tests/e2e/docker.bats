@@ -215,3 +215,20 @@ no_containers() { [ "$(docker ps -aq)" = "" ]; }
   [[ "$stderr" == *"  | "*missing*"the whole log: /"* ]]
   [ "$(state "select * from image_state")" = "$before" ]
 }
+
+@test "docker: secrets reach the build and nothing else" { secrets_reach_the_build_and_nothing_else; }
+@test "docker: network and extra_hosts reach the build" { options_reach_the_build; }
+
+@test "docker: no_cache and pull" { steps_are_taken_anew_where_that_is_asked_for; }
+@test "docker: several platforms are an error of the image" { several_platforms_are_refused; }
+@test "docker: a Dockerfile stands in the configuration" { a_dockerfile_stands_in_the_configuration; }
+@test "docker: shm_size, which BuildKit 20.10 takes no notice of, is refused" {
+  an_option_is_refused 'shm_size: 32m' shm_size 'its builder takes no notice of it'
+}
+@test "docker: ulimits, which BuildKit 20.10 takes no notice of, are refused" {
+  an_option_is_refused 'ulimits: {nofile: 100}' ulimits 'its builder takes no notice of it'
+}
+@test "docker: cache_to and privileged are refused" {
+  an_option_is_refused 'cache_to: [type=inline]' cache_to 'it cannot write a cache elsewhere'
+  an_option_is_refused 'privileged: true' privileged 'it gives no step more rights than others'
+}

@@ -408,7 +408,7 @@ $image-slow|interrupted" ]
   # What was interrupted is no failure, and the next run does it.
   [ "$(iw status --json | jq -r '.[].state' | paste -sd' ')" = "up-to-date stale stale" ]
   cp quick/Dockerfile slow/Dockerfile
-  run_build
+  run_build -j 1
   [ "$status" -eq 0 ]
   [ "$built" = "$image-slow $image-later" ]
 }
@@ -434,4 +434,149 @@ END
   [ -d "$XDG_CACHE_HOME/imagewright/staging" ]
   [ -d "$XDG_CACHE_HOME/imagewright/checkouts" ]
   no_leftovers
+}
+
+# --- What is passed on to the engine
+
+# A directory whose build runs COMMANDS in a shell, with further options of RUN; what they write to /out is in the image.
+running_image() {
+  directory_image "$1"
+  cp "$(type -P busybox)" "$1/busybox"
+  printf 'FROM scratch\nCOPY busybox /bin/\nRUN %s ["/bin/busybox","sh","-c",%s]\n' "${3:-}" \
+    "$(jq -n --arg commands "/bin/busybox mkdir -p /out; $2" '$commands')" >"$1/Dockerfile"
+}
+
+# What the image holds in /out/NAME.
+out() { content "$image" "out/$1"; }
+
+secrets_reach_the_build_and_nothing_else() {
+  local first=hush-first-$RANDOM$RANDOM second=hush-second-$RANDOM$RANDOM changed=hush-third-$RANDOM$RANDOM
+  running_image test \
+    "cd /run/secrets; /bin/busybox cat one two; /bin/busybox sha256sum <one >/out/one; /bin/busybox sleep 2" \
+    "--mount=type=secret,id=one --mount=type=secret,id=two"
+  mkdir secrets
+  printf '%s\nand a second line\n' "$first" >"secrets/a,b c"
+  one_image test 'secrets:' '- {id: one, file: "secrets/a,b c"}' '- {id: two, environment: SECOND_SECRET}'
+  export SECOND_SECRET=$second
+  start_build --progress plain
+  while ! gone "$run_pid"; do
+    ps -ww -eo args >>"$BATS_TEST_TMPDIR/processes"
+    sleep 0.1
+  done
+  end_of_build
+  [ "$status" -eq 0 ]
+  grep -q -- "--secret id=two" "$BATS_TEST_TMPDIR/processes" # they were seen at all
+  local content
+  for content in "$first" "$second" "and a second line"; do
+    run ! grep -- "$content" "$BATS_TEST_TMPDIR/processes" "$run_out" "$run_err"
+    run ! grep -rF -- "$content" .builder.state.db* "$XDG_STATE_HOME" "$XDG_CACHE_HOME"
+  done
+  iw log "$image" | grep -F -- '***'
+  run ! grep -F -- "$(sha256sum <"secrets/a,b c" | cut -d' ' -f1)" <(state 'select digest from image_input')
+  [ "$(stat -c %a "$XDG_CACHE_HOME/imagewright/secret-key")" = 600 ]
+  [ "$(out one)" = "$(sha256sum <"secrets/a,b c")" ]
+  run_build
+  [ "$built" = "" ]
+
+  echo "$changed" >"secrets/a,b c"
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(reasons)" = "secret one changed" ]
+  [ "$(out one)" = "$(sha256sum <"secrets/a,b c")" ]
+  SECOND_SECRET=other run_build
+  [ "$(reasons)" = "secret two changed" ]
+
+  unset SECOND_SECRET
+  run_build
+  [ "$status" -eq 1 ]
+  [[ "$events" == *"the secret 'two' is to be in the variable 'SECOND_SECRET', which is not set"* ]]
+}
+
+options_reach_the_build() {
+  running_image test \
+    "/bin/busybox cat /proc/net/dev >/out/net; /bin/busybox cat /etc/hosts >/out/hosts || true"
+  one_image test 'network: none'
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(out net | grep -c :)" -eq 1 ] # the loopback device alone
+  one_image test 'extra_hosts: {one.example: 10.1.2.3, six.example: "::6"}'
+  run_build
+  [ "$(reasons)" = "option extra_hosts added,option network removed" ]
+  out hosts | grep -E '^10\.1\.2\.3[[:space:]]+one\.example'
+  out hosts | grep -E '^::6[[:space:]]+six\.example'
+  run_build
+  [ "$built" = "" ]
+  one_image test 'network: host' 'extra_hosts: ["one.example=10.1.2.4"]'
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(reasons)" = "option extra_hosts changed,option network added" ]
+  [ "$(out net | grep -c :)" -gt 1 ]
+  out hosts | grep -E '^10\.1\.2\.4[[:space:]]+one\.example'
+  # What is done unasked is no change.
+  one_image test 'network: default'
+  run_build
+  one_image test
+  run_build
+  [ "$built" = "" ]
+}
+
+limits_reach_the_build() {
+  running_image test "ulimit -n >/out/files; /bin/busybox df -k /dev/shm | /bin/busybox tail -n 1 >/out/shm"
+  one_image test 'shm_size: 32m' 'ulimits: {nofile: {soft: 123, hard: 456}}'
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(out files)" = 123 ]
+  [[ "$(out shm)" =~ [[:space:]]32768[[:space:]] ]]
+}
+
+steps_are_taken_anew_where_that_is_asked_for() {
+  running_image test '/bin/busybox cat /proc/sys/kernel/random/uuid >/out/uuid'
+  one_image test
+  run_build
+  local before
+  before=$(out uuid)
+  one_image test 'no_cache: true' 'pull: true'
+  run_build
+  [ "$built" = "" ] # neither is an input
+  run_build --force
+  [ "$status" -eq 0 ]
+  [ "$(out uuid)" != "$before" ]
+}
+
+# $1 to $3: a line of an image that the engine cannot honour, its key and what is said; the next image is built.
+an_option_is_refused() {
+  directory_image test
+  one_image test "$1"
+  printf '  - {name: %s-other, from: test}\n' "$image" >>imagewright.yml
+  run_build
+  [ "$status" -eq 1 ]
+  [ "$(images_with failed)" = "$image" ]
+  [[ "$(images_with built)$(images_with up-to-date)" == "$image-other" ]]
+  [[ "$(jq -r 'select(.event == "image-finished" and .result == "failed").message' <<<"$events")" == \
+    "$ENGINE "*" cannot do '$2': $3" ]]
+}
+
+several_platforms_are_refused() {
+  an_option_is_refused 'platforms: [linux/amd64, linux/arm64]' platforms \
+    'it builds for one platform at a time; give each an image'
+}
+
+a_dockerfile_stands_in_the_configuration() {
+  directory_image test
+  echo 'not a Dockerfile' >test/Dockerfile
+  echo 'left.txt' >test/.dockerignore
+  echo left >test/left.txt
+  one_image test 'dockerfile_inline: |' '  FROM scratch' '  COPY file.txt /out/'
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(out file.txt)" = "some text" ]
+  run_build
+  [ "$built" = "" ]
+  one_image test 'dockerfile_inline: |' '  FROM scratch' '  COPY file.txt /out/copy'
+  run_build
+  [ "$(reasons)" = "dockerfile changed" ]
+  [ "$(out copy)" = "some text" ]
+  one_image test 'dockerfile_inline: "FROM scratch\nCOPY left.txt /"'
+  run_build
+  [ "$status" -eq 1 ]
 }

@@ -32,7 +32,7 @@ have() {
   echo 'COPY nothing /' >>bad/Dockerfile
   echo 'a|b*' >good/.dockerignore # with a warning
   configuration imagewright.yml e2e/good good e2e/bad bad e2e/missing missing
-  run_build
+  run_build -j 1
   equal "$status $built $(images_with failed)" "1 e2e/good e2e/bad e2e/missing"
   have step run-started image-started image-decided build-started output image-finished warning run-finished
 }
@@ -41,7 +41,7 @@ have() {
   directory_image first
   directory_image second
   configuration imagewright.yml e2e/first first e2e/second second
-  run_build
+  run_build -j 1
   equal "$built" "e2e/first e2e/second"
   # Each kind of change.
   echo changed >first/file.txt
@@ -66,7 +66,7 @@ have() {
   echo 'COPY nothing /' >>bad/Dockerfile
   held_image held
   configuration imagewright.yml e2e/bad bad e2e/held held
-  run_build --fail-fast
+  run_build --fail-fast -j 1
   equal "$(images_with skipped)" e2e/held
   have image-finished
   configuration imagewright.yml e2e/held held

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "io/scratch.h"
 #include "temp_directory.h"
 
@@ -254,6 +256,158 @@ TEST(EarlierSteps, AreNotTakenByTextWhereTheTextDoesNotTellAll) {
   request.labels = {{"l", "1"}};
   EXPECT_FALSE(earlier_steps_are_sound(buildah, request));
   EXPECT_TRUE(earlier_steps_are_sound(docker, request));
+}
+
+// --- Options
+
+BuildOptions everything() {
+  BuildOptions options;
+  options.platforms = {"linux/arm64"};
+  options.secrets = {{"a", "/s/a,b", ""}, {"b", "", "TOKEN"}};
+  options.ssh = {"default", "key=/k"};
+  options.cache_from = {"example/cache"};
+  options.network = "host";
+  options.extra_hosts = {{"h", "10.0.0.1"}, {"i", "::1"}};
+  options.no_cache = true;
+  options.pull = true;
+  return options;
+}
+
+using Change = std::function<void(BuildOptions&)>;
+
+// What is said of one option alone.
+std::string refusal(const EngineCapabilities& engine, const Change& change) {
+  BuildOptions options;
+  change(options);
+  return unsupported(engine, "e", options);
+}
+
+TEST(Unsupported, NothingAskedForIsNothingRefused) {
+  for (const DockerAnswers& answers : {kDebian12, kWithoutPlugin, kDocker23, kDocker29}) {
+    EXPECT_EQ(unsupported(docker_capabilities(answers), "docker", {}), "");
+  }
+  EXPECT_EQ(unsupported(buildah_capabilities("buildah version 1.28.2"), "buildah", {}), "");
+}
+
+TEST(Unsupported, NamesEngineAndKey) {
+  BuildOptions options;
+  options.shm_size = 1;
+  EXPECT_EQ(unsupported(docker_capabilities(kDebian12), "docker", options),
+            "docker 20.10.24+dfsg1 cannot do 'shm_size': its builder takes no notice of it");
+}
+
+TEST(Unsupported, WhatBuildKitCannotDo) {
+  const auto old = docker_capabilities(kDebian12);
+  EXPECT_EQ(unsupported(old, "e", everything()), "");
+  const Change shm = [](BuildOptions& options) { options.shm_size = 1; };
+  const Change ulimits = [](BuildOptions& options) { options.ulimits = {{"nofile", {1, 1}}}; };
+  const Change cache = [](BuildOptions& options) { options.cache_to = {"type=inline"}; };
+  const Change network = [](BuildOptions& options) { options.network = "mine"; };
+  const Change rights = [](BuildOptions& options) { options.privileged = true; };
+  const Change platforms = [](BuildOptions& options) { options.platforms = {"a/b", "a/c"}; };
+  for (const Change& change : {shm, ulimits, cache, network, rights, platforms}) {
+    EXPECT_NE(refusal(old, change), "");
+  }
+  for (const DockerAnswers& answers :
+       {kDocker23, kUbuntu2204, kDocker25Containerd, kDesktop27, kDocker28, kDocker29}) {
+    const auto newer = docker_capabilities(answers);
+    for (const Change& change : {shm, ulimits, cache}) EXPECT_EQ(refusal(newer, change), "");
+    for (const Change& change : {network, rights, platforms}) {
+      EXPECT_NE(refusal(newer, change), "");
+    }
+    EXPECT_EQ(unsupported(newer, "e", everything()), "");
+  }
+}
+
+TEST(Unsupported, WhatTheClassicBuilderCannotDo) {
+  const auto classic = docker_capabilities(kWithoutPlugin);
+  BuildOptions options = everything();
+  EXPECT_NE(unsupported(classic, "e", options).find("'secrets'"), std::string::npos);
+  options.secrets.clear();
+  EXPECT_NE(unsupported(classic, "e", options).find("'ssh'"), std::string::npos);
+  options.ssh.clear();
+  options.network = "mine";
+  options.shm_size = 1;
+  options.ulimits = {{"nofile", {1, 1}}};
+  EXPECT_EQ(unsupported(classic, "e", options), "");
+}
+
+TEST(Unsupported, WhatBuildahCannotDo) {
+  auto buildah = buildah_capabilities("buildah version 1.28.2 (image-spec 1.1.0-rc2)");
+  BuildOptions options = everything();
+  options.network = "mine";
+  options.shm_size = 1;
+  options.ulimits = {{"nofile", {1, 1}}};
+  options.privileged = true;
+  options.cache_to = {"example/cache"};
+  EXPECT_EQ(unsupported(buildah, "e", options), "");
+  const Change cache_type = [](BuildOptions& one) { one.cache_from = {"type=local,src=x"}; };
+  EXPECT_NE(refusal(buildah, cache_type), "");
+  const Change gateway = [](BuildOptions& one) { one.extra_hosts = {{"h", "host-gateway"}}; };
+  EXPECT_NE(refusal(buildah, gateway), "");
+  EXPECT_EQ(refusal(podman_capabilities(podman_info("5.2.0", "1.37.0")), gateway), "");
+  const Change hosts = [](BuildOptions& one) {
+    one.extra_hosts = {{"h", "10.0.0.1"}};
+    one.network = "none";
+  };
+  EXPECT_NE(refusal(buildah, hosts), "");
+  buildah.host_network_only = true;  // chroot isolation
+  const Change no_network = [](BuildOptions& one) { one.network = "none"; };
+  const Change host_network = [](BuildOptions& one) { one.network = "host"; };
+  const Change shm = [](BuildOptions& one) { one.shm_size = 1; };
+  EXPECT_NE(refusal(buildah, no_network), "");
+  EXPECT_EQ(refusal(buildah, host_network), "");
+  EXPECT_NE(refusal(buildah, shm), "");
+}
+
+std::string arguments(const EngineCapabilities& engine, const BuildOptions& options) {
+  const TempDirectory cache;
+  BuildRequest request = plain();
+  request.options = options;
+  const Staging staging(cache.path(), request, Staging::Context::Directory);
+  std::string text;
+  for (const std::string& argument : option_arguments(engine, request, staging)) {
+    text += (text.empty() ? "" : " ") + argument;
+  }
+  const std::string directory = staging.dockerfile().parent_path().string();
+  for (std::size_t at = 0; (at = text.find(directory)) != std::string::npos;) {
+    text.replace(at, directory.size(), "STAGING");
+  }
+  return text;
+}
+
+TEST(OptionArguments, AreTheEngines) {
+  const auto docker = docker_capabilities(kDebian12);
+  const auto buildah = buildah_capabilities("buildah version 1.28.2");
+  EXPECT_EQ(arguments(docker, {}), "");
+  const std::string common =
+      "--platform linux/arm64 --secret id=a,src=STAGING/secret-0 --secret id=b,env=TOKEN --ssh "
+      "default --ssh key=/k --network host --add-host h:10.0.0.1 --add-host i:::1 --no-cache ";
+  EXPECT_EQ(arguments(docker, everything()), common + "--pull --cache-from example/cache");
+  // Its steps are not taken from earlier builds then, so a cache would be of no use.
+  EXPECT_EQ(arguments(buildah, everything()), common + "--pull=always");
+  BuildOptions options;
+  options.cache_to = {"example/cache"};
+  options.network = "default";
+  EXPECT_EQ(arguments(buildah, options), "--cache-to example/cache");
+  options = {};
+  options.shm_size = 4096;
+  options.ulimits = {{"nofile", {1, 2}}, {"nproc", {-1, -1}}};
+  options.privileged = true;
+  EXPECT_EQ(arguments(buildah, options),
+            "--shm-size 4096 --ulimit nofile=1:2 --ulimit nproc=-1:-1 --cap-add=all "
+            "--security-opt=seccomp=unconfined --security-opt=label=disable");
+}
+
+// BuildKit takes such a step for the same whatever the secret holds.
+TEST(OptionArguments, AStepWithASecretIsTakenAnew) {
+  BuildOptions options;
+  options.secrets = {{"b", "", "TOKEN"}};
+  EXPECT_EQ(arguments(docker_capabilities(kDocker29), options),
+            "--secret id=b,env=TOKEN --no-cache");
+  BuildRequest request = plain();
+  request.options = options;
+  EXPECT_FALSE(earlier_steps_are_sound(buildah_capabilities("buildah version 1.28.2"), request));
 }
 
 TEST(BuiltImageId, IsTheDigestByWhichTheStoreKnowsTheImage) {

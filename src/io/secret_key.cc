@@ -1,0 +1,68 @@
+#include "io/secret_key.h"
+
+#include <fcntl.h>
+#include <openssl/rand.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+
+#include "io/error.h"
+#include "io/fd.h"
+
+namespace imagewright {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kKeyBytes = 32;
+
+[[noreturn]] void fail(const fs::path& path) {
+  throw Error(Error::Kind::Missing,
+              with_errno("cannot keep the key for secrets in '" + path.string() + "'", errno));
+}
+
+// "": there is no whole one.
+std::string read_key(const fs::path& path) {
+  const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd && errno == ENOENT) return "";
+  if (!fd) fail(path);
+  std::string key(kKeyBytes, '\0');
+  return read(fd.get(), key.data(), key.size()) == static_cast<ssize_t>(kKeyBytes) ? key : "";
+}
+
+}  // namespace
+
+std::string secret_key(const fs::path& cache) {
+  const fs::path path = cache / "secret-key";
+  if (std::string key = read_key(path); !key.empty()) return key;
+  std::error_code ignored;
+  fs::create_directories(cache, ignored);
+  std::array<unsigned char, kKeyBytes> key{};
+  if (RAND_bytes(key.data(), static_cast<int>(key.size())) != 1) {
+    throw Error(Error::Kind::Missing, "there are no random bytes to make a key of");
+  }
+  // Whole from the start, and never in place of one that another run has made meanwhile.
+  std::string fresh = path.string() + ".XXXXXX";
+  const Fd fd(mkostemp(fresh.data(), O_CLOEXEC));  // 0600
+  if (!fd) fail(path);
+  const bool written =
+      write(fd.get(), key.data(), key.size()) == static_cast<ssize_t>(key.size()) &&
+      fsync(fd.get()) == 0;
+  int linked = written ? link(fresh.c_str(), path.c_str()) : -1;
+  // (A shorter one than a key is what something else left there.)
+  if (written && linked != 0 && errno == EEXIST && read_key(path).empty())
+    linked = std::rename(fresh.c_str(), path.c_str());
+  const int error = errno;
+  unlink(fresh.c_str());
+  errno = error;
+  if (linked != 0 && errno != EEXIST) fail(path);
+  std::string kept = read_key(path);
+  if (kept.empty()) fail(path);
+  return kept;
+}
+
+}  // namespace imagewright
