@@ -213,10 +213,10 @@ see: imagewright --help"
 }
 
 @test "bad input: a key of a later version is refused as such" {
-  refused "$(image 'name: test/tmp' 'from: test' 'platforms: [linux/arm64]')" "bad.yml:5:5: " \
-    "'platforms' is not available in this version"
-  refused $'builder:\n  vars: {A: b}\n  images:\n  - {name: test/tmp, from: test}\n' "bad.yml:2:3: " \
-    "'vars' is not available in this version"
+  refused "$(image 'name: test/tmp' 'from: test' 'push: true')" "bad.yml:5:5: " \
+    "'push' is not available in this version"
+  refused $'builder:\n  publish: {A: b}\n  images:\n  - {name: test/tmp, from: test}\n' "bad.yml:2:3: " \
+    "'publish' is not available in this version"
 }
 
 @test "bad input: a key that is given twice is refused with its place" {
