@@ -12,18 +12,6 @@ constexpr std::array kKinds = {InputKind::Context, InputKind::Dockerfile, InputK
                                InputKind::Arg,     InputKind::Label,      InputKind::Option,
                                InputKind::Secret,  InputKind::Parent};
 
-std::string digest_over(const std::vector<Input>& inputs) {
-  Sha256 hash;
-  hash.update_field("imagewright image");
-  hash.update_number(kFingerprintFormat);
-  for (const Input& input : inputs) {
-    hash.update_field(word(input.kind));
-    hash.update_field(input.name);
-    hash.update_field(input.digest);
-  }
-  return hex(hash.finish());
-}
-
 }  // namespace
 
 const char* word(InputKind kind) {
@@ -55,30 +43,50 @@ std::optional<InputKind> input_kind(std::string_view text) {
   return std::nullopt;
 }
 
-Manifest make_manifest(const Inputs& inputs) {
-  Manifest manifest;
-  manifest.inputs.reserve(3 + inputs.args.size() + inputs.labels.size() + inputs.options.size() +
-                          inputs.secret_digests.size());
-  const auto add = [&](InputKind kind, const std::string& name, const std::string& digest) {
-    manifest.inputs.push_back({kind, name, digest});
+std::vector<Input> list_inputs(const Inputs& inputs) {
+  std::vector<Input> list;
+  list.reserve(3 + inputs.args.size() + inputs.labels.size() + inputs.options.size() +
+               inputs.secret_digests.size());
+  const auto put = [&](InputKind kind, const std::string& name, const std::string& digest) {
+    list.push_back({kind, name, digest});
   };
-  add(InputKind::Context, "", inputs.context_digest);
-  add(InputKind::Dockerfile, "", inputs.dockerfile_digest);
-  if (!inputs.target.empty()) add(InputKind::Target, "", hex(sha256(inputs.target)));
-  for (const auto& [name, value] : inputs.args) add(InputKind::Arg, name, hex(sha256(value)));
-  for (const auto& [name, value] : inputs.labels) add(InputKind::Label, name, hex(sha256(value)));
-  for (const auto& [name, value] : inputs.options) add(InputKind::Option, name, hex(sha256(value)));
-  for (const auto& [id, digest] : inputs.secret_digests) add(InputKind::Secret, id, digest);
-  manifest.digest = digest_over(manifest.inputs);
+  put(InputKind::Context, "", inputs.context_digest);
+  put(InputKind::Dockerfile, "", inputs.dockerfile_digest);
+  if (!inputs.target.empty()) put(InputKind::Target, "", hex(sha256(inputs.target)));
+  for (const auto& [name, value] : inputs.args) put(InputKind::Arg, name, hex(sha256(value)));
+  for (const auto& [name, value] : inputs.labels) put(InputKind::Label, name, hex(sha256(value)));
+  for (const auto& [name, value] : inputs.options) put(InputKind::Option, name, hex(sha256(value)));
+  for (const auto& [id, digest] : inputs.secret_digests) put(InputKind::Secret, id, digest);
+  return list;
+}
+
+Manifest make_manifest(const Inputs& inputs) {
+  return make_manifest(list_inputs(inputs), {});
+}
+
+Manifest make_manifest(std::vector<Input> inputs,
+                       const std::map<std::string, std::string>& parents) {
+  Manifest manifest;
+  manifest.digest = digest_of(inputs, parents);
+  manifest.inputs = std::move(inputs);
+  for (const auto& [name, id] : parents)
+    manifest.inputs.push_back({InputKind::Parent, name, hex(sha256(id))});
   return manifest;
 }
 
-Manifest with_parents(Manifest manifest, const std::map<std::string, std::string>& parents) {
-  if (parents.empty()) return manifest;
-  for (const auto& [name, id] : parents)
-    manifest.inputs.push_back({InputKind::Parent, name, hex(sha256(id))});
-  manifest.digest = digest_over(manifest.inputs);
-  return manifest;
+std::string digest_of(const std::vector<Input>& inputs,
+                      const std::map<std::string, std::string>& parents) {
+  Sha256 hash;
+  hash.update_field("imagewright image");
+  hash.update_number(kFingerprintFormat);
+  const auto add = [&](InputKind kind, const std::string& name, const std::string& digest) {
+    hash.update_field(word(kind));
+    hash.update_field(name);
+    hash.update_field(digest);
+  };
+  for (const Input& input : inputs) add(input.kind, input.name, input.digest);
+  for (const auto& [name, id] : parents) add(InputKind::Parent, name, hex(sha256(id)));
+  return hex(hash.finish());
 }
 
 }  // namespace imagewright

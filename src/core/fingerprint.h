@@ -45,10 +45,18 @@ struct Inputs {
   std::map<std::string, std::string> secret_digests = {};  ///< by id: keyed, hexadecimal
 };
 
+/// As a manifest lists them.
+std::vector<Input> list_inputs(const Inputs& inputs);
+
 Manifest make_manifest(const Inputs& inputs);
 
-/// The manifest with what the image stands on added: names of images of the configuration, and the
-/// ids (`sha256:…`) that they have. Takes a manifest without parents.
-Manifest with_parents(Manifest manifest, const std::map<std::string, std::string>& parents);
+/// Of inputs as `list_inputs` gives them and of what the image stands on: names of images of the
+/// configuration, and the ids (`sha256:…`) that they have.
+Manifest make_manifest(std::vector<Input> inputs,
+                       const std::map<std::string, std::string>& parents);
+
+/// The digest of that manifest, for less.
+std::string digest_of(const std::vector<Input>& inputs,
+                      const std::map<std::string, std::string>& parents);
 
 }  // namespace imagewright

@@ -34,9 +34,16 @@ void compare(const std::vector<Input>& before, const std::vector<Input>& now,
 
 }  // namespace
 
+bool is_up_to_date(const std::string& digest, const LastSuccess& last, bool engine_has_image,
+                   bool force) {
+  return !force && last.format == kFingerprintFormat && last.verified && last.digest == digest &&
+         engine_has_image;
+}
+
 Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool engine_has_image,
                const std::string& engine, bool force) {
   Verdict verdict;
+  if (last && is_up_to_date(now.digest, *last, engine_has_image, force)) return verdict;
   const auto because = [&](ReasonKind kind, const std::string& name = "") {
     verdict.reasons.push_back({kind, InputKind::Context, name, {}});
   };

@@ -54,8 +54,12 @@ struct Verdict {
   bool build() const { return !reasons.empty(); }
 };
 
-/// `engine` is the engine's name; `engine_has_image`: does it still have the image of the last
-/// success?
+/// Is there no reason to build? `digest` is that of the present manifest.
+bool is_up_to_date(const std::string& digest, const LastSuccess& last, bool engine_has_image,
+                   bool force);
+
+/// All of them. `engine` is the engine's name; `engine_has_image`: does it still have the image of
+/// the last success?
 Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool engine_has_image,
                const std::string& engine, bool force);
 

@@ -270,8 +270,7 @@ std::vector<ImageRow> Store::rows() {
   return in_state(database_->file, [&] {
     std::vector<ImageRow> rows;
     Query query(database_->statements,
-                "SELECT " IMAGE_COLUMNS
-                " FROM image_state WHERE name IS NOT NULL ORDER BY name, id");
+                "SELECT " IMAGE_COLUMNS " FROM image_state WHERE name IS NOT NULL ORDER BY id");
     while (query.next()) rows.push_back(read_image(query));
     return rows;
   });

@@ -84,7 +84,8 @@ class Store {
   Store& operator=(Store&&) noexcept;
 
   std::optional<ImageRow> find(const std::string& name);
-  std::vector<ImageRow> rows();  ///< by name, without their inputs: `find` brings them
+  /// The first first, without their inputs: `find` brings them.
+  std::vector<ImageRow> rows();
   /// Does a row have an input of this digest?
   bool has_input(const std::string& digest);
 

@@ -33,6 +33,13 @@ std::string Judge::last_context(const std::string& image) {
   return "";
 }
 
+bool Judge::is_up_to_date(const std::string& image, const std::string& digest) {
+  const ImageRow* row = last(image);
+  return row != nullptr &&
+         imagewright::is_up_to_date(digest, {row->digest, row->format, row->verified, {}},
+                                    engine_has(row->image_id), force_);
+}
+
 Verdict Judge::decide(const std::string& image, const Manifest& now) {
   std::optional<LastSuccess> last;
   bool has_image = true;

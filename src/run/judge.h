@@ -22,6 +22,9 @@ class Judge {
   /// of its own, if one of `images` has a stored success.
   Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force);
 
+  /// Would `decide` find no reason for a manifest of this digest? Throws as that does.
+  bool is_up_to_date(const std::string& image, const std::string& digest);
+
   /// Throws Error(Missing) if the engine does not answer.
   Verdict decide(const std::string& image, const Manifest& now);
 

@@ -66,7 +66,7 @@ class LookAhead {
   }
 
  private:
-  static constexpr std::size_t kAhead = 64;
+  static constexpr std::size_t kAhead = 256;
 
   struct Slot {
     bool begun = false;

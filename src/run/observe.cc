@@ -203,7 +203,7 @@ Observation Observer::make_observation(const ImageConfig& image, const ContextDi
                                        std::string dockerfile) {
   Observation observation;
   observation.context_digest = hex(digests.context);
-  observation.manifest = make_manifest(
+  observation.inputs = list_inputs(
       {observation.context_digest, hex(digests.dockerfile), image.target, image.args, image.labels,
        deciding_options(image.options), secrets_.digests(image.options.secrets)});
   auto links = find_links(dockerfile, image, platforms_of(image, host_));

@@ -43,7 +43,7 @@ struct ContextFiles {
 };
 
 struct Observation {
-  Manifest manifest;  ///< without the parents, which are known only when the image's turn comes
+  std::vector<Input> inputs;  ///< without the parents, which are known when the image's turn comes
   std::string context_digest;
   std::string dockerfile;   ///< its bytes
   std::vector<Link> links;  ///< what it is built from

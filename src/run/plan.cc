@@ -12,11 +12,16 @@ namespace imagewright {
 
 namespace {
 
-// What is found in larger contexts is not kept for all of them: it is looked at again when its turn
-// comes.
-constexpr std::size_t kMostEntries = 3'000'000;
+// The files of so many are kept until their turn comes. The others', which take memory and an open
+// file each, are looked at again if they are needed.
+struct Kept {
+  static constexpr std::size_t kMostImages = 200;
+  static constexpr std::size_t kMostEntries = 3'000'000;
+  std::size_t images = 0;
+  std::size_t entries = 0;
+};
 
-PlannedImage look_at(const ImageConfig& image, Observer& observer, std::size_t& entries) {
+PlannedImage look_at(const ImageConfig& image, Observer& observer, Kept& kept) {
   PlannedImage planned;
   planned.config = &image;
   if (interrupted() != 0) {
@@ -26,9 +31,11 @@ PlannedImage look_at(const ImageConfig& image, Observer& observer, std::size_t& 
   try {
     planned.observation = observer.observe(image);
     if (const auto& files = planned.observation.files) {
+      ++kept.images;
       for (const DirectoryRecord& record : files->snapshot.cache().records())
-        entries += record.count;
-      if (entries > kMostEntries && files->checkout == nullptr) planned.observation.files.reset();
+        kept.entries += record.count;
+      if (kept.images > Kept::kMostImages || kept.entries > Kept::kMostEntries)
+        planned.observation.files.reset();
     }
   } catch (const Error& error) {
     if (error.kind() != Error::Kind::Source) throw;
@@ -53,13 +60,13 @@ Plan make_plan(const Project& project, Observer& observer, const ImageNames& nam
   const auto& configs = project.config.images;
   std::vector<std::optional<PlannedImage>> planned(configs.size());
   std::vector<std::vector<Edge>> edges(configs.size());
-  std::size_t entries = 0;
+  Kept kept;
   // One generation after the other: whom an image stands on is known once it was looked at.
   for (std::vector<std::size_t> next = selected; !next.empty();) {
     if (next != selected) observer.look_ahead(next);
     std::vector<std::size_t> parents;
     for (const std::size_t number : next) {
-      planned[number] = look_at(configs[number], observer, entries);
+      planned[number] = look_at(configs[number], observer, kept);
       edges[number] = edges_of(planned[number]->observation.links, names);
       for (const Edge& edge : edges[number]) parents.push_back(edge.parent);
     }

@@ -4,12 +4,12 @@
 
 #include <chrono>
 #include <cstdio>
-#include <deque>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/schedule.h"
 #include "core/verdict.h"
@@ -24,10 +24,10 @@ struct ImageResult {
   std::vector<Reason> reasons;
   std::string image_id;  ///< Built and UpToDate
   std::chrono::milliseconds duration{0};
-  std::string message;                 ///< Failed: why, one line. Skipped: why
-  std::string because;                 ///< Skipped: the failed image because of which; "": none
-  std::deque<std::string> last_lines;  ///< Failed by its build: the last of its output
-  std::filesystem::path log;           ///< "": none
+  std::string message;                  ///< Failed: why, one line. Skipped: why
+  std::string because;                  ///< Skipped: the failed image because of which; "": none
+  std::vector<std::string> last_lines;  ///< Failed by its build: the last of its output
+  std::filesystem::path log;            ///< "": none
 };
 
 struct RunSummary {

@@ -10,7 +10,6 @@
 #include <string_view>
 #include <thread>
 #include <tuple>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "core/context.h"
@@ -136,13 +135,15 @@ class Run {
     plan_ = std::move(plan);
     const std::size_t count = plan_.images.size();
     began_.resize(count);
+    summary_.images.reserve(count);
+    places_.assign(project_.config.images.size(), kNowhere);
     told_.resize(count);
     std::vector<Task> tasks(count);
     for (std::size_t i = 0; i < tasks.size(); ++i) {
       summary_.images.emplace_back().name = config(i).name;
       tasks[i].weight = config(i).weight;
       for (const Edge& edge : plan_.graph.parents(i)) tasks[i].parents.push_back(edge.parent);
-      numbers_.emplace(&config(i) - project_.config.images.data(), i);
+      places_[static_cast<std::size_t>(&config(i) - project_.config.images.data())] = i;
     }
     schedule_.emplace(std::move(tasks), Limits{options_.jobs, options_.fail_fast});
     progress_.run_started(project_.config_path, plan_.images.size(),
@@ -212,8 +213,7 @@ class Run {
       result(i).message = planned.error;
       return end(i, ImageState::Failed);
     }
-    const Verdict verdict = decide(i).first;
-    if (verdict.build()) {
+    if (!is_up_to_date(i)) {
       expect_durations();
       schedule_->move(i, ImageState::Ready);
       return;
@@ -222,19 +222,34 @@ class Run {
     up_to_date(i);
   }
 
-  // By the present ids of what it stands on. And the manifest with them.
-  std::pair<Verdict, Manifest> decide(std::size_t i) {
+  // The present ids of what it stands on, by name.
+  std::map<std::string, std::string> parents_of(std::size_t i) {
     std::map<std::string, std::string> parents;
+    for (const Edge& edge : plan_.graph.parents(i))
+      parents[result(edge.parent).name] = result(edge.parent).image_id;
+    return parents;
+  }
+
+  // And the manifest with the parents.
+  std::pair<Verdict, Manifest> decide(std::size_t i) {
     std::vector<std::string> stale;
     for (const Edge& edge : plan_.graph.parents(i)) {
-      const ImageResult& parent = result(edge.parent);
-      parents[parent.name] = parent.image_id;
-      if (parent.dry_run) stale.push_back(parent.name);
+      if (result(edge.parent).dry_run) stale.push_back(result(edge.parent).name);
     }
-    Manifest manifest = with_parents(plan_.images[i].observation.manifest, parents);
+    Manifest manifest = make_manifest(plan_.images[i].observation.inputs, parents_of(i));
     Verdict verdict = judge_->decide(config(i).name, manifest);
     note_stale_parents(verdict, stale);
     return {std::move(verdict), std::move(manifest)};
+  }
+
+  // Most are, in most runs: then nothing more is put together.
+  bool is_up_to_date(std::size_t i) {
+    const auto& parents = plan_.graph.parents(i);
+    const bool is_open = std::any_of(parents.begin(), parents.end(),
+                                     [&](const Edge& edge) { return result(edge.parent).dry_run; });
+    return !is_open &&
+           judge_->is_up_to_date(config(i).name,
+                                 digest_of(plan_.images[i].observation.inputs, parents_of(i)));
   }
 
   // How long builds took, asked for when the first one is to come.
@@ -390,8 +405,7 @@ class Run {
   void check_parents(std::size_t i) {
     std::set<std::size_t> now;
     for (const Edge& edge : edges_of(plan_.images[i].observation.links, *names_)) {
-      const auto number = numbers_.find(static_cast<std::ptrdiff_t>(edge.parent));
-      now.insert(number == numbers_.end() ? plan_.images.size() : number->second);
+      now.insert(places_[edge.parent]);
     }
     std::set<std::size_t> before;
     for (const Edge& edge : plan_.graph.parents(i)) before.insert(edge.parent);
@@ -446,8 +460,7 @@ class Run {
   std::optional<std::size_t> find_parent(const Link& link) const {
     const auto number = names_->find(link.image);
     if (!number || link.kind == LinkKind::DependsOn) return std::nullopt;
-    const auto place = numbers_.find(static_cast<std::ptrdiff_t>(*number));
-    return place == numbers_.end() ? std::nullopt : std::optional(place->second);
+    return places_[*number] == kNowhere ? std::nullopt : std::optional(places_[*number]);
   }
 
   void prepare_engine() {
@@ -556,7 +569,7 @@ class Run {
     store_->record_attempt(row);
     image.message = row.message;
     if (outcome.exit.interrupted) return end(job.image, ImageState::Skipped);
-    image.last_lines = log.last_lines();
+    image.last_lines.assign(log.last_lines().begin(), log.last_lines().end());
     end(job.image, ImageState::Failed);
   }
 
@@ -578,6 +591,7 @@ class Run {
     result(i).state = state;
     result(i).duration = duration_cast<milliseconds>(Clock::now() - began_[i]);
     told_[i] = true;
+    plan_.images[i].observation.files.reset();  // with what it holds open
     progress_.image_finished(result(i));
   }
 
@@ -636,6 +650,7 @@ class Run {
   ImageResult& result(std::size_t i) { return summary_.images[i]; }
 
   static constexpr milliseconds kTick{100};
+  static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
 
   const Project& project_;
   const RunOptions& options_;
@@ -649,7 +664,7 @@ class Run {
   std::optional<Judge> judge_;
   std::optional<ImageNames> names_;
   Plan plan_;
-  std::unordered_map<std::ptrdiff_t, std::size_t> numbers_;  // in the plan, by the configuration's
+  std::vector<std::size_t> places_;  // in the plan, by number in the configuration
   std::optional<Schedule> schedule_;
   RunSummary summary_;
   std::vector<Clock::time_point> began_;  // when each was looked at, or its build began

@@ -103,13 +103,14 @@ class Review {
       parents[parent.name] = parent.image_id;
       if (parent.standing != Standing::UpToDate) stale.push_back(parent.name);
     }
-    const Manifest manifest = with_parents(observation.manifest, parents);
+    const Manifest manifest = make_manifest(observation.inputs, parents);
     Verdict verdict = judge_->decide(image.name, manifest);
     note_stale_parents(verdict, stale);
     if (verdict.build()) {
       observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
     }
     progress_.image_decided(image.name, verdict);
+    observation.files.reset();  // with what it holds open
     status.reasons = verdict.reasons;
     status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
     if (!verdict.build()) return;

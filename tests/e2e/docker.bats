@@ -232,3 +232,37 @@ no_containers() { [ "$(docker ps -aq)" = "" ]; }
   an_option_is_refused 'cache_to: [type=inline]' cache_to 'it cannot write a cache elsewhere'
   an_option_is_refused 'privileged: true' privileged 'it gives no step more rights than others'
 }
+
+own_tags() { docker images --format '{{.Repository}}:{{.Tag}}' | grep '^imagewright.invalid/' || true; }
+
+@test "docker: the names by which a child was built on its parent go, also those of a run that was killed" {
+  directory_image parent
+  held_image child
+  sed -i "1s|scratch|$image-parent|" child/Dockerfile
+  configuration imagewright.yml "$image" child "$image-parent" parent
+  start_build
+  until_true 30 holds
+  [ "$(own_tags | wc -l)" -eq 1 ]
+  let_go
+  end_of_build 30
+  [ "$status" -eq 0 ]
+  equal "$(own_tags)" ""
+  # Killed, it cannot take them away. (The step is another one, so that it is not found among the earlier ones.)
+  echo "other text" >parent/file.txt
+  start_build
+  until_true 30 holds
+  kill -9 "$run_pid"
+  until_true 30 gone "$run_pid"
+  run_pid=
+  let_go || true
+  [ "$(own_tags | wc -l)" -eq 1 ]
+  find "$XDG_CACHE_HOME/imagewright/runs" "$XDG_CACHE_HOME/imagewright/staging" -mindepth 1 -maxdepth 1 \
+    -exec touch -d '2 minutes ago' {} +
+  printf '%s\n' "COPY file.txt /again" >>child/Dockerfile
+  hold=
+  sed -i '/sleep/d' child/Dockerfile
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$(own_tags)" ""
+  [ "$(engine_id "$image-parent")" = "$(state "select image_id from image_state where name = '$image-parent'")" ]
+}

@@ -111,6 +111,6 @@ refused() {
   refused "is not in the schema" '{"event": "step", "text": "", "more": 1}'
   refused "fits 0 of the ways" '{"event": "no such"}'
   refused "reasons[0].kind is none of" '{"event": "image-decided", "image": "a", "build": true, "reasons": [{"kind": "x"}]}'
-  refused "is not 1" '{"event": "run-started", "version": 2, "config": "c", "images": 1}'
+  refused "is not 1" '{"event": "run-started", "version": 2, "config": "c", "images": 1, "jobs": 1}'
   refused "is less than 1" '{"event": "run-started", "version": 1, "config": "c", "images": 1, "jobs": 0}'
 }

@@ -16,7 +16,8 @@ setup() {
 }
 
 teardown() {
-  end_held
+  [ -z "${run_pid:-}" ] || kill -9 "$run_pid" 2>/dev/null || true
+  [ -z "${hold:-}" ] || held_pid | xargs -r kill
   no_leftovers
 }
 
@@ -272,18 +273,18 @@ let_all_go() {
 
 @test "timeout: a build that takes longer is ended, the others are not touched" {
   three_held
-  sed -i 's|from: one|&\n    timeout: 2s|' imagewright.yml
+  sed -i 's|from: one|&\n    timeout: 4s|' imagewright.yml
   start_build --json -j 3
-  until_true 30 so_many_hold 3
-  until_true 30 so_many_hold 2
-  sleep 1
+  until_true 60 grep -q '"image":"test/one","result":"failed"' "$run_out"
+  until_true 60 so_many_hold 2
+  sleep 0.5
   so_many_hold 2
   let_all_go
   end_of_build
   [ "$status" -eq 1 ]
   events=$(<"$run_out")
   equal "$(images_with failed)" test/one
-  has "$(jq -r 'select(.result == "failed").message' <<<"$events")" "took longer than 2.0 s"
+  has "$(jq -r 'select(.result == "failed").message' <<<"$events")" "took longer than 4.0 s"
   [ "$(images_with built | wc -w)" -eq 2 ]
   equal "$(buildah containers -q)" ""
 }

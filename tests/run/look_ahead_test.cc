@@ -50,7 +50,7 @@ TEST(LookAhead, AnErrorIsThrownWhereItsNumberIsTakenAndNowhereElse) {
 
 // A run of a thousand images would hold all their contexts at once.
 TEST(LookAhead, ItDoesNotRunFarAhead) {
-  constexpr std::size_t kAhead = 64;
+  constexpr std::size_t kAhead = 256;
   std::atomic<std::size_t> taken{0};
   std::atomic<std::size_t> made{0};
   std::atomic<bool> too_far{false};
