@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -288,7 +289,7 @@ class Parser {
         pairs.erase(key);
       }
     };
-    reader_.pairs(entry, add);
+    reader_.pairs(entry, std::ref(add));  // (a copy of it would be allocated)
   }
 
   std::string name(const YamlEntry& entry) {
