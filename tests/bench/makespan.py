@@ -62,17 +62,20 @@ def run(imagewright, root, graph, jobs):
     process = subprocess.Popen([imagewright, "build", "--json", "-j", str(jobs), config], stdout=subprocess.PIPE,
                                text=True)
     first = built = None
+    wrong = []
     for line in process.stdout:
         now = time.monotonic()
         event = json.loads(line)
         if event["event"] == "build-started" and first is None:
             first = now
+        if event["event"] == "image-finished" and event["result"] != "built":
+            wrong.append(f"{event['image']}: {event['result']} {event['message'] or ''}")
         if event["event"] == "run-finished":
             end, built = now, event["built"]
     process.wait()
     whole = time.monotonic() - began
     if built != len(graph):
-        sys.exit(f"makespan: {built} of {len(graph)} images were built")
+        sys.exit(f"makespan: {built} of {len(graph)} images were built; {wrong[:3]}")
     state = sqlite3.connect("file:" + os.path.join(root, ".builder.state.db") + "?mode=ro", uri=True)
     rows = state.execute("SELECT name, started_ms, duration_ms FROM build WHERE id IN "
                          "(SELECT max(id) FROM build GROUP BY name)").fetchall()
