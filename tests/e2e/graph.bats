@@ -337,3 +337,18 @@ $image: buildah build ended with status 1; trying again (1 left)"
   run_build --force -j 2
   equal "$(jq -r 'select(.event == "image-started").image' <<<"$events" | head -n 1)" test/a
 }
+
+@test "many: more images than files may be open are looked at" {
+  printf 'builder:\n  images:\n' >imagewright.yml
+  local i
+  for i in $(seq 1200); do
+    mkdir "d$i"
+    printf 'FROM scratch\nCOPY . /\n' >"d$i/Dockerfile"
+    printf '  - {name: test/d%s, from: d%s}\n' "$i" "$i" >>imagewright.yml
+  done
+  ulimit -Sn 1024
+  expect 0 status --json
+  equal "$stderr" ""
+  equal "$(field "$output" '[.[].state] | unique | join(" ")')" stale
+  equal "$(field "$output" length)" 1200
+}
