@@ -233,7 +233,10 @@ no_containers() { [ "$(docker ps -aq)" = "" ]; }
   an_option_is_refused 'privileged: true' privileged 'it gives no step more rights than others'
 }
 
-own_tags() { docker images --format '{{.Repository}}:{{.Tag}}' | grep '^imagewright.invalid/' || true; }
+# Those names of an image that only we make.
+own_tags() {
+  docker image inspect --format '{{range .RepoTags}}{{println .}}{{end}}' "$1" | grep '^imagewright.invalid/' || true
+}
 
 @test "docker: the names by which a child was built on its parent go, also those of a run that was killed" {
   directory_image parent
@@ -242,11 +245,11 @@ own_tags() { docker images --format '{{.Repository}}:{{.Tag}}' | grep '^imagewri
   configuration imagewright.yml "$image" child "$image-parent" parent
   start_build
   until_true 30 holds
-  [ "$(own_tags | wc -l)" -eq 1 ]
+  [ "$(own_tags "$image-parent" | wc -l)" -eq 1 ]
   let_go
   end_of_build 30
   [ "$status" -eq 0 ]
-  equal "$(own_tags)" ""
+  equal "$(own_tags "$image-parent")" ""
   # Killed, it cannot take them away. (The step is another one, so that it is not found among the earlier ones.)
   echo "other text" >parent/file.txt
   start_build
@@ -255,7 +258,7 @@ own_tags() { docker images --format '{{.Repository}}:{{.Tag}}' | grep '^imagewri
   until_true 30 gone "$run_pid"
   run_pid=
   let_go || true
-  [ "$(own_tags | wc -l)" -eq 1 ]
+  [ "$(own_tags "$image-parent" | wc -l)" -eq 1 ]
   find "$XDG_CACHE_HOME/imagewright/runs" "$XDG_CACHE_HOME/imagewright/staging" -mindepth 1 -maxdepth 1 \
     -exec touch -d '2 minutes ago' {} +
   printf '%s\n' "COPY file.txt /again" >>child/Dockerfile
@@ -263,6 +266,6 @@ own_tags() { docker images --format '{{.Repository}}:{{.Tag}}' | grep '^imagewri
   sed -i '/sleep/d' child/Dockerfile
   run_build
   [ "$status" -eq 0 ]
-  equal "$(own_tags)" ""
+  equal "$(own_tags "$image-parent")" ""
   [ "$(engine_id "$image-parent")" = "$(state "select image_id from image_state where name = '$image-parent'")" ]
 }
