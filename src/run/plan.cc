@@ -13,12 +13,24 @@ namespace imagewright {
 namespace {
 
 // The files of so many are kept until their turn comes. The others', which take memory and an open
-// file each, are looked at again if they are needed.
-struct Kept {
+// file each, or a checked out tree on the disk, are looked at again if they are needed.
+class Kept {
+ public:
+  // Is there room for these, too?
+  bool add(const ContextFiles& files) {
+    if (files.checkout) return ++checkouts_ <= kMostCheckouts;
+    for (const DirectoryRecord& record : files.snapshot.cache().records()) entries_ += record.count;
+    return ++images_ <= kMostImages && entries_ <= kMostEntries;
+  }
+
+ private:
+  static constexpr std::size_t kMostCheckouts = 4;
   static constexpr std::size_t kMostImages = 200;
   static constexpr std::size_t kMostEntries = 3'000'000;
-  std::size_t images = 0;
-  std::size_t entries = 0;
+
+  std::size_t checkouts_ = 0;
+  std::size_t images_ = 0;
+  std::size_t entries_ = 0;
 };
 
 PlannedImage look_at(const ImageConfig& image, Observer& observer, Kept& kept) {
@@ -30,13 +42,8 @@ PlannedImage look_at(const ImageConfig& image, Observer& observer, Kept& kept) {
   }
   try {
     planned.observation = observer.observe(image);
-    if (const auto& files = planned.observation.files) {
-      ++kept.images;
-      for (const DirectoryRecord& record : files->snapshot.cache().records())
-        kept.entries += record.count;
-      if (kept.images > Kept::kMostImages || kept.entries > Kept::kMostEntries)
-        planned.observation.files.reset();
-    }
+    auto& files = planned.observation.files;
+    if (files && !kept.add(*files)) files.reset();
   } catch (const Error& error) {
     if (error.kind() != Error::Kind::Source) throw;
     planned.error = error.what();
