@@ -34,15 +34,15 @@ builder:
     labels: {of: "${A}"}
   - {name: "${PREFIX}/plain", args: {KIND: own}}
 END
-  KIND='from outside' run_build
+  KIND='from outside' run_build -j 1
   [ "$status" -eq 0 ]
   [ "$built" = "e2e/m:1-x e2e/m:1-y e2e/m:2-x e2e/m:3-z e2e/plain" ]
   engine_labels e2e/m:1-x | jq -e '.kind == "from outside" and .of == "1" and .maker == "someone" and .price == "5$"'
   engine_labels e2e/m:3-z | jq -e '.kind == "of three" and .of == "3"'
   engine_labels e2e/plain | jq -e '.kind == "own" and .of == null and .maker == "someone"'
-  KIND='from outside' run_build
+  KIND='from outside' run_build -j 1
   [ "$built" = "" ]
-  run_build
+  run_build -j 1
   [ "$built" = "e2e/m:1-x e2e/m:1-y e2e/m:2-x" ]
   [ "$(jq -r 'select(.event == "image-decided").reasons[].text' <<<"$events" | sort -u)" = "arg KIND changed" ]
 }
