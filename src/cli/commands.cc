@@ -30,9 +30,6 @@ void print(const std::string& text) {
 void print(const Json& json) {
   print(dump(json, true) + "\n");
 }
-Json text_or_null(const std::string& text) {
-  return text.empty() ? Json(nullptr) : Json(text);
-}
 
 bool is_terminal(std::FILE* stream) {
   return isatty(fileno(stream)) == 1;

@@ -11,10 +11,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Json text_or_null(const std::string& text) {
-  return text.empty() ? Json(nullptr) : Json(text);
-}
-
 std::string joined(const fs::path& base, const std::string& path) {
   return base.empty() ? path : (base / path).lexically_normal().string();
 }

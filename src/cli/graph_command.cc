@@ -93,7 +93,7 @@ std::string dot_of(const Plan& plan, const ImageNames& names) {
 Json link_json(const std::string& image, const Link& link) {
   return {{"image", image},
           {"kind", word(link.kind)},
-          {"platform", link.platform.empty() ? Json(nullptr) : Json(link.platform)},
+          {"platform", text_or_null(link.platform)},
           {"line", link.line == 0 ? Json(nullptr) : Json(link.line)}};
 }
 
@@ -110,7 +110,7 @@ Json json_of(const Plan& plan, const ImageNames& names) {
     list.push_back({{"name", plan.images[i].config->name},
                     {"parents", parents},
                     {"external", external},
-                    {"error", error.empty() ? Json(nullptr) : Json(error)}});
+                    {"error", text_or_null(error)}});
   }
   return list;
 }

@@ -5,12 +5,12 @@
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 #include <system_error>
 
 #include "core/digest.h"
 #include "core/reference.h"
 #include "core/suggest.h"
+#include "io/environment.h"
 #include "io/error.h"
 #include "io/fd.h"
 #include "io/memo_file.h"
@@ -73,11 +73,6 @@ tl::expected<Yaml, ParseError> read_with_memo(const std::string& text, const fs:
   return yaml;
 }
 
-std::optional<std::string> environment(const std::string& name) {
-  const char* value = std::getenv(name.c_str());
-  return value != nullptr ? std::optional<std::string>(value) : std::nullopt;
-}
-
 }  // namespace
 
 Project load_project(const Options& options) {
@@ -89,7 +84,7 @@ Project load_project(const Options& options) {
   auto yaml = read_with_memo(text, project.places.cache / "configs" /
                                        hex(sha256(project.config_path.string())).substr(0, 32));
   if (!yaml) fail(describe(yaml.error(), options.config));
-  auto config = parse_config(*yaml, environment);
+  auto config = parse_config(*yaml, variable_if_set);
   if (!config) fail(describe(config.error(), options.config));
   project.config = std::move(*config);
   const fs::path working_directory = fs::current_path(error);

@@ -27,8 +27,7 @@ std::string full_ref(ConfigReader& reader, const YamlEntry& entry) {
   if (entry.key == "branch") return "refs/heads/" + ref;
   if (entry.key == "tag") return "refs/tags/" + ref;
   if (entry.key == "ref") return ref;
-  if ((ref.size() != 40 && ref.size() != 64) ||
-      ref.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
+  if (!is_full_git_id(ref)) {
     fail(entry.value.place, "'commit' must be a full commit id of 40 or 64 hexadecimal digits");
   }
   return lower_case(ref);

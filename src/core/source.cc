@@ -497,4 +497,9 @@ std::string describe(const Source& source) {
   return redacted(text);
 }
 
+bool is_full_git_id(std::string_view text) {
+  return (text.size() == 40 || text.size() == 64) &&
+         text.find_first_not_of("0123456789abcdefABCDEF") == kNone;
+}
+
 }  // namespace imagewright

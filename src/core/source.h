@@ -60,4 +60,7 @@ std::string redacted(std::string_view text);
 /// The source in one line for people: the path, or remote#ref:subdir, redacted.
 std::string describe(const Source& source);
 
+/// 40 or 64 hexadecimal digits.
+bool is_full_git_id(std::string_view text);
+
 }  // namespace imagewright

@@ -41,7 +41,7 @@ void take_isolation(BuildahProgram& program, std::vector<std::string> arguments)
 }
 
 BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
-                      const BuildRequest& request, const OnLine& on_line, const OnTick& on_tick) {
+                      const BuildRequest& request, const OnLine& on_line) {
   const std::string problem = unsupported(
       program.capabilities, fs::path(program.program).filename().string(), request.options);
   if (!problem.empty()) throw Error(Error::Kind::Source, problem);
@@ -64,7 +64,7 @@ BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
   command.timeout = request.timeout;
 
   BuildOutcome outcome;
-  outcome.exit = run_command(command, on_line, on_tick);
+  outcome.exit = run_command(command, on_line);
   if (outcome.exit.status == 0) outcome.image_id = built_image_id(program.capabilities, staging);
   return outcome;
 }
@@ -98,10 +98,9 @@ Readiness BuildahEngine::prepare() {
   return {describe(name(), buildah_), ""};
 }
 
-BuildOutcome BuildahEngine::build(const BuildRequest& request, const OnLine& on_line,
-                                  const OnTick& on_tick) {
+BuildOutcome BuildahEngine::build(const BuildRequest& request, const OnLine& on_line) {
   prepare();
-  return build_by(buildah_, cache_, request, on_line, on_tick);
+  return build_by(buildah_, cache_, request, on_line);
 }
 
 }  // namespace imagewright

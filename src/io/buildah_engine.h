@@ -23,7 +23,7 @@ void take_isolation(BuildahProgram& program, std::vector<std::string> arguments)
 /// Engine::build by `PROGRAM build`: both take the same arguments, and need the same care. Staging
 /// is below `cache`. Throws Error(Missing).
 BuildOutcome build_by(const BuildahProgram& program, const std::filesystem::path& cache,
-                      const BuildRequest& request, const OnLine& on_line, const OnTick& on_tick);
+                      const BuildRequest& request, const OnLine& on_line);
 
 /// "buildah 1.28.2 --runtime runc".
 std::string describe(const std::string& name, const BuildahProgram& program);
@@ -42,8 +42,7 @@ class BuildahEngine : public Engine {
   std::set<std::string> image_ids() override { return listed_image_ids("buildah"); }
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override { return bare_id(image_id); }
-  BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
-                     const OnTick& on_tick) override;
+  BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
 
  private:
   std::filesystem::path cache_;

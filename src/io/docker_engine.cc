@@ -129,8 +129,7 @@ std::string DockerEngine::reference_to(const std::string& image_id) {
   return tags_->tag(image_id);
 }
 
-BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_line,
-                                 const OnTick& on_tick) {
+BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_line) {
   prepare();
   const std::string problem = unsupported(capabilities_, name(), request.options);
   if (!problem.empty()) throw Error(Error::Kind::Source, problem);
@@ -157,7 +156,7 @@ BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_l
   command.timeout = request.timeout;
 
   BuildOutcome outcome;
-  outcome.exit = run_command(command, on_line, on_tick);
+  outcome.exit = run_command(command, on_line);
   if (outcome.exit.status == 0) outcome.image_id = built_image_id(capabilities_, staging);
   return outcome;
 }

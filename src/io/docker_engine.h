@@ -34,8 +34,7 @@ class DockerEngine : public Engine {
   std::set<std::string> image_ids() override;
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override;
-  BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
-                     const OnTick& on_tick) override;
+  BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
 
  private:
   std::filesystem::path cache_;

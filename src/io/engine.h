@@ -75,8 +75,7 @@ class Engine {
   /// failed or interrupted build is a value. Throws Error(Missing) if the program cannot be run at
   /// all; Error(Source), before anything is run, if it cannot do what the request's options ask
   /// for. After `prepare`, several threads may build at once.
-  virtual BuildOutcome build(const BuildRequest& request, const OnLine& on_line,
-                             const OnTick& on_tick) = 0;
+  virtual BuildOutcome build(const BuildRequest& request, const OnLine& on_line) = 0;
 };
 
 /// The engine by name, or, if `wish` is "", the one that answers: docker where a daemon of Docker's

@@ -226,11 +226,6 @@ GitRemote git_remote(const GitSource& source) {
   return remote;
 }
 
-bool is_full_git_id(std::string_view text) {
-  return (text.size() == 40 || text.size() == 64) &&
-         std::all_of(text.begin(), text.end(), [](char digit) { return hex_value(digit) >= 0; });
-}
-
 Output GitProgram::speak(const GitRemote& remote, const std::filesystem::path& repository,
                          const std::vector<std::string>& arguments,
                          std::chrono::milliseconds timeout) {

@@ -32,9 +32,6 @@ struct GitRemote {
 /// Throws Error(Source) if check_git_source refuses a part of it or a local path is not absolute.
 GitRemote git_remote(const GitSource& source);
 
-/// 40 or 64 hexadecimal digits.
-bool is_full_git_id(std::string_view text);
-
 /// The git on PATH. The user's own configuration stays in force (credential helpers, insteadOf,
 /// proxies); that of a repository which the working directory happens to lie in does not. Any
 /// number of threads.

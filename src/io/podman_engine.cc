@@ -80,10 +80,9 @@ Readiness PodmanEngine::prepare() {
   return {describe(name(), podman_), ""};
 }
 
-BuildOutcome PodmanEngine::build(const BuildRequest& request, const OnLine& on_line,
-                                 const OnTick& on_tick) {
+BuildOutcome PodmanEngine::build(const BuildRequest& request, const OnLine& on_line) {
   prepare();
-  return build_by(podman_, cache_, request, on_line, on_tick);
+  return build_by(podman_, cache_, request, on_line);
 }
 
 }  // namespace imagewright

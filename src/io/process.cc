@@ -230,7 +230,8 @@ class Child {
   enum class Step { Descendants, Terminate, Kill };
 
   void end(Clock::time_point now) {
-    for (const pid_t pid : descendants(pid_, process_table())) seen_.insert(pid);
+    const auto running = descendants(pid_, process_table());
+    seen_.insert(running.begin(), running.end());
     switch (step_) {
       case Step::Descendants: {
         if (command_.ending == Ending::Group || now - ending_since_ > kPatience) {
@@ -239,7 +240,6 @@ class Child {
         }
         // Where it has none now, its next step has. What comes soon after a kill may be what cleans
         // up.
-        const auto running = descendants(pid_, process_table());
         kill_all(running);
         next_step_ = running.empty() ? now : now + kCleaning;
         return;
@@ -250,7 +250,7 @@ class Child {
         break;
       case Step::Kill:
         killed_ = true;
-        kill_all(descendants(pid_, process_table()));
+        kill_all(running);
         kill(-pid_, SIGKILL);
         break;
     }

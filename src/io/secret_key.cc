@@ -4,7 +4,6 @@
 #include <openssl/rand.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <system_error>
@@ -30,8 +29,8 @@ std::string read_key(const fs::path& path) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd && errno == ENOENT) return "";
   if (!fd) fail(path);
-  std::string key(kKeyBytes, '\0');
-  return read(fd.get(), key.data(), key.size()) == static_cast<ssize_t>(kKeyBytes) ? key : "";
+  std::string key = read_at(fd.get(), 0, kKeyBytes);
+  return key.size() == kKeyBytes ? key : "";
 }
 
 }  // namespace
@@ -41,17 +40,15 @@ std::string secret_key(const fs::path& cache) {
   if (std::string key = read_key(path); !key.empty()) return key;
   std::error_code ignored;
   fs::create_directories(cache, ignored);
-  std::array<unsigned char, kKeyBytes> key{};
-  if (RAND_bytes(key.data(), static_cast<int>(key.size())) != 1) {
+  std::string key(kKeyBytes, '\0');
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(key.data()), static_cast<int>(key.size())) != 1) {
     throw Error(Error::Kind::Missing, "there are no random bytes to make a key of");
   }
   // Whole from the start, and never in place of one that another run has made meanwhile.
   std::string fresh = path.string() + ".XXXXXX";
   const Fd fd(mkostemp(fresh.data(), O_CLOEXEC));  // 0600
   if (!fd) fail(path);
-  const bool written =
-      write(fd.get(), key.data(), key.size()) == static_cast<ssize_t>(key.size()) &&
-      fsync(fd.get()) == 0;
+  const bool written = write_at(fd.get(), 0, key) && fsync(fd.get()) == 0;
   int linked = written ? link(fresh.c_str(), path.c_str()) : -1;
   // (A shorter one than a key is what something else left there.)
   if (written && linked != 0 && errno == EEXIST && read_key(path).empty())

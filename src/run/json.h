@@ -10,6 +10,9 @@ namespace imagewright {
 
 using Json = nlohmann::ordered_json;
 
+/// null for an empty text.
+Json text_or_null(const std::string& text);
+
 Json to_json(const ContextChanges& changes);
 Json to_json(const std::vector<Reason>& reasons);
 

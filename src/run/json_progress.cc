@@ -99,10 +99,6 @@ class JsonProgress : public Progress {
   }
 
  private:
-  static Json text_or_null(const std::string& text) {
-    return text.empty() ? Json(nullptr) : Json(text);
-  }
-
   void emit(const Json& event) {
     fmt::print(out_, "{}\n", dump(event, false));
     std::fflush(out_);
@@ -115,6 +111,10 @@ class JsonProgress : public Progress {
 
 std::unique_ptr<Progress> make_json_progress(std::FILE* out) {
   return std::make_unique<JsonProgress>(out);
+}
+
+Json text_or_null(const std::string& text) {
+  return text.empty() ? Json(nullptr) : Json(text);
 }
 
 Json to_json(const ContextChanges& changes) {
@@ -136,7 +136,7 @@ Json to_json(const std::vector<Reason>& reasons) {
                            reason.kind == ReasonKind::InputRemoved;
     list.push_back({{"kind", word(reason.kind)},
                     {"input", has_input ? Json(word(reason.input)) : Json(nullptr)},
-                    {"name", reason.name.empty() ? Json(nullptr) : Json(reason.name)},
+                    {"name", text_or_null(reason.name)},
                     {"changes", reason.changes.empty() ? Json(nullptr) : to_json(reason.changes)},
                     {"text", describe(reason)}});
   }

@@ -33,10 +33,21 @@ std::string Judge::last_context(const std::string& image) {
   return "";
 }
 
-bool Judge::is_up_to_date(const std::string& image, const std::string& digest) {
+Decision Judge::decide(const std::string& image, const std::vector<Input>& inputs,
+                       const Parents& parents) {
+  Decision decision;
+  decision.manifest = make_manifest(inputs, parents.ids);
+  decision.verdict = decide(image, decision.manifest);
+  note_stale_parents(decision.verdict, parents.stale);
+  return decision;
+}
+
+bool Judge::is_up_to_date(const std::string& image, const std::vector<Input>& inputs,
+                          const Parents& parents) {
   const ImageRow* row = last(image);
-  return row != nullptr &&
-         imagewright::is_up_to_date(digest, {row->digest, row->format, row->verified, {}},
+  return row != nullptr && parents.stale.empty() &&
+         imagewright::is_up_to_date(digest_of(inputs, parents.ids),
+                                    {row->digest, row->format, row->verified, {}},
                                     engine_has(row->image_id), force_);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <future>
+#include <map>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -16,17 +17,35 @@
 
 namespace imagewright {
 
+/// What an image stands on, as it is now.
+struct Parents {
+  std::map<std::string, std::string> ids;  ///< image ids, by name
+  std::vector<std::string> stale;          ///< names of those that would be built first
+
+  void add(const std::string& name, const std::string& id, bool is_stale) {
+    ids[name] = id;
+    if (is_stale) stale.push_back(name);
+  }
+};
+
+struct Decision {
+  Verdict verdict;
+  Manifest manifest;  ///< with the parents
+};
+
 class Judge {
  public:
   /// Borrows the store and the engine. Reads which images are stored. Asks the engine, in a thread
   /// of its own, if one of `images` has a stored success.
   Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force);
 
-  /// Would `decide` find no reason for a manifest of this digest? Throws as that does.
-  bool is_up_to_date(const std::string& image, const std::string& digest);
+  /// By the inputs as list_inputs gives them. Throws Error(Missing) if the engine does not answer.
+  Decision decide(const std::string& image, const std::vector<Input>& inputs,
+                  const Parents& parents);
 
-  /// Throws Error(Missing) if the engine does not answer.
-  Verdict decide(const std::string& image, const Manifest& now);
+  /// Would `decide` find no reason? For less, and most have none in most runs. Throws as that does.
+  bool is_up_to_date(const std::string& image, const std::vector<Input>& inputs,
+                     const Parents& parents);
 
   /// The last success of an image, as it was when this was made, without its inputs. nullptr: none
   /// is known.
@@ -40,6 +59,7 @@ class Judge {
   std::string last_context(const std::string& image);
 
  private:
+  Verdict decide(const std::string& image, const Manifest& now);
   const std::vector<StoredInput>& inputs(const std::string& image);
   bool engine_has(const std::string& image_id);
 

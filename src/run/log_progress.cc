@@ -42,7 +42,6 @@ class LogProgress : public Progress {
 
   bool shows_steps() const override { return true; }
   void step(const std::string& text) override { logger_.info(without_controls(text)); }
-  void detail(const std::string& text) override { logger_.debug(without_controls(text)); }
   void warning(const std::string& text) override { logger_.warn(without_controls(text)); }
 
   void image_step(const std::string& name, const std::string& text) override {

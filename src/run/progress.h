@@ -52,12 +52,11 @@ class Progress {
   virtual bool shows_steps() const { return false; }
   /// One step of the run, for those who want to follow (`-v`).
   virtual void step(const std::string& text) { (void)text; }
-  /// Digests, definitions, ids (`-vv`).
-  virtual void detail(const std::string& text) { (void)text; }
   /// The same, of one image.
   virtual void image_step(const std::string& name, const std::string& text) {
     (void)name, (void)text;
   }
+  /// Digests, definitions, ids (`-vv`).
   virtual void image_detail(const std::string& name, const std::string& text) {
     (void)name, (void)text;
   }

@@ -9,7 +9,6 @@
 #include <set>
 #include <string_view>
 #include <thread>
-#include <tuple>
 #include <unordered_set>
 
 #include "core/context.h"
@@ -52,8 +51,7 @@ std::string definition(const ImageConfig& image) {
 struct Job {
   std::size_t image = 0;
   Clock::time_point since;  // what was looked at before is looked at again
-  Verdict verdict;
-  Manifest manifest;  // with the parents
+  Decision decision;
   std::string last_context;
   std::map<std::string, std::string> references;  // in the Dockerfile, by what it says
   Redaction without_secrets{{}};
@@ -213,7 +211,8 @@ class Run {
       result(i).message = planned.error;
       return end(i, ImageState::Failed);
     }
-    if (!is_up_to_date(i)) {
+    const auto& inputs = planned.observation.inputs;
+    if (!judge_->is_up_to_date(config(i).name, inputs, parents_of(i))) {
       expect_durations();
       schedule_->move(i, ImageState::Ready);
       return;
@@ -222,34 +221,17 @@ class Run {
     up_to_date(i);
   }
 
-  // The present ids of what it stands on, by name.
-  std::map<std::string, std::string> parents_of(std::size_t i) {
-    std::map<std::string, std::string> parents;
-    for (const Edge& edge : plan_.graph.parents(i))
-      parents[result(edge.parent).name] = result(edge.parent).image_id;
+  Parents parents_of(std::size_t i) {
+    Parents parents;
+    for (const Edge& edge : plan_.graph.parents(i)) {
+      const ImageResult& parent = result(edge.parent);
+      parents.add(parent.name, parent.image_id, parent.dry_run);
+    }
     return parents;
   }
 
-  // And the manifest with the parents.
-  std::pair<Verdict, Manifest> decide(std::size_t i) {
-    std::vector<std::string> stale;
-    for (const Edge& edge : plan_.graph.parents(i)) {
-      if (result(edge.parent).dry_run) stale.push_back(result(edge.parent).name);
-    }
-    Manifest manifest = make_manifest(plan_.images[i].observation.inputs, parents_of(i));
-    Verdict verdict = judge_->decide(config(i).name, manifest);
-    note_stale_parents(verdict, stale);
-    return {std::move(verdict), std::move(manifest)};
-  }
-
-  // Most are, in most runs: then nothing more is put together.
-  bool is_up_to_date(std::size_t i) {
-    const auto& parents = plan_.graph.parents(i);
-    const bool is_open = std::any_of(parents.begin(), parents.end(),
-                                     [&](const Edge& edge) { return result(edge.parent).dry_run; });
-    return !is_open &&
-           judge_->is_up_to_date(config(i).name,
-                                 digest_of(plan_.images[i].observation.inputs, parents_of(i)));
+  Decision decide(std::size_t i) {
+    return judge_->decide(config(i).name, plan_.images[i].observation.inputs, parents_of(i));
   }
 
   // How long builds took, asked for when the first one is to come.
@@ -290,7 +272,7 @@ class Run {
   void up_to_date(std::size_t i) {
     const ImageConfig& image = config(i);
     const Observation& observation = plan_.images[i].observation;
-    if (progress_.shows_steps()) tell(i, decide(i).second);
+    if (progress_.shows_steps()) tell(i, decide(i).manifest);
     progress_.image_decided(image.name, {});
     result(i).image_id = judge_->last(image.name)->image_id;
     if (!options_.dry_run) {
@@ -360,7 +342,7 @@ class Run {
     bool is_stale = false;
     inbox_.call([&] { is_stale = decide_again(job); });
     if (!is_stale) return;
-    observer_.name_changes(image, observation, job.last_context, job.verdict);
+    observer_.name_changes(image, observation, job.last_context, job.decision.verdict);
     const ContextFiles& files = observer_.files(image, observation);
     job.without_secrets =
         Redaction(Secrets(project_.base, project_.places.cache).contents(image.options.secrets));
@@ -394,10 +376,10 @@ class Run {
   bool decide_again(Job& job) {
     const std::size_t i = job.image;
     check_parents(i);
-    std::tie(job.verdict, job.manifest) = decide(i);
+    job.decision = decide(i);
     job.last_context = judge_->last_context(config(i).name);
-    if (!job.verdict.build()) up_to_date(i);
-    return job.verdict.build();
+    if (!job.decision.verdict.build()) up_to_date(i);
+    return job.decision.verdict.build();
   }
 
   // A Dockerfile that was changed since the order was found must not stand on what is not built
@@ -420,9 +402,9 @@ class Run {
     const std::size_t i = job.image;
     const ImageConfig& image = config(i);
     const Observation& observation = plan_.images[i].observation;
-    tell(i, job.manifest);
-    progress_.image_decided(image.name, job.verdict);
-    result(i).reasons = job.verdict.reasons;
+    tell(i, job.decision.manifest);
+    progress_.image_decided(image.name, job.decision.verdict);
+    result(i).reasons = job.decision.verdict.reasons;
     hint_at_git_directory(image, files);
     for (const std::string& warning : files.request.rules.warnings()) {
       progress_.warning(image.name + ": " + warning);
@@ -452,8 +434,8 @@ class Run {
     row.name = image.name;
     row.config = project_.config_path;
     row.engine = engine_->name();
-    row.reasons = describe(job.verdict.reasons);
-    row.digest = job.manifest.digest;
+    row.reasons = describe(job.decision.verdict.reasons);
+    row.digest = job.decision.manifest.digest;
     progress_.build_started(image.name);
   }
 
@@ -475,14 +457,11 @@ class Run {
     const std::string& name = config(job.image).name;
     job.row.started_ms = now_ms();
     const auto began = Clock::now();
-    BuildOutcome outcome =
-        engine_->build(job.request,
-                       [&](std::string_view line) {
-                         std::string shown = job.without_secrets(with_names(redacted(line), job));
-                         log.add(shown);
-                         inbox_.post([this, &name, shown] { progress_.output(name, shown); });
-                       },
-                       {});
+    BuildOutcome outcome = engine_->build(job.request, [&](std::string_view line) {
+      std::string shown = job.without_secrets(with_names(redacted(line), job));
+      log.add(shown);
+      inbox_.post([this, &name, shown] { progress_.output(name, shown); });
+    });
     job.row.duration_ms = duration_cast<milliseconds>(Clock::now() - began).count();
     job.row.exit_status = outcome.exit.status;
     job.row.log = log.path();
@@ -530,13 +509,13 @@ class Run {
     row.message.clear();
     ImageRow image;
     image.name = row.name;
-    image.digest = job.manifest.digest;
+    image.digest = job.decision.manifest.digest;
     image.image_id = image_id;
     image.config = row.config;
     image.engine = row.engine;
     image.format = kFingerprintFormat;
     image.verified = verified;
-    for (const Input& input : job.manifest.inputs)
+    for (const Input& input : job.decision.manifest.inputs)
       image.inputs.push_back({word(input.kind), input.name, input.digest});
     store_->record_success(image, row);
     progress_.image_step(row.name, "State updated");

@@ -1,9 +1,9 @@
 #include "run/secrets.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "core/digest.h"
+#include "io/environment.h"
 #include "io/error.h"
 #include "io/file_read.h"
 #include "io/secret_key.h"
@@ -19,8 +19,7 @@ constexpr std::size_t kShortestWord = 4;
 std::string content(const Secret& secret, const fs::path& base) {
   const std::string what = "the secret '" + secret.id + "'";
   if (secret.file.empty()) {
-    const char* value = std::getenv(secret.environment.c_str());
-    if (value != nullptr) return value;
+    if (auto value = variable_if_set(secret.environment)) return *std::move(value);
     throw Error(Error::Kind::Source,
                 what + " is to be in the variable '" + secret.environment + "', which is not set");
   }

@@ -1,7 +1,6 @@
 // What a run would do, without a lock and without writing. Declared in run/run.h.
 #include <fmt/format.h>
 
-#include <map>
 #include <memory>
 #include <optional>
 
@@ -96,16 +95,12 @@ class Review {
         progress_.warning(image.name + ": " + warning);
       }
     }
-    std::map<std::string, std::string> parents;
-    std::vector<std::string> stale;
+    Parents parents;
     for (const Edge& edge : plan_.graph.parents(i)) {
       const ImageStatus& parent = all_[edge.parent];
-      parents[parent.name] = parent.image_id;
-      if (parent.standing != Standing::UpToDate) stale.push_back(parent.name);
+      parents.add(parent.name, parent.image_id, parent.standing != Standing::UpToDate);
     }
-    const Manifest manifest = make_manifest(observation.inputs, parents);
-    Verdict verdict = judge_->decide(image.name, manifest);
-    note_stale_parents(verdict, stale);
+    auto [verdict, manifest] = judge_->decide(image.name, observation.inputs, parents);
     if (verdict.build()) {
       observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
     }

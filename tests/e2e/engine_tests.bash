@@ -580,3 +580,15 @@ a_dockerfile_stands_in_the_configuration() {
   run_build
   [ "$status" -eq 1 ]
 }
+
+privileged_step_may_mount() {
+  running_image test '/bin/busybox mount -t tmpfs none /mnt && echo mounted >/out/mounted'
+  sed -i 's,/out;,/out /mnt;,' test/Dockerfile
+  one_image test
+  run_build
+  [ "$status" -eq 1 ]
+  one_image test 'privileged: true'
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(out mounted)" = mounted ]
+}

@@ -211,9 +211,8 @@ let_all_go() {
   done
 }
 
-@test "jobs: one at a time with -j 1" {
-  three_held
-  start_build -j 1
+one_holds_after_the_other() {
+  local _
   for _ in 1 2 3; do
     until_true 30 so_many_hold 1
     sleep 0.3
@@ -224,18 +223,17 @@ let_all_go() {
   [ "$status" -eq 0 ]
 }
 
+@test "jobs: one at a time with -j 1" {
+  three_held
+  start_build -j 1
+  one_holds_after_the_other
+}
+
 @test "jobs: a heavy image is built alone, and the lighter ones behind it wait" {
   three_held
   sed -i 's|from: two|&\n    weight: 5|' imagewright.yml
   start_build -j 3
-  for _ in 1 2 3; do
-    until_true 30 so_many_hold 1
-    sleep 0.3
-    so_many_hold 1
-    let_go
-  done
-  end_of_build
-  [ "$status" -eq 0 ]
+  one_holds_after_the_other
 }
 
 @test "jobs: Ctrl-C ends all that build, and nothing of them stays" {

@@ -179,17 +179,7 @@ echo /elsewhere"
 @test "podman: no_cache and pull" { steps_are_taken_anew_where_that_is_asked_for; }
 @test "podman: several platforms are an error of the image" { several_platforms_are_refused; }
 @test "podman: a Dockerfile stands in the configuration" { a_dockerfile_stands_in_the_configuration; }
-@test "podman: a privileged step may mount" {
-  running_image test '/bin/busybox mount -t tmpfs none /mnt && echo mounted >/out/mounted'
-  sed -i 's,/out;,/out /mnt;,' test/Dockerfile
-  one_image test
-  run_build
-  [ "$status" -eq 1 ]
-  one_image test 'privileged: true'
-  run_build
-  [ "$status" -eq 0 ]
-  [ "$(out mounted)" = mounted ]
-}
+@test "podman: a privileged step may mount" { privileged_step_may_mount; }
 @test "podman: extra_hosts beside no network, of which nothing would come, are refused" {
   an_option_is_refused $'network: none\n    extra_hosts: [a=10.1.2.3]' extra_hosts \
     "without a network there is no /etc/hosts; 'network' is none"
