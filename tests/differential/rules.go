@@ -109,16 +109,18 @@ func isMalformed(line ignoreLine) bool {
 	if _, err := patternmatcher.New([]string{line.pattern}); err != nil {
 		return true
 	}
-	pattern := line.pattern
-	if !strings.HasPrefix(pattern, "!") {
-		pattern = "!" + pattern
+	// It is tried alone where it ignores, and behind one that ignores all where it includes. Which of the two it does is
+	// the matcher's to say: cleaned, `!../../x` is `x`.
+	for _, patterns := range [][]string{{line.pattern}, {"**", line.pattern}} {
+		forced, err := patternmatcher.New(patterns)
+		if err != nil {
+			return true
+		}
+		if _, _, err := (&currentRules{forced}).match("a", patternmatcher.MatchInfo{}); err != nil {
+			return true
+		}
 	}
-	forced, err := patternmatcher.New([]string{"**", pattern})
-	if err != nil {
-		return true
-	}
-	_, _, err = (&currentRules{forced}).match("a", patternmatcher.MatchInfo{})
-	return err != nil
+	return false
 }
 
 var errNoRules = errors.New("the ignore file is refused")
