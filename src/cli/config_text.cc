@@ -94,6 +94,7 @@ Json image_json(const ImageConfig& image, const fs::path& base) {
   if (image.timeout.count() != 0) json["timeout"] = duration_text(image.timeout);
   if (image.retries != 0) json["retries"] = image.retries;
   if (image.weight != 1) json["weight"] = image.weight;
+  if (!image.narrow) json["narrow"] = false;
   add_options(json, image.options, base);
   return json;
 }

@@ -121,7 +121,7 @@ int show_graph(const Options& options) {
   const Project project = load_project(options);
   const auto selected = select_images(project.config.images, options.run.images);
   const ImageNames names(project.config.images, has_localhost(options, project));
-  Observer observer(project);
+  Observer observer(project, Observer::Look::Links);
   observer.look_ahead(selected);
   const Plan plan = make_plan(project, observer, names, selected);
   switch (options.graph) {

@@ -54,8 +54,9 @@ const Keys& image_keys() {
        "timeout",
        "retries",
        "weight",
+       "narrow",
        "additional_contexts"},
-      {"tags", "push", "track_base", "max_age", "narrow", "submodules", "lfs", "oci_labels"}};
+      {"tags", "push", "track_base", "max_age", "submodules", "lfs", "oci_labels"}};
   return keys;
 }
 
@@ -260,6 +261,8 @@ class Parser {
         image.retries = number(entry, 0, kMaxRetries);
       } else if (entry.key == "weight") {
         image.weight = number(entry, 1, kMaxWeight);
+      } else if (entry.key == "narrow") {
+        image.narrow = reader_.flag(entry);
       } else {
         read_option(reader_, entry, image.options);
       }

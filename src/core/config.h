@@ -38,6 +38,7 @@ struct ImageConfig {
   std::chrono::milliseconds timeout{0};  ///< 0: none
   int retries = 0;                       ///< how often a failed build is tried again
   int weight = 1;                        ///< of a build, against the others that run beside it
+  bool narrow = true;                    ///< what the build cannot read of its context is left out
   int line = 0;                          ///< where `name` stands in the file
 
   bool operator==(const ImageConfig&) const = default;

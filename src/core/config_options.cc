@@ -19,11 +19,6 @@ std::string quoted(std::string_view key) {
   return fmt::format("'{}'", key);
 }
 
-bool flag(ConfigReader& reader, const YamlEntry& entry) {
-  return ConfigReader::checked(parse_flag(reader.text(entry)), quoted(entry.key),
-                               entry.value.place);
-}
-
 Texts texts(ConfigReader& reader, const YamlEntry& entry) {
   Texts result;
   for (auto& [text, place] : reader.texts(entry)) result.push_back(std::move(text));
@@ -221,11 +216,11 @@ bool read_option(ConfigReader& reader, const YamlEntry& entry, BuildOptions& opt
   } else if (key == "ulimits") {
     options.ulimits = ulimits(reader, entry);
   } else if (key == "no_cache") {
-    options.no_cache = flag(reader, entry);
+    options.no_cache = reader.flag(entry);
   } else if (key == "pull") {
-    options.pull = flag(reader, entry);
+    options.pull = reader.flag(entry);
   } else if (key == "privileged") {
-    options.privileged = flag(reader, entry);
+    options.privileged = reader.flag(entry);
   } else {
     return false;
   }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "core/config_values.h"
 #include "core/shown.h"
 #include "core/suggest.h"
 
@@ -79,6 +80,10 @@ std::string ConfigReader::text(const YamlEntry& entry) {
 
 std::string ConfigReader::text(const YamlValue& value, std::string_view what) {
   return expanded(yaml.text(value, what), value.place);
+}
+
+bool ConfigReader::flag(const YamlEntry& entry) {
+  return checked(parse_flag(text(entry)), fmt::format("'{}'", entry.key), entry.value.place);
 }
 
 std::string ConfigReader::filled_text(const YamlEntry& entry) {

@@ -39,7 +39,9 @@ class ConfigReader {
   /// A value's text, with its variables expanded.
   std::string text(const YamlEntry& entry);
   std::string text(const YamlValue& value, std::string_view what);
-  /// The same; an empty one is refused.
+  /// `true` or `false`, in any of YAML's spellings.
+  bool flag(const YamlEntry& entry);
+  /// A text; an empty one is refused.
   std::string filled_text(const YamlEntry& entry);
   std::string filled_text(const YamlValue& value, std::string_view what);
 

@@ -23,28 +23,6 @@ std::string key_of(const std::string& name) {
   return reference ? normalized(*reference) : lower_case(name);
 }
 
-// Is it Docker's own frontend, of whatever version? Only that one is known to read a Dockerfile as
-// core/stages does.
-bool is_known_frontend(const std::string& syntax) {
-  if (syntax.empty()) return true;
-  const auto reference = parse_reference(syntax);
-  if (!reference) return false;
-  const std::string full = normalized({reference->repository, reference->domain, "", ""});
-  return full == "docker.io/docker/dockerfile:latest" ||
-         full == "docker.io/docker/dockerfile-upstream:latest";
-}
-
-StageRequest request_for(const ImageConfig& image, const Platforms& platforms) {
-  StageRequest request;
-  request.target = image.target;
-  request.args = image.args;
-  request.platform = platforms.target;
-  request.build_platform = platforms.build;
-  for (const auto& [name, value] : image.additional_contexts)
-    request.contexts.insert(lower_case(name));
-  return request;
-}
-
 // What a context stands for, if that is an image.
 std::optional<std::string> image_of_context(const std::string& value) {
   for (const std::string_view scheme : {"image:", "docker-image://"}) {
@@ -164,6 +142,33 @@ std::string edited(std::string_view text, std::vector<Edit> edits) {
 }
 
 }  // namespace
+
+bool is_known_frontend(const std::string& syntax) {
+  if (syntax.empty()) return true;
+  const auto reference = parse_reference(syntax);
+  if (!reference) return false;
+  const std::string full = normalized({reference->repository, reference->domain, "", ""});
+  return full == "docker.io/docker/dockerfile:latest" ||
+         full == "docker.io/docker/dockerfile-upstream:latest";
+}
+
+StageRequest request_for(const ImageConfig& image, const Platforms& platforms) {
+  StageRequest request;
+  request.target = image.target;
+  request.args = image.args;
+  request.platform = platforms.target;
+  request.build_platform = platforms.build;
+  for (const auto& [name, value] : image.additional_contexts)
+    request.contexts.insert(lower_case(name));
+  return request;
+}
+
+std::string image_meant(const ImageConfig& image, const std::string& written) {
+  const auto contexts = contexts_of(image);
+  const auto context = contexts.find(key_of(written));
+  if (context == contexts.end()) return written;
+  return image_of_context(context->second).value_or(written);
+}
 
 const char* word(LinkKind kind) {
   switch (kind) {

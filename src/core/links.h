@@ -42,6 +42,17 @@ struct Platforms {
   std::string build;
 };
 
+/// What the stages of an image's Dockerfile are asked for.
+StageRequest request_for(const ImageConfig& image, const Platforms& platforms);
+
+/// Is it Docker's own frontend, of whatever version (`# syntax=`; "": the engine's)? Only that one
+/// is known to read a Dockerfile as core/stages does.
+bool is_known_frontend(const std::string& syntax);
+
+/// The image that a Dockerfile means by this name: as written, or what a context of that name
+/// stands for.
+std::string image_meant(const ImageConfig& image, const std::string& written);
+
 /// What `image` is built from by a Dockerfile of this text: what the target reaches, stages of the
 /// file itself left out; then `depends_on`. A Dockerfile for another frontend than Docker's
 /// (`# syntax=`) is not looked into. Errors are those of the Dockerfile, with their line; and an

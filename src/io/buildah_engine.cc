@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
+#include "io/base_image_json.h"
 #include "io/engine_isolation.h"
 #include "io/engine_memory.h"
 #include "io/error.h"
@@ -87,6 +89,17 @@ std::set<std::string> listed_image_ids(const std::string& program) {
                     " cannot list its images: " + output.err.substr(0, output.err.find('\n')));
   }
   return lines_of(output.out);
+}
+
+std::optional<BaseImage> listed_base_image(const std::string& image, const std::string& platform) {
+  const bool is_id = image.starts_with("sha256:");
+  const Output output =
+      capture({.argv = {"buildah", "inspect", "--type", "image", is_id ? bare_id(image) : image}});
+  if (!output.exit.ok()) return std::nullopt;
+  const auto answer = nlohmann::json::parse(output.out, nullptr, false);
+  const auto docker = answer.is_object() ? answer.find("Docker") : answer.end();
+  if (docker == answer.end()) return std::nullopt;
+  return base_image_of(*docker, platform);
 }
 
 Readiness BuildahEngine::prepare() {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,6 +36,9 @@ std::string bare_id(const std::string& image_id);
 /// The ids of all images by `PROGRAM images`. Throws Error(Missing).
 std::set<std::string> listed_image_ids(const std::string& program);
 
+/// By Buildah. (Podman's own listing leaves the ONBUILD out.)
+std::optional<BaseImage> listed_base_image(const std::string& image, const std::string& platform);
+
 class BuildahEngine : public Engine {
  public:
   explicit BuildahEngine(std::filesystem::path cache) : cache_(std::move(cache)) {}
@@ -42,6 +47,10 @@ class BuildahEngine : public Engine {
   std::set<std::string> image_ids() override { return listed_image_ids("buildah"); }
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override { return bare_id(image_id); }
+  std::optional<BaseImage> base_image(const std::string& image,
+                                      const std::string& platform) override {
+    return listed_base_image(image, platform);
+  }
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
 
  private:

@@ -1,7 +1,9 @@
 #include "io/docker_engine.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
+#include "io/base_image_json.h"
 #include "io/docker_socket.h"
 #include "io/engine_memory.h"
 #include "io/environment.h"
@@ -127,6 +129,11 @@ Readiness DockerEngine::prepare() {
 std::string DockerEngine::reference_to(const std::string& image_id) {
   if (!tags_) tags_.emplace(cache_);
   return tags_->tag(image_id);
+}
+
+std::optional<BaseImage> DockerEngine::base_image(const std::string& image,
+                                                  const std::string& platform) {
+  return base_image_of(nlohmann::json::parse(docker_image(image), nullptr, false), platform);
 }
 
 BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_line) {

@@ -236,6 +236,21 @@ void docker_untag(const std::string& reference) {
   }
 }
 
+std::string docker_image(const std::string& image) {
+  // What may not stand in a target: then the CLI is asked, which quotes it.
+  const bool is_plain = std::all_of(image.begin(), image.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view("/:@._-").find(static_cast<char>(c)) != std::string_view::npos;
+  });
+  if (!socket_path() || !is_plain) {
+    return image.starts_with('-')
+               ? ""
+               : ask_cli({"image", "inspect", "--format", "{{json .}}", image}).value_or("");
+  }
+  const auto answer = get("/images/" + image + "/json");
+  return answer ? answer->body() : std::string();
+}
+
 std::vector<std::string> docker_names(const std::string& image_id) {
   if (!socket_path()) {
     return texts_under(ask_cli({"image", "inspect", image_id}).value_or(""), "RepoTags");

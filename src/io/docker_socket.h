@@ -35,6 +35,10 @@ bool docker_tag(const std::string& image_id, const std::string& repository, cons
 /// Takes the name away; an image without another one goes with it. Says nothing if that fails.
 void docker_untag(const std::string& reference);
 
+/// An image by its id or a reference, as the daemon describes it, JSON; "": it has none such, or
+/// does not answer.
+std::string docker_image(const std::string& image);
+
 /// All names of an image, and all images of a repository: `repository:tag`.
 std::vector<std::string> docker_names(const std::string& image_id);
 std::vector<std::string> docker_tags(const std::string& repository);

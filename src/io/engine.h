@@ -8,12 +8,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "core/build_options.h"
 #include "core/context.h"
+#include "core/reach.h"
 #include "io/process.h"
 
 namespace imagewright {
@@ -71,6 +73,12 @@ class Engine {
   /// Dockerfiles of its builds, whatever becomes of the image's tags; as long as this object lives.
   /// From one thread. Throws Error(Source) where the image is gone.
   virtual std::string reference_to(const std::string& image_id) = 0;
+  /// What an image, by its id or by a reference as a Dockerfile has it, brings into builds.
+  /// `platform`
+  /// ("linux/arm64"): of another one it says nothing. nullopt: the engine has no such image, or
+  /// cannot tell. Several threads may ask at once.
+  virtual std::optional<BaseImage> base_image(const std::string& image,
+                                              const std::string& platform) = 0;
   /// Builds, tags and gives the image's id, from the engine's iidfile, never from its output. A
   /// failed or interrupted build is a value. Throws Error(Missing) if the program cannot be run at
   /// all; Error(Source), before anything is run, if it cannot do what the request's options ask

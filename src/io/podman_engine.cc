@@ -66,9 +66,18 @@ std::string buildah_store(const fs::path& cache) {
 }  // namespace
 
 std::set<std::string> PodmanEngine::image_ids() {
+  return listed_image_ids(shares_buildahs_store() ? "buildah" : program_);
+}
+
+bool PodmanEngine::shares_buildahs_store() const {
   const std::string store = podman_store(info_of(program_, cache_));
-  const bool shared = !store.empty() && buildah_store(cache_) == store;
-  return listed_image_ids(shared ? "buildah" : program_);
+  return !store.empty() && buildah_store(cache_) == store;
+}
+
+std::optional<BaseImage> PodmanEngine::base_image(const std::string& image,
+                                                  const std::string& platform) {
+  if (!shares_buildahs_store()) return std::nullopt;
+  return listed_base_image(image, platform);
 }
 
 Readiness PodmanEngine::prepare() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "io/buildah_engine.h"
@@ -21,9 +22,14 @@ class PodmanEngine : public Engine {
   std::set<std::string> image_ids() override;
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override { return bare_id(image_id); }
+  std::optional<BaseImage> base_image(const std::string& image,
+                                      const std::string& platform) override;
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
 
  private:
+  // Is there a Buildah with the same store?
+  bool shares_buildahs_store() const;
+
   std::filesystem::path cache_;
   std::string program_;
   BuildahProgram podman_;  // program "": not looked at yet

@@ -62,6 +62,12 @@ constexpr const char* kSchema1 = R"(
   PRAGMA user_version = 1;
 )";
 
+// Empty, as for rows that an older version or the original wrote: the whole context.
+constexpr const char* kSchema2 = R"(
+  ALTER TABLE image_state ADD COLUMN reach TEXT NOT NULL DEFAULT '';
+  PRAGMA user_version = 2;
+)";
+
 int version_of(SQLite::Database& database) {
   return database.execAndGet("PRAGMA user_version").getInt();
 }
@@ -91,9 +97,12 @@ void upgrade(SQLite::Database& database, const fs::path& file) {
                             file.string(), version, kStateVersion));
   }
   SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
-  check_original(database, file);
-  database.exec(kSchema0);
-  database.exec(kSchema1);
+  if (version < 1) {
+    check_original(database, file);
+    database.exec(kSchema0);
+    database.exec(kSchema1);
+  }
+  database.exec(kSchema2);
   transaction.commit();
 }
 

@@ -73,7 +73,7 @@ struct Change : SQLite::Transaction {
 // --- Rows
 
 #define IMAGE_COLUMNS \
-  "id, name, digest, image_id, config, engine, format, verified, digest IS our_digest"
+  "id, name, digest, image_id, config, engine, format, verified, digest IS our_digest, reach"
 #define BUILD_COLUMNS                                                                          \
   "id, name, config, engine, started_ms, duration_ms, result, exit_status, message, reasons, " \
   "digest, image_id, log"
@@ -100,6 +100,7 @@ ImageRow read_image(const Query& query) {
   row.engine = query.text(5);
   row.format = static_cast<int>(query.number(6));
   row.verified = query.number(7) != 0;
+  row.reach = query.text(9);
   return row;
 }
 
@@ -108,15 +109,16 @@ void write_image(Statements& statements, const ImageRow& row) {
   const int updated =
       Query(statements,
             "UPDATE image_state SET digest = ?1, image_id = ?2, config = ?3, engine = ?4, "
-            "format = ?5, verified = ?6, our_digest = ?1 WHERE name = ?7",
+            "format = ?5, verified = ?6, our_digest = ?1, reach = ?8 WHERE name = ?7",
             row.digest, row.image_id, row.config, row.engine, row.format, int{row.verified},
-            row.name)
+            row.name, row.reach)
           .run();
   if (updated == 0) {
     Query(statements,
           "INSERT INTO image_state (digest, image_id, config, engine, format, verified, name, "
-          "our_digest) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?1)",
-          row.digest, row.image_id, row.config, row.engine, row.format, int{row.verified}, row.name)
+          "our_digest, reach) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?1, ?8)",
+          row.digest, row.image_id, row.config, row.engine, row.format, int{row.verified}, row.name,
+          row.reach)
         .run();
   }
   std::int64_t id = 0;

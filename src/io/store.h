@@ -34,6 +34,7 @@ struct ImageRow {
   std::string engine;    ///< "docker", "buildah"; "": written by the original
   int format = 0;        ///< the version of the rules behind `digest`; 0: the original's
   bool verified = true;  ///< false: the context changed while it was built
+  std::string reach;     ///< of its context: what counted (core/reach)
   std::vector<StoredInput> inputs;
   bool operator==(const ImageRow&) const = default;
 };

@@ -18,7 +18,9 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <tuple>
 #include <unordered_map>
+#include <utility>
 
 #include "io/error.h"
 #include "io/fd.h"
@@ -103,6 +105,12 @@ EntryType type_of(std::uint32_t mode) {
 
 struct Directory;
 
+// What both rules say of a directory: what its children need to know.
+struct Ignored {
+  IgnoreRules::Matched by_rules;
+  IgnoreRules::Matched by_reach;
+};
+
 // The entries of a directory that the cache does not know as it is.
 struct Collected {
   Listing listing;
@@ -142,7 +150,7 @@ struct Seen {
 // entries are collected and what the cache cannot tell of them is read.
 struct Directory {
   std::string path;  // "": the root
-  IgnoreRules::Matched matched;
+  Ignored ignored;
   const DirectoryRecord* known = nullptr;
   std::atomic<bool> collecting{false};
   Fd fd;            // not for the root, which stays open
@@ -198,7 +206,8 @@ class TreeLook {
         purpose_(purpose),
         root_(open_root(request.root)),
         seen_(purpose == Purpose::Digest ? cache.records().size() : 0),
-        needs_paths_(!request.rules.empty() || !request.excluded_paths.empty()) {
+        has_rules_(!request.rules.empty() || !request.reach.empty()),
+        needs_paths_(has_rules_ || !request.excluded_paths.empty()) {
     started_ = std::chrono::steady_clock::now();
     // (A stamp needs no time but once, behind the walk.)
     if (purpose == Purpose::Stamp) return;
@@ -342,15 +351,16 @@ class TreeLook {
       if (is_excluded(name)) continue;
       const bool may_be_directory = entry->type == DT_DIR || entry->type == DT_UNKNOWN;
       bool ignored = false;
-      IgnoreRules::Matched matched;
+      bool prune = false;
+      Ignored of_entry;
       if (needs_paths_) {
         path.assign(d.path);
         if (!path.empty()) path += '/';
         path += name;
         if (is_excluded_path(path)) continue;
-        if (!request_.rules.empty()) {
-          ignored = request_.rules.match(path, d.matched, may_be_directory ? &matched : nullptr);
-          if (ignored && (!may_be_directory || request_.rules.can_prune(path))) continue;
+        if (has_rules_) {
+          std::tie(ignored, prune) = judge(path, d.ignored, may_be_directory ? &of_entry : nullptr);
+          if (ignored && (!may_be_directory || prune)) continue;
         }
       }
       const auto stat = read_stat(d.handle, c_name);
@@ -374,10 +384,8 @@ class TreeLook {
         auto& below = seen.subdirectories.emplace_back(std::make_shared<Directory>());
         below->path = path_below(d.path, name);
         // (What getdents did not call a directory may have become one.)
-        if (!request_.rules.empty() && !may_be_directory) {
-          request_.rules.match(below->path, d.matched, &matched);
-        }
-        below->matched = std::move(matched);
+        if (has_rules_ && !may_be_directory) judge(below->path, d.ignored, &of_entry);
+        below->ignored = std::move(of_entry);
       }
       if (!listing) continue;
       ListedEntry& listed = listing->add(name);
@@ -441,6 +449,21 @@ class TreeLook {
       worker.push({Work::Kind::List, std::move(below), nullptr, 0});
     d.seen.subdirectories.clear();
     d.fd.reset();
+  }
+
+  // Is an entry ignored, and can it be left unread if it is a directory? `below`: where what its
+  // children need goes; nullptr: it has none.
+  std::pair<bool, bool> judge(const std::string& path, const Ignored& above, Ignored* below) const {
+    bool ignored = false, prune = false;
+    const auto by = [&](const IgnoreRules& rules, const IgnoreRules::Matched& parent,
+                        IgnoreRules::Matched* matched) {
+      if (rules.empty() || !rules.match(path, parent, matched)) return;
+      ignored = true;
+      prune = prune || (below != nullptr && rules.can_prune(path));
+    };
+    by(request_.rules, above.by_rules, below != nullptr ? &below->by_rules : nullptr);
+    by(request_.reach, above.by_reach, below != nullptr ? &below->by_reach : nullptr);
+    return {ignored, prune};
   }
 
   bool is_excluded(std::string_view name) const {
@@ -788,6 +811,7 @@ class TreeLook {
   const Purpose purpose_;
   const Fd root_;
   std::vector<std::atomic<bool>> seen_;  // which of the cache's records were met
+  const bool has_rules_;
   const bool needs_paths_;
   std::chrono::steady_clock::time_point started_;
   std::uint64_t root_device_ = 0;

@@ -23,6 +23,8 @@ namespace imagewright {
 struct TreeRequest {
   std::string root;  ///< a directory; a symlink to one is followed here
   IgnoreRules rules;
+  /// More of them: what either ignores does not count.
+  IgnoreRules reach;
   /// File names left out wherever they stand, whatever the rules say. Borrowed.
   std::span<const std::string> excluded;
   std::vector<std::string> excluded_paths;  ///< the same for single paths

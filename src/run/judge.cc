@@ -18,6 +18,13 @@ const ImageRow* Judge::last(const std::string& image) const {
   return found == rows_.end() ? nullptr : &found->second;
 }
 
+LastReach Judge::reaches() const {
+  return [this](const std::string& image) -> const std::string* {
+    const ImageRow* row = last(image);
+    return row != nullptr && row->format == kFingerprintFormat ? &row->reach : nullptr;
+  };
+}
+
 const std::vector<StoredInput>& Judge::inputs(const std::string& image) {
   const auto [place, is_new] = inputs_.try_emplace(image);
   if (is_new) {

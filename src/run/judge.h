@@ -14,6 +14,7 @@
 #include "core/verdict.h"
 #include "io/engine.h"
 #include "io/store.h"
+#include "run/observe.h"
 
 namespace imagewright {
 
@@ -50,6 +51,9 @@ class Judge {
   /// The last success of an image, as it was when this was made, without its inputs. nullptr: none
   /// is known.
   const ImageRow* last(const std::string& image) const;
+
+  /// What counted of their contexts. To be used while this lives.
+  LastReach reaches() const;
 
   /// All of them, by name.
   const std::unordered_map<std::string, ImageRow>& rows() const { return rows_; }

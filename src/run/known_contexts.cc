@@ -48,14 +48,15 @@ bool take_text(std::string_view& bytes, std::string_view& text) {
 
 // What both kinds depend on beside their names.
 std::string about(std::string_view what) {
-  // (2: with the Dockerfile.)
-  return std::string(what) + " 2\n" + std::to_string(kFingerprintFormat) + '\n';
+  // (2: with the Dockerfile. 3: by reach.)
+  return std::string(what) + " 3\n" + std::to_string(kFingerprintFormat) + '\n';
 }
 
 }  // namespace
 
-KnownTree::KnownTree(const fs::path& cache, const std::string& tree, const std::string& dockerfile)
-    : about_(about("tree") + tree + '\n' + dockerfile),
+KnownTree::KnownTree(const fs::path& cache, const std::string& tree, const std::string& dockerfile,
+                     const std::string& reach)
+    : about_(about("tree") + tree + '\n' + dockerfile + '\0' + reach),
       path_(cache / "trees" / hex(sha256(about_))) {}
 
 std::optional<KnownContext> KnownTree::find() const {

@@ -32,11 +32,12 @@ struct KnownContext {
   bool operator==(const KnownContext&) const = default;
 };
 
-/// By git tree and Dockerfile: the same tree under the same rules is the same context.
+/// By git tree, Dockerfile and what counts (core/reach): the same tree under the same rules is the
+/// same context.
 class KnownTree {
  public:
   KnownTree(const std::filesystem::path& cache, const std::string& tree,
-            const std::string& dockerfile);
+            const std::string& dockerfile, const std::string& reach);
 
   std::optional<KnownContext> find() const;
   void remember(const KnownContext& context) const;
@@ -46,7 +47,8 @@ class KnownTree {
   std::filesystem::path path_;
 };
 
-/// A directory in which all that counts is part of its tree's stamp.
+/// A directory in which all that counts, but for a Dockerfile that no part of the build reads, is
+/// part of its tree's stamp.
 struct KnownDirectory {
   TreeStamp stamp;
   KnownContext context;

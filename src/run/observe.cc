@@ -15,6 +15,7 @@
 #include "core/suggest.h"
 #include "io/error.h"
 #include "io/host_platform.h"
+#include "io/reached_links.h"
 #include "io/store.h"
 #include "io/tree_changes.h"
 #include "run/look_ahead.h"
@@ -89,14 +90,15 @@ std::string engine_ignore(const IgnoreRules& rules, const std::vector<std::strin
   return text;
 }
 
-// Where what is known of a context's files is kept. One for each ignore file that a directory is
-// read with: images that differ in it do not drive out each other's.
-std::string stat_cache(const fs::path& cache, const std::string& context,
-                       const std::string& ignore) {
+// Where what is known of a context's files is kept. One for each ignore file and reach that a
+// directory is read with: images that differ in them do not drive out each other's.
+std::string stat_cache(const fs::path& cache, const std::string& context, const std::string& ignore,
+                       const std::string& reach) {
   Sha256 key;
   key.update_field("imagewright context");
   key.update_field(context);
   key.update_field(ignore);
+  if (!reach.empty()) key.update_field(reach);
   return cache.string() + "/contexts/" + hex(key.finish()).substr(0, 32);
 }
 
@@ -115,6 +117,17 @@ bool is_small(const Snapshot& snapshot) {
 std::string dockerfile_key(const ImageConfig& image) {
   if (image.dockerfile_inline.empty()) return image.dockerfile;
   return std::string(1, '\0') + image.dockerfile_inline;
+}
+
+// By which name a directory is known, as far as that much of it counts. (No path holds a null.)
+std::string known_name(const std::string& directory, const std::string& reach) {
+  return reach.empty() ? directory : directory + '\0' + reach;
+}
+
+// Has the request leave out what is not reached.
+void restrict_to(TreeRequest& request, const std::string& reach) {
+  if (!reach.empty())
+    request.reach = rules_for(with_links_followed(request.root, reach_paths(reach)));
 }
 
 // Of one with files.
@@ -171,8 +184,9 @@ class Observer::Ahead {
   std::optional<LookAhead<Observation>> looks_;
 };
 
-Observer::Observer(const Project& project)
+Observer::Observer(const Project& project, Look look)
     : images_(project.config.images),
+      look_(look),
       host_(host_platform()),
       base_(project.base.lexically_normal()),
       cache_(project.places.cache),
@@ -203,9 +217,12 @@ Observation Observer::make_observation(const ImageConfig& image, const ContextDi
                                        std::string dockerfile) {
   Observation observation;
   observation.context_digest = hex(digests.context);
-  observation.inputs = list_inputs(
-      {observation.context_digest, hex(digests.dockerfile), image.target, image.args, image.labels,
-       deciding_options(image.options), secrets_.digests(image.options.secrets)});
+  auto options = deciding_options(image.options);
+  for (const auto& [name, value] : image.additional_contexts)
+    options["additional_contexts"] += name + '=' + value + '\n';
+  observation.inputs =
+      list_inputs({observation.context_digest, hex(digests.dockerfile), image.target, image.args,
+                   image.labels, std::move(options), secrets_.digests(image.options.secrets)});
   auto links = find_links(dockerfile, image, platforms_of(image, host_));
   if (!links) {
     fail(describe(links.error(), image.dockerfile.empty() ? "Dockerfile" : image.dockerfile));
@@ -241,29 +258,59 @@ std::string Observer::path_of(const DirectorySource& source) const {
   return (base_ / path).lexically_normal().string();
 }
 
+const std::string* Observer::expected_reach(const ImageConfig& image) const {
+  static const std::string kWhole;
+  if (!image.narrow) return &kWhole;
+  return last_reach_ ? last_reach_(image.name) : nullptr;
+}
+
+std::string Observer::platform_of(const ImageConfig& image) const {
+  return platforms_of(image, host_).target;
+}
+
 Observation Observer::observe_directory(const ImageConfig& image, const DirectorySource& source) {
-  if (!image.dockerfile.empty() || !image.dockerfile_inline.empty())
-    return look_at_directory(image, source);
+  if (auto known = recall_directory(image, source)) return std::move(*known);
+  return look_at_directory(image, source, nullptr);
+}
+
+// nullopt: it is not as it was, or not known.
+std::optional<Observation> Observer::recall_directory(const ImageConfig& image,
+                                                      const DirectorySource& source) {
+  const std::string* const reach = expected_reach(image);
+  if (!image.dockerfile.empty() || !image.dockerfile_inline.empty() || reach == nullptr ||
+      look_ == Look::Links) {
+    return std::nullopt;
+  }
   const std::string directory = path_of(source);
-  auto known = known_.find(directory);
-  if (!known) return look_at_directory(image, source);
+  auto known = known_.find(known_name(directory, *reach));
+  if (!known) return std::nullopt;
   const auto begun = std::chrono::steady_clock::now();
+  std::string& dockerfile = known->context.dockerfile;
+  if (!reach->empty()) {
+    // Then it is no part of what counts, and neither is an ignore file that there may be now.
+    if (is_there(directory + "/.dockerignore") || is_there(directory + "/Dockerfile.dockerignore"))
+      return std::nullopt;
+    if (!is_there(directory + "/Dockerfile") || read_file(directory + "/Dockerfile") != dockerfile)
+      return std::nullopt;
+  }
   TreeRequest request;
   request.root = directory;
   request.excluded = Store::file_names();
   request.clock = &clock_;
-  if (touched_since(request, known->stamp)) return look_at_directory(image, source);
-  Observation observation =
-      make_observation(image, known->context.digests, std::move(known->context.dockerfile));
+  restrict_to(request, *reach);
+  if (touched_since(request, known->stamp)) return std::nullopt;
+  Observation observation = make_observation(image, known->context.digests, std::move(dockerfile));
+  observation.reach = *reach;
   observation.source = "directory " + directory;
   observation.begun = begun;
   return observation;
 }
 
-Observation Observer::look_at_directory(const ImageConfig& image, const DirectorySource& source) {
+Observation Observer::look_at_directory(const ImageConfig& image, const DirectorySource& source,
+                                        const std::string* reach) {
   const auto begun = std::chrono::steady_clock::now();
   const std::string directory = path_of(source);
-  Observation observation = read_context(image, directory, false);
+  Observation observation = read_context(image, directory, false, reach);
   observation.source = "directory " + directory;
   observation.begun = begun;
   return observation;
@@ -274,14 +321,15 @@ bool Observer::observe_again(const ImageConfig& image, Observation& observation,
   const auto* source = std::get_if<DirectorySource>(&image.source);
   if (source == nullptr) return false;
   const bool was_known = !observation.files;
-  if (was_known) observation = look_at_directory(image, *source);
+  const std::string reach = observation.reach;
+  if (was_known) observation = look_at_directory(image, *source, &reach);
   bool again = observation.begun < since;
   // (A second time is enough: what is written over and over is never settled.)
   for (int i = 0; i < 2; ++i) {
     const bool waited = wait_until_settled(observation.files->request, observation.files->snapshot);
     if (!waited && !again) return was_known || i > 0;
     again = false;
-    observation = look_at_directory(image, *source);
+    observation = look_at_directory(image, *source, &reach);
   }
   return true;
 }
@@ -290,13 +338,24 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
   const std::lock_guard lock(git_mutex_);
   const ResolvedRef at = git_.resolve(source);
   const std::string tree = git_.tree(source, at);
-  const KnownTree known_tree(cache_, tree, dockerfile_key(image));
+  const std::string dockerfile = dockerfile_key(image);
+  // (What an image is built from is the same whatever counts of its context.)
+  static const std::string kLinks = "links";
+  const std::string* const reach = look_ == Look::Links ? &kLinks : expected_reach(image);
   Observation observation;
-  if (auto known = known_tree.find()) {
+  std::optional<KnownContext> known;
+  if (reach != nullptr) known = KnownTree(cache_, tree, dockerfile, *reach).find();
+  if (known) {
     observation = make_observation(image, known->digests, std::move(known->dockerfile));
+    observation.reach = *reach;
   } else {
-    observation = check_out(image, source, tree);
-    known_tree.remember({digests_of(observation), observation.dockerfile});
+    observation = check_out(image, source, tree, nullptr);
+    if (look_ == Look::Links) {
+      KnownTree(cache_, tree, dockerfile, kLinks).remember({{}, observation.dockerfile});
+    } else {
+      KnownTree(cache_, tree, dockerfile, observation.reach)
+          .remember({digests_of(observation), observation.dockerfile});
+    }
   }
   observation.source = "git " + describe(Source(source)) + " at " + at.commit;
   return observation;
@@ -305,12 +364,15 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
 const ContextFiles& Observer::files(const ImageConfig& image, Observation& observation) {
   if (const auto* directory = std::get_if<DirectorySource>(&image.source);
       directory != nullptr && !observation.files) {
-    observation = look_at_directory(image, *directory);
+    const std::string reach = observation.reach;
+    observation = look_at_directory(image, *directory, &reach);
   }
   if (!observation.files) {
     const std::lock_guard lock(git_mutex_);
     const GitSource source = absolute(std::get<GitSource>(image.source));
-    observation.files = check_out(image, source, git_.tree(source, git_.resolve(source))).files;
+    const std::string reach = observation.reach;
+    observation.files =
+        check_out(image, source, git_.tree(source, git_.resolve(source)), &reach).files;
   }
   return *observation.files;
 }
@@ -335,8 +397,11 @@ void Observer::keep(const ImageConfig& image, const Observation& observation) {
   const auto stamp = files.snapshot.stamp();
   // (It was read before the directory was looked at.)
   const ContextDigests digests = digests_of(observation);
-  if (!stamp || files.snapshot.content_of("Dockerfile") != digests.dockerfile) return;
-  known_.remember(path_of(*source), {*stamp, {digests, observation.dockerfile}});
+  const bool is_settled = !observation.reach.empty() ||  // (then it is read at each look)
+                          files.snapshot.content_of("Dockerfile") == digests.dockerfile;
+  if (!stamp || !is_settled) return;
+  known_.remember(known_name(path_of(*source), observation.reach),
+                  {*stamp, {digests, observation.dockerfile}});
 }
 
 void Observer::forget(const std::string& context_digest) const {
@@ -346,7 +411,7 @@ void Observer::forget(const std::string& context_digest) const {
 // `confined`: it comes from a repository, and nothing may lead out of it; then nothing is kept of
 // it.
 Observation Observer::read_context(const ImageConfig& image, const std::string& context,
-                                   bool confined) {
+                                   bool confined, const std::string* reach) {
   auto files = std::make_unique<ContextFiles>();
   files->request.root = context;
   files->request.excluded = Store::file_names();
@@ -368,9 +433,19 @@ Observation Observer::read_context(const ImageConfig& image, const std::string& 
     if (!rules) fail(describe(rules.error(), ignore));
     files->request.rules = std::move(*rules);
   }
+  if (look_ == Look::Links) return make_observation(image, {}, std::move(text));
+  if (reach == nullptr) reach = expected_reach(image);
+  std::string counts;
+  if (reach != nullptr) {
+    counts = *reach;
+  } else {
+    const BaseImages nothing_is_known = [](const Link&) { return std::nullopt; };
+    counts = find_reach(text, image, platforms_of(image, host_), nothing_is_known).text;
+  }
+  restrict_to(files->request, counts);
   files->ignore = engine_ignore(files->request.rules, files->request.excluded_paths);
   if (!confined) {
-    files->request.cache = stat_cache(cache_, context, ignore);
+    files->request.cache = stat_cache(cache_, context, ignore, counts);
     files->request.clock = &clock_;
   }
   files->snapshot = read_tree(files->request);
@@ -378,12 +453,65 @@ Observation Observer::read_context(const ImageConfig& image, const std::string& 
                           dockerfile == context + "/Dockerfile" && is_small(files->snapshot);
   const ContextDigests digests = {files->snapshot.digest(), sha256(text)};
   Observation observation = make_observation(image, digests, std::move(text));
+  observation.reach = std::move(counts);
   observation.files = std::move(files);
   return observation;
 }
 
+void Observer::look_again(const ImageConfig& image, Observation& observation,
+                          const std::string& reach) {
+  if (const auto* source = std::get_if<DirectorySource>(&image.source)) {
+    observation = look_at_directory(image, *source, &reach);
+    const ContextFiles& seen = *observation.files;
+    if (wait_until_settled(seen.request, seen.snapshot))
+      observation = look_at_directory(image, *source, &reach);
+    return;
+  }
+  files(image, observation);
+  auto checkout = std::move(observation.files->checkout);
+  std::string source = std::move(observation.source);
+  observation = read_context(image, observation.files->request.root, true, &reach);
+  observation.files->checkout = std::move(checkout);
+  observation.source = std::move(source);
+}
+
+Reach Observer::narrow(const ImageConfig& image, Observation& observation,
+                       const BaseImages& bases) {
+  constexpr int kMostLooks = 3;
+  for (int i = 0; i < kMostLooks; ++i) {
+    Reach reach;
+    if (image.narrow)
+      reach = find_reach(observation.dockerfile, image, platforms_of(image, host_), bases);
+    if (reach.text == observation.reach) return reach;
+    // (The Dockerfile may have been changed meanwhile.)
+    look_again(image, observation, reach.text);
+  }
+  look_again(image, observation, "");
+  return {"", "its Dockerfile changes all the time"};
+}
+
+bool Observer::narrow_afterwards(const ImageConfig& image, Observation& observation,
+                                 const BaseImages& bases) {
+  const Reach reach = find_reach(observation.dockerfile, image, platforms_of(image, host_), bases);
+  if (reach.text.empty() || !observation.files) return false;
+  const ContextFiles& built = *observation.files;
+  const auto paths = with_links_followed(built.request.root, reach_paths(reach.text));
+  const Digest digest = context_digest(reached(built.entries(), rules_for(paths)));
+  const Observation before =
+      make_observation(image, {digest, sha256(observation.dockerfile)}, observation.dockerfile);
+  look_again(image, observation, reach.text);
+  if (observation.inputs == before.inputs) return true;
+  // It was changed since: what was built is known, but not its files any more.
+  observation.inputs = before.inputs;
+  observation.context_digest = before.context_digest;
+  observation.dockerfile = before.dockerfile;
+  observation.links = before.links;
+  observation.files.reset();
+  return true;
+}
+
 Observation Observer::check_out(const ImageConfig& image, const GitSource& source,
-                                const std::string& tree) {
+                                const std::string& tree, const std::string* reach) {
   if (fs::path(image.dockerfile).is_absolute()) {
     fail("the Dockerfile of a git source cannot be an absolute path ('" + image.dockerfile + "')");
   }
@@ -394,8 +522,8 @@ Observation Observer::check_out(const ImageConfig& image, const GitSource& sourc
   fs::create_directory(directory, error);
   if (error) fail(with_errno("cannot make '" + directory.string() + "'", error.value()));
   git_.write_tree(source, tree, directory);
-  Observation observation = read_context(image, directory.string(), true);
-  observation.files->checkout = std::move(checkout);
+  Observation observation = read_context(image, directory.string(), true, reach);
+  if (observation.files) observation.files->checkout = std::move(checkout);
   return observation;
 }
 

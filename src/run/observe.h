@@ -5,14 +5,17 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/fingerprint.h"
 #include "core/links.h"
+#include "core/reach.h"
 #include "core/verdict.h"
 #include "io/git.h"
 #include "io/own_paths.h"
@@ -42,9 +45,13 @@ struct ContextFiles {
   bool self_contained = false;
 };
 
+/// What counted of an image's context when it was last built (core/reach); nullptr: it was not.
+using LastReach = std::function<const std::string*(const std::string& image)>;
+
 struct Observation {
   std::vector<Input> inputs;  ///< without the parents, which are known when the image's turn comes
   std::string context_digest;
+  std::string reach;        ///< what of the context counts (core/reach)
   std::string dockerfile;   ///< its bytes
   std::vector<Link> links;  ///< what it is built from
   std::string source;       ///< for people: the directory, or remote, ref and commit (redacted)
@@ -57,9 +64,20 @@ struct Observation {
 /// called by several, for different images.
 class Observer {
  public:
+  /// What is wanted of a look.
+  enum class Look {
+    Inputs,
+    Links,  ///< what an image is built from, without its context: no inputs, no files
+  };
+
   /// Borrows the project.
-  explicit Observer(const Project& project);
+  explicit Observer(const Project& project, Look look = Look::Inputs);
   ~Observer();
+
+  /// Contexts are compared by what counted when the image was last built. As long as nothing else
+  /// changed, that is still right: it follows from the other inputs. To be called before the first
+  /// look. `last_reach` may be called by several threads.
+  void expect(LastReach last_reach) { last_reach_ = std::move(last_reach); }
 
   /// Begins to ask the repositories of these images (numbers in the configuration), each once, and
   /// to look at the directories, in the background.
@@ -73,6 +91,17 @@ class Observer {
   /// Throws as above.
   bool observe_again(const ImageConfig& image, Observation& observation,
                      std::chrono::steady_clock::time_point since);
+
+  /// Before a build: leaves out of the context what this build cannot read, and looks again where
+  /// that is not what was looked at. Says why the whole context counts, where it does. Throws as
+  /// above.
+  Reach narrow(const ImageConfig& image, Observation& observation, const BaseImages& bases);
+  /// After a build by the whole context, where more is known of its bases than before: the
+  /// observation of what it could read, as it was built. False: it is still the whole.
+  bool narrow_afterwards(const ImageConfig& image, Observation& observation,
+                         const BaseImages& bases);
+  /// The platform that an image is built for.
+  std::string platform_of(const ImageConfig& image) const;
 
   /// The files behind an observation; checks a git tree out if that was not needed yet. Throws as
   /// above.
@@ -96,15 +125,25 @@ class Observer {
 
   Observation make_observation(const ImageConfig& image, const ContextDigests& digests,
                                std::string dockerfile);
-  Observation read_context(const ImageConfig& image, const std::string& context, bool confined);
+  // `reach`: what is to count; nullptr: as expected.
+  Observation read_context(const ImageConfig& image, const std::string& context, bool confined,
+                           const std::string* reach);
+  const std::string* expected_reach(const ImageConfig& image) const;
+  std::optional<Observation> recall_directory(const ImageConfig& image,
+                                              const DirectorySource& source);
+  void look_again(const ImageConfig& image, Observation& observation, const std::string& reach);
   std::string path_of(const DirectorySource& source) const;
   Observation observe_directory(const ImageConfig& image, const DirectorySource& source);
-  Observation look_at_directory(const ImageConfig& image, const DirectorySource& source);
+  Observation look_at_directory(const ImageConfig& image, const DirectorySource& source,
+                                const std::string* reach);
   Observation observe_git(const ImageConfig& image, const GitSource& source);
-  Observation check_out(const ImageConfig& image, const GitSource& source, const std::string& tree);
+  Observation check_out(const ImageConfig& image, const GitSource& source, const std::string& tree,
+                        const std::string* reach);
   GitSource absolute(GitSource source) const;
 
   const std::vector<ImageConfig>& images_;
+  Look look_;
+  LastReach last_reach_;
   std::string host_;  // platform
   std::filesystem::path base_;
   std::filesystem::path cache_;

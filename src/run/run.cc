@@ -17,6 +17,7 @@
 #include "io/build_log.h"
 #include "io/error.h"
 #include "io/interrupt.h"
+#include "run/bases.h"
 #include "run/estimate.h"
 #include "run/inbox.h"
 #include "run/judge.h"
@@ -53,6 +54,8 @@ struct Job {
   Clock::time_point since;  // what was looked at before is looked at again
   Decision decision;
   std::string last_context;
+  Reach reach;
+  std::string context_digest;                     // by which its context's name was opened
   std::map<std::string, std::string> references;  // in the Dockerfile, by what it says
   Redaction without_secrets{{}};
   BuildRow row;
@@ -78,9 +81,11 @@ class Run {
     progress_.step(fmt::format("Loaded {}: {} image{}", project_.config_path.string(),
                                selected_.size(), selected_.size() == 1 ? "" : "s"));
     if (!lock_state()) return finish();
-    observer_.look_ahead(selected_);
     open_state();
     judge_.emplace(*store_, *engine_, project_.config.images, options_.force);
+    bases_.emplace(*engine_);
+    observer_.expect(judge_->reaches());
+    observer_.look_ahead(selected_);
     names_.emplace(project_.config.images, engine_->name() != "docker");
     make_schedule(make_plan(project_, observer_, *names_, selected_));
     work();
@@ -269,6 +274,18 @@ class Run {
     progress_.image_detail(config(i).name, "Digest " + manifest.digest);
   }
 
+  void tell_reach(const ImageConfig& image, const Reach& reach) {
+    if (!progress_.shows_steps() || !image.narrow) return;
+    if (reach.text.empty()) {
+      progress_.image_step(image.name, "The whole context counts: " + reach.why_whole);
+      return;
+    }
+    std::string paths;
+    for (const std::string& path : reach_paths(reach.text)) paths += " " + path;
+    progress_.image_detail(image.name,
+                           "Of the context count:" + (paths.empty() ? " no files" : paths));
+  }
+
   void up_to_date(std::size_t i) {
     const ImageConfig& image = config(i);
     const Observation& observation = plan_.images[i].observation;
@@ -343,6 +360,7 @@ class Run {
     inbox_.call([&] { is_stale = decide_again(job); });
     if (!is_stale) return;
     observer_.name_changes(image, observation, job.last_context, job.decision.verdict);
+    job.reach = observer_.narrow(image, observation, bases_of(image, image.options.pull));
     const ContextFiles& files = observer_.files(image, observation);
     job.without_secrets =
         Redaction(Secrets(project_.base, project_.places.cache).contents(image.options.secrets));
@@ -356,11 +374,36 @@ class Run {
       outcome = run_engine_until_it_succeeds(job, log);
     } catch (...) {
       const bool verified = !files.touched();
-      inbox_.call([&] { store_->close_context_name(observation.context_digest, verified); });
+      inbox_.call([&] { store_->close_context_name(job.context_digest, verified); });
       throw;
     }
     const bool verified = !files.touched();
+    if (outcome.ok() && verified && job.reach.for_a_base) narrow_afterwards(job);
     inbox_.call([&] { conclude(job, outcome, log, verified); });
+  }
+
+  // For a build in its own thread: parents have ended. `unknown_until_built`: the build brings its
+  // bases.
+  BaseImages bases_of(const ImageConfig& image, bool unknown_until_built) {
+    return [this, &image, unknown_until_built](const Link& base) -> std::optional<BaseImage> {
+      const std::string platform =
+          base.platform.empty() ? observer_.platform_of(image) : base.platform;
+      if (const auto parent = find_parent(base))
+        return bases_->find(result(*parent).image_id, platform, false);
+      if (unknown_until_built) return std::nullopt;
+      return bases_->find(base.image, platform, image.options.pull);
+    };
+  }
+
+  // By the whole context it was, because a base was not known; the build may have brought it.
+  void narrow_afterwards(Job& job) {
+    try {
+      const ImageConfig& image = config(job.image);
+      observer_.narrow_afterwards(image, plan_.images[job.image].observation,
+                                  bases_of(image, false));
+    } catch (const Error&) {
+      // Its files cannot be read any more: what is known of it stays.
+    }
   }
 
   // As often as the configuration says.
@@ -402,7 +445,12 @@ class Run {
     const std::size_t i = job.image;
     const ImageConfig& image = config(i);
     const Observation& observation = plan_.images[i].observation;
+    job.row.digest =
+        job.decision.manifest.digest;  // if it fails: by this one the next look is judged
+    check_parents(i);
+    job.decision.manifest = decide(i).manifest;
     tell(i, job.decision.manifest);
+    tell_reach(image, job.reach);
     progress_.image_decided(image.name, job.decision.verdict);
     result(i).reasons = job.decision.verdict.reasons;
     hint_at_git_directory(image, files);
@@ -422,6 +470,7 @@ class Run {
     request.context = files.request.root;
     request.entries = [&files] { return files.entries(); };
     request.ignore = files.ignore;
+    job.context_digest = observation.context_digest;
     request.ignore_has_exceptions = files.request.rules.has_exceptions();
     request.target = image.target;
     request.args = image.args;
@@ -435,7 +484,6 @@ class Run {
     row.config = project_.config_path;
     row.engine = engine_->name();
     row.reasons = describe(job.decision.verdict.reasons);
-    row.digest = job.decision.manifest.digest;
     progress_.build_started(image.name);
   }
 
@@ -489,9 +537,8 @@ class Run {
 
   void conclude(Job& job, const BuildOutcome& outcome, const BuildLog& log, bool verified) {
     const std::size_t i = job.image;
-    const Observation& observation = plan_.images[i].observation;
     last_change_ = Clock::now();
-    store_->close_context_name(observation.context_digest, verified);
+    store_->close_context_name(job.context_digest, verified);
     if (!log.error().empty()) progress_.warning(log.error());
     result(i).log = log.path();
     if (outcome.ok()) {
@@ -507,6 +554,9 @@ class Run {
     row.result = BuildResult::Success;
     row.image_id = image_id;
     row.message.clear();
+    const Observation& observation = plan_.images[i].observation;
+    job.decision.manifest = decide(i).manifest;
+    row.digest = job.decision.manifest.digest;
     ImageRow image;
     image.name = row.name;
     image.digest = job.decision.manifest.digest;
@@ -515,6 +565,7 @@ class Run {
     image.engine = row.engine;
     image.format = kFingerprintFormat;
     image.verified = verified;
+    image.reach = observation.reach;
     for (const Input& input : job.decision.manifest.inputs)
       image.inputs.push_back({word(input.kind), input.name, input.digest});
     store_->record_success(image, row);
@@ -524,7 +575,6 @@ class Run {
                         ": its context changed while it was built; the next run builds it again");
     }
     result(i).image_id = image_id;
-    const Observation& observation = plan_.images[i].observation;
     observer_.keep(config(i), observation);
     forget_context(job.last_context, observation.context_digest);
     end(i, ImageState::Built);
@@ -641,6 +691,7 @@ class Run {
   std::optional<StateLock> lock_;
   std::optional<Store> store_;
   std::optional<Judge> judge_;
+  std::optional<Bases> bases_;
   std::optional<ImageNames> names_;
   Plan plan_;
   std::vector<std::size_t> places_;  // in the plan, by number in the configuration

@@ -55,8 +55,9 @@ class Review {
         observer_(project) {}
 
   std::vector<ImageStatus> go() {
-    observer_.look_ahead(selected_);
     judge_.emplace(store_, *engine_, project_.config.images, options_.force);
+    observer_.expect(judge_->reaches());
+    observer_.look_ahead(selected_);
     plan_ = make_plan(project_, observer_,
                       ImageNames(project_.config.images, engine_->name() != "docker"), selected_);
     all_.resize(plan_.images.size());

@@ -145,10 +145,15 @@ class StoreTest : public testing::Test {
 };
 
 ImageRow image(const std::string& name, const std::string& config = "/c.yml") {
-  return {name,       "digest of " + name,
-          "sha256:1", config,
-          "docker",   1,
-          true,       {{"label", "z", "1"}, {"arg", "a", "2"}, {"arg", "b", "3"}}};
+  return {name,
+          "digest of " + name,
+          "sha256:1",
+          config,
+          "docker",
+          1,
+          true,
+          "/a\n/b",
+          {{"label", "z", "1"}, {"arg", "a", "2"}, {"arg", "b", "3"}}};
 }
 
 BuildRow attempt(const std::string& name, BuildResult result = BuildResult::Success) {
@@ -349,7 +354,7 @@ TEST_F(StoreTest, UpgradesTheOriginalInPlace) {
     EXPECT_TRUE(fs::exists(file_.string() + "-wal"));
     EXPECT_TRUE(fs::exists(file_.string() + "-shm"));
     const ImageRow row = store.find("test/busybox").value();
-    EXPECT_EQ(row, (ImageRow{"test/busybox", "c0ffee", "769b9341d937", "", "", 0, true, {}}));
+    EXPECT_EQ(row, (ImageRow{"test/busybox", "c0ffee", "769b9341d937", "", "", 0, true, "", {}}));
     EXPECT_EQ(store.find("test/tmp")->digest, "");
     EXPECT_THAT(store.retire("/c.yml", {"test/busybox"}), ElementsAre("test/tmp"));
     store.record_success(image("test/busybox"), attempt("test/busybox"));
@@ -357,6 +362,16 @@ TEST_F(StoreTest, UpgradesTheOriginalInPlace) {
   EXPECT_EQ(files(), Names{".builder.state.db"});
   Store store = Store::open(directory_);
   EXPECT_EQ(store.find("test/busybox"), image("test/busybox"));
+}
+
+TEST_F(StoreTest, UpgradesAStateWithoutReachInPlace) {
+  Store::open(directory_).record_success(image("a"), attempt("a"));
+  sql("ALTER TABLE image_state DROP COLUMN reach");
+  sql("PRAGMA user_version = 1");
+  ImageRow row = image("a");
+  row.reach.clear();
+  EXPECT_EQ(Store::open_read_only(directory_).find("a"), row);
+  EXPECT_EQ(Store::open(directory_).find("a"), row);
 }
 
 TEST_F(StoreTest, TheOriginalCanGoOnWithItsTable) {
@@ -368,9 +383,10 @@ TEST_F(StoreTest, TheOriginalCanGoOnWithItsTable) {
       "DELETE FROM image_state WHERE name = 'c';"
       "INSERT INTO image_state (name, digest, image_id) VALUES ('d', 'e', 'f')");
   Store store = Store::open(directory_);
-  EXPECT_EQ(store.find("a"), (ImageRow{"a", "its own", "123", "/c.yml", "", 0, true, {}}));
+  EXPECT_EQ(store.find("a"), (ImageRow{"a", "its own", "123", "/c.yml", "", 0, true, "", {}}));
   EXPECT_EQ(store.find("b"), image("b"));
-  EXPECT_EQ(store.find("d"), (ImageRow{"d", "e", "f", "", "", 0, true, {}})) << "not c's inputs";
+  EXPECT_EQ(store.find("d"), (ImageRow{"d", "e", "f", "", "", 0, true, "", {}}))
+      << "not c's inputs";
   store.record_success(image("d"), attempt("d"));
   EXPECT_EQ(store.find("d"), image("d"));
 }

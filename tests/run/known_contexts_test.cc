@@ -101,11 +101,12 @@ TEST_F(KnownDirectoriesTest, NothingNewWritesNothing) {
 TEST(KnownTreeTest, IsFoundByTreeAndDockerfile) {
   const TempDirectory directory;
   const KnownContext context = some(1).context;
-  EXPECT_FALSE(KnownTree(directory.path(), "tree", "Dockerfile").find());
-  KnownTree(directory.path(), "tree", "Dockerfile").remember(context);
-  EXPECT_EQ(KnownTree(directory.path(), "tree", "Dockerfile").find(), context);
-  EXPECT_FALSE(KnownTree(directory.path(), "tree", "").find());
-  EXPECT_FALSE(KnownTree(directory.path(), "other", "Dockerfile").find());
+  EXPECT_FALSE(KnownTree(directory.path(), "tree", "Dockerfile", "/reach").find());
+  KnownTree(directory.path(), "tree", "Dockerfile", "/reach").remember(context);
+  EXPECT_EQ(KnownTree(directory.path(), "tree", "Dockerfile", "/reach").find(), context);
+  EXPECT_FALSE(KnownTree(directory.path(), "tree", "", "/reach").find());
+  EXPECT_FALSE(KnownTree(directory.path(), "tree", "Dockerfile", "").find());
+  EXPECT_FALSE(KnownTree(directory.path(), "other", "Dockerfile", "/reach").find());
 }
 
 TEST_F(KnownDirectoriesTest, AVeryLongDockerfileIsNotKept) {
@@ -114,8 +115,8 @@ TEST_F(KnownDirectoriesTest, AVeryLongDockerfileIsNotKept) {
   KnownDirectories directories(file_, "condition");
   directories.remember("/a", known);
   EXPECT_FALSE(directories.find("/a"));
-  KnownTree(directory_.path(), "tree", "Dockerfile").remember(known.context);
-  EXPECT_FALSE(KnownTree(directory_.path(), "tree", "Dockerfile").find());
+  KnownTree(directory_.path(), "tree", "Dockerfile", "/reach").remember(known.context);
+  EXPECT_FALSE(KnownTree(directory_.path(), "tree", "Dockerfile", "/reach").find());
 }
 
 }  // namespace

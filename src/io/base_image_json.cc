@@ -1,0 +1,53 @@
+#include "io/base_image_json.h"
+
+#include <nlohmann/json.hpp>
+
+namespace imagewright {
+
+namespace {
+
+using Json = nlohmann::json;
+
+// Under a key in either spelling; null where there is none.
+Json value_of(const Json& object, const char* upper, const char* lower) {
+  for (const char* key : {upper, lower}) {
+    if (const auto found = object.find(key); found != object.end()) return *found;
+  }
+  return nullptr;
+}
+
+std::string text_of(const Json& object, const char* upper, const char* lower) {
+  const Json value = value_of(object, upper, lower);
+  return value.is_string() ? value.get<std::string>() : "";
+}
+
+// False: it is neither a list of texts nor missing.
+bool take_texts(const Json& list, std::vector<std::string>& texts) {
+  if (list.is_null()) return true;
+  if (!list.is_array()) return false;
+  for (const Json& text : list) {
+    if (!text.is_string()) return false;
+    texts.push_back(text.get<std::string>());
+  }
+  return true;
+}
+
+}  // namespace
+
+std::optional<BaseImage> base_image_of(const Json& image, const std::string& platform) {
+  if (!image.is_object()) return std::nullopt;
+  const std::string its =
+      text_of(image, "Os", "os") + '/' + text_of(image, "Architecture", "architecture");
+  // (What has a variant more is still of the platform.)
+  if (platform != its && !platform.starts_with(its + '/')) return std::nullopt;
+  const Json config = value_of(image, "Config", "config");
+  if (!config.is_object()) return std::nullopt;
+  BaseImage base;
+  if (!take_texts(value_of(config, "Env", "env"), base.environment) ||
+      !take_texts(value_of(config, "OnBuild", "onbuild"), base.triggers)) {
+    return std::nullopt;
+  }
+  return base;
+}
+
+}  // namespace imagewright

@@ -1,0 +1,19 @@
+// What an image brings into builds, from its configuration as engines show it. Knows nothing of how
+// they are asked.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "core/reach.h"
+
+namespace imagewright {
+
+/// `image`: an object like that of docker's API, with `config` or `Config`, and its platform's
+/// parts in either spelling. nullopt: it is none, or the image is of another platform than
+/// `platform`
+/// ("linux/arm64").
+std::optional<BaseImage> base_image_of(const nlohmann::json& image, const std::string& platform);
+
+}  // namespace imagewright
