@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "io/base_image_json.h"
 #include "io/engine_isolation.h"
 #include "io/engine_memory.h"
 #include "io/environment.h"
@@ -76,8 +77,16 @@ bool PodmanEngine::shares_buildahs_store() const {
 
 std::optional<BaseImage> PodmanEngine::base_image(const std::string& image,
                                                   const std::string& platform) {
-  if (!shares_buildahs_store()) return std::nullopt;
-  return listed_base_image(image, platform);
+  if (shares_buildahs_store()) return listed_base_image(image, platform);
+  const bool is_id = image.starts_with("sha256:");
+  const Output output =
+      capture({.argv = {program_, "image", "inspect", is_id ? bare_id(image) : image}});
+  const Json list = Json::parse(output.exit.ok() ? output.out : "", nullptr, false);
+  if (!list.is_array() || list.empty() || !list[0].is_object()) return std::nullopt;
+  // It never shows an ONBUILD. In OCI's own format there is none, and its builds read none from it.
+  if (list[0].value("ManifestType", "") != "application/vnd.oci.image.manifest.v1+json")
+    return std::nullopt;
+  return base_image_of(list[0], platform);
 }
 
 Readiness PodmanEngine::prepare() {

@@ -5,6 +5,7 @@
 
 load common
 load engine_tests
+load narrow_tests
 load parent_tests
 
 setup_file() {
@@ -42,6 +43,21 @@ teardown() { [ -z "${ENGINE:-}" ] || teardown_engine_test; }
 @test "docker: a build by hand before ours does no harm" { build_by_hand_before_ours; }
 @test "docker: a changed extended attribute reaches the image" { changed_xattr_reaches_the_image; }
 @test "docker: a RUN that mounts the context sees only what counts" { run_that_mounts_sees_only_what_counts; }
+
+@test "docker: what no instruction reads does not count" { what_no_instruction_reads_does_not_count; }
+@test "docker: narrow: false counts all of it" { narrow_false_counts_all_of_it; }
+@test "docker: the whole context says why it counts" { the_whole_context_says_why_it_counts; }
+@test "docker: what symlinks lead to counts" { what_symlinks_lead_to_counts; }
+@test "docker: a base of the file brings its triggers" { a_base_of_the_file_brings_its_triggers; }
+@test "docker: a base that comes with the build is known after it" { a_base_that_comes_with_the_build_is_known_after_it; }
+@test "docker: a failure is known as one again" { a_failure_is_known_as_one_again; }
+@test "docker: narrowing misses no change" {
+  docker_with_buildkit >/dev/null || skip "not exercised here: no docker CLI with BuildKit built in"
+  local cases=6
+  [ "$IMAGEWRIGHT_LONG" -eq 0 ] || cases=300
+  PATH=$(dirname "$(docker_with_buildkit)"):$PATH \
+    python3 "$BATS_TEST_DIRNAME/../differential/reach.py" "$(realpath "$IMAGEWRIGHT")" "$cases" "$RANDOM"
+}
 
 @test "docker: a child comes after its parent and has what it has" { a_child_comes_after_its_parent_and_has_what_it_has; }
 @test "docker: files and mounts come from other images" { files_and_mounts_come_from_other_images; }

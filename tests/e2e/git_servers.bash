@@ -15,20 +15,6 @@
 # shellcheck disable=SC2034 # the URLs are for whoever sources this
 
 # Is somebody listening there?
-_git_port_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-_git_free_port() {
-  local port
-  for _ in {1..100}; do
-    port=$((20000 + RANDOM % 12000)) # below the ports that connections are made from
-    if ! _git_port_open "$port"; then
-      echo "$port"
-      return
-    fi
-  done
-  return 1
-}
-
 # The path of a server program, which need not be on an ordinary user's PATH.
 _git_program() { PATH=$PATH:/usr/sbin:/sbin command -v "$1"; }
 
@@ -41,7 +27,7 @@ _git_serve() {
   pid=$!
   for _ in {1..200}; do
     kill -0 "$pid" 2>/dev/null || return 1
-    if _git_port_open "$port" && kill -0 "$pid" 2>/dev/null; then
+    if port_is_open "$port" && kill -0 "$pid" 2>/dev/null; then
       echo "$pid" >"$dir/$name.pid"
       return 0
     fi
@@ -74,7 +60,7 @@ _git_start() {
   _git_stop "$dir/$name.pid"
   : >"$dir/$name.log"
   for _ in 1 2 3 4 5; do
-    _git_port=$(_git_free_port) || return 1
+    _git_port=$(free_port) || return 1
     if "$function" "$dir" "$_git_port" "$@"; then return 0; fi
   done
   cat "$dir/$name.log" >&2

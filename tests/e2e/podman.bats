@@ -5,6 +5,7 @@
 
 load common
 load engine_tests
+load narrow_tests
 load parent_tests
 
 setup_file() { [ -z "$(type -P podman)" ] || own_podman; }
@@ -41,6 +42,10 @@ teardown() {
 @test "podman: a build by hand before ours does no harm" { build_by_hand_before_ours; }
 @test "podman: a changed extended attribute reaches the image" { changed_xattr_reaches_the_image; }
 @test "podman: a RUN that mounts the context sees only what counts" { run_that_mounts_sees_only_what_counts; }
+
+@test "podman: what no instruction reads does not count" { what_no_instruction_reads_does_not_count; }
+@test "podman: what symlinks lead to counts" { what_symlinks_lead_to_counts; }
+@test "podman: a base that comes with the build is known after it" { a_base_that_comes_with_the_build_is_known_after_it; }
 
 @test "podman: a child comes after its parent and has what it has" { a_child_comes_after_its_parent_and_has_what_it_has; }
 @test "podman: files and mounts come from other images" { files_and_mounts_come_from_other_images; }

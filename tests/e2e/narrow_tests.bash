@@ -1,0 +1,156 @@
+# What of a context a build can read, on every engine: bodies of tests, to be wrapped by the file of each one. Wants what
+# engine_tests.bash wants.
+#
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # status, built, events come from run_build
+
+# A directory with some files and a Dockerfile of these lines.
+tree_with() {
+  mkdir -p test/src test/docs
+  echo main >test/src/main.c
+  echo text >test/src/notes.txt
+  echo docs >test/docs/index
+  echo readme >test/README
+  printf '%s\n' "$@" >test/Dockerfile
+}
+
+# Is the image up to date?
+is_current() { [ "$(iw status --json --engine "$ENGINE" | jq -r '.[0].state')" = up-to-date ]; }
+
+# Changes a file; the image must be as it was (nothing), or be built again (build).
+touching() {
+  local file=$1 expected=$2
+  echo "changed $RANDOM$RANDOM" >"test/$file"
+  if [ "$expected" = nothing ]; then
+    is_current || { echo "$file counts" >&2; return 1; }
+  else
+    ! is_current || { echo "$file does not count" >&2; return 1; }
+    run_build
+    [ "$status" -eq 0 ] && [ "$built" = "$image" ] && is_current
+  fi
+}
+
+what_no_instruction_reads_does_not_count() {
+  tree_with 'FROM scratch' 'COPY src/*.c /src/' 'COPY docs /docs/'
+  one_image test
+  run_build
+  [ "$status" -eq 0 ]
+  touching README nothing
+  touching src/notes.txt nothing
+  echo new >test/new
+  is_current
+  touching src/main.c build
+  touching docs/index build
+  touching docs/new build
+  touching src/new.c build
+  unpack "$image" got
+  [ "$(find got -type f -printf '%P\n' | sort | paste -sd ' ')" = "docs/index docs/new src/main.c src/new.c" ]
+  # The Dockerfile decides at each look.
+  printf 'COPY README /\n' >>test/Dockerfile
+  run_build
+  [ "$built" = "$image" ]
+  touching README build
+}
+
+narrow_false_counts_all_of_it() {
+  tree_with 'FROM scratch' 'COPY src /src/'
+  one_image test 'narrow: false'
+  run_build
+  touching README build
+  one_image test
+  run_build
+  [ "$built" = "" ]
+}
+
+the_whole_context_says_why_it_counts() {
+  tree_with 'FROM scratch' 'COPY src /src/' 'COPY . /all/'
+  one_image test
+  run iw build -v --engine "$ENGINE"
+  [ "$status" -eq 0 ]
+  [ "$(grep -c 'The whole context counts' <<<"$output")" -eq 1 ]
+  [[ "$output" == *"The whole context counts: line 3: 'copy' takes all of it"* ]]
+  touching README build
+}
+
+what_symlinks_lead_to_counts() {
+  tree_with 'FROM scratch' 'COPY link /x/' 'COPY way/index /y/'
+  ln -s /src/main.c test/link
+  ln -s docs test/way
+  one_image test
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(content "$image" x/link) $(content "$image" y/index)" = "main docs" ]
+  touching README nothing
+  touching src/notes.txt nothing
+  touching src/main.c build
+  touching docs/index build
+  ln -sfn src/notes.txt test/link
+  ! is_current
+  run_build
+  touching src/notes.txt build
+  touching src/main.c nothing
+}
+
+a_base_of_the_file_brings_its_triggers() {
+  tree_with "FROM $image-base" 'COPY src /src/'
+  mkdir base
+  printf 'FROM scratch\nENV WHERE=docs\nONBUILD COPY $WHERE /docs/\n' >base/Dockerfile
+  echo x >base/x
+  [ "$ENGINE" = docker ] || skip "images of this engine's own format keep no ONBUILD"
+  cat >imagewright.yml <<END
+builder:
+  images:
+  - {name: $image, from: test}
+  - {name: $image-base, from: base}
+END
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(content "$image" docs/index)" = docs ]
+  touching README nothing
+  touching docs/index build
+  # Another trigger is another parent.
+  printf 'FROM scratch\nONBUILD COPY README /docs/\n' >base/Dockerfile
+  run_build
+  [ "$built" = "$image-base $image" ]
+  touching docs/index nothing
+  touching README build
+}
+
+a_base_that_comes_with_the_build_is_known_after_it() {
+  exercised docker-registry
+  start_registry
+  mkdir base
+  printf 'FROM scratch\nCOPY x /\n' >base/Dockerfile
+  echo x >base/x
+  build_by_hand "$registry/base" base
+  case $ENGINE in
+    docker) docker push -q "$registry/base" ;;
+    *) "$ENGINE" push -q "$registry/base" ;;
+  esac
+  remove_image "$registry/base"
+  tree_with "FROM $registry/base" 'COPY src /src/'
+  one_image test
+  run iw build -v --engine "$ENGINE"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"The whole context counts: what '$registry/base' does to builds (its ONBUILD) is not known here"* ]]
+  is_current
+  if [ "$ENGINE" = docker ]; then
+    touching README build # BuildKit keeps it to itself
+    docker pull -q "$registry/base"
+    is_current
+    touching README build
+  fi
+  touching README nothing
+  touching src/main.c build
+  touching README nothing
+}
+
+a_failure_is_known_as_one_again() {
+  tree_with 'FROM scratch' 'COPY src /src/' 'COPY not-there /'
+  one_image test
+  run_build
+  [ "$status" -eq 1 ]
+  [ "$(iw status --json --engine "$ENGINE" | jq -r '.[0].state')" = failed ]
+  echo changed >test/README
+  [ "$(iw status --json --engine "$ENGINE" | jq -r '.[0].state')" = failed ]
+}
