@@ -15,6 +15,7 @@
 #include "io/error.h"
 #include "io/interrupt.h"
 #include "run/json.h"
+#include "run/next_context.h"
 #include "run/observe.h"
 
 namespace imagewright {
@@ -138,10 +139,16 @@ int context(const Options& options) {
   const Project project = load_project(options);
   const ImageConfig& image = find_image(project, options.image);
   Observer observer(project);
-  Observation observation;
-  const ContextFiles& files = observer.files(image, observation);
+  const std::string& engine =
+      options.run.engine.empty() ? project.config.engine : options.run.engine;
+  const NextContext next = next_context(project, observer, image, engine);
+  const ContextFiles& files = *next.observation.files;
   for (const std::string& warning : files.request.rules.warnings()) {
     fmt::print(stderr, "imagewright: warning: {}\n", without_controls(warning));
+  }
+  if (options.verbose > 0 && image.narrow && next.reach.text.empty()) {
+    fmt::print(stderr, "imagewright: the whole context counts: {}\n",
+               without_controls(next.reach.why_whole));
   }
   if (options.json) {
     Json list = Json::array();

@@ -186,6 +186,7 @@ class CommandLine {
     CLI::App* sub =
         add_command(CommandName::Context, "context", "the files that a build of IMAGE would send");
     add_image(sub);
+    add_engine(sub);
     add_json(sub, "one JSON document");
     add_talk(sub);
   }

@@ -44,6 +44,7 @@ teardown() {
 @test "buildah: a RUN that mounts the context sees only what counts" { run_that_mounts_sees_only_what_counts; }
 
 @test "buildah: what no instruction reads does not count" { what_no_instruction_reads_does_not_count; }
+@test "buildah: the context command shows what counts" { the_context_command_shows_what_counts; }
 @test "buildah: narrow: false counts all of it" { narrow_false_counts_all_of_it; }
 @test "buildah: the whole context says why it counts" { the_whole_context_says_why_it_counts; }
 @test "buildah: what symlinks lead to counts" { what_symlinks_lead_to_counts; }

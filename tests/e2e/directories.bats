@@ -428,7 +428,7 @@ edited() { sed "$1" "$BATS_FILE_TMPDIR/model/app.yml" >app.yml; }
 
 @test "directories: context --json has every entry's path, type, mode, size, digest and target, in bytewise order" {
   mkdir plain
-  echo "FROM scratch" >plain/Dockerfile
+  printf 'FROM scratch\nCOPY . /\n' >plain/Dockerfile
   mkdir -p plain/a/deep plain/B "plain/ä"
   printf 'x' >plain/a/deep/x
   : >plain/a-b
@@ -440,7 +440,7 @@ edited() { sed "$1" "$BATS_FILE_TMPDIR/model/app.yml" >app.yml; }
   equal "$stderr" ""
   equal "$(field "$output" '.[] | [.path, .type, .mode, (.size | tostring), .digest // "-", .target // "-"] | join(" ")')" \
     "B dir 1777 0 - -
-Dockerfile file 0644 13 sha256:$(sha256sum <plain/Dockerfile | cut -d' ' -f1) -
+Dockerfile file 0644 22 sha256:$(sha256sum <plain/Dockerfile | cut -d' ' -f1) -
 a dir 0755 0 - -
 a-b file 4711 0 sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 -
 a/deep dir 0755 0 - -

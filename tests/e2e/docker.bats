@@ -45,6 +45,7 @@ teardown() { [ -z "${ENGINE:-}" ] || teardown_engine_test; }
 @test "docker: a RUN that mounts the context sees only what counts" { run_that_mounts_sees_only_what_counts; }
 
 @test "docker: what no instruction reads does not count" { what_no_instruction_reads_does_not_count; }
+@test "docker: the context command shows what counts" { the_context_command_shows_what_counts; }
 @test "docker: narrow: false counts all of it" { narrow_false_counts_all_of_it; }
 @test "docker: the whole context says why it counts" { the_whole_context_says_why_it_counts; }
 @test "docker: what symlinks lead to counts" { what_symlinks_lead_to_counts; }

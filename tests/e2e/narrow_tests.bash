@@ -30,6 +30,22 @@ touching() {
   fi
 }
 
+context_files() { iw context "$image" --engine "$ENGINE" --json | jq -r '.[] | select(.type == "file").path' | paste -sd ' '; }
+
+the_context_command_shows_what_counts() {
+  tree_with 'FROM scratch' 'COPY src /src/'
+  one_image test
+  [ "$(context_files)" = "src/main.c src/notes.txt" ]
+  run_build
+  # Also where what counted at the last build is not what counts now.
+  printf 'COPY README /\n' >>test/Dockerfile
+  [ "$(context_files)" = "README src/main.c src/notes.txt" ]
+  printf 'COPY . /\n' >>test/Dockerfile
+  run iw context "$image" -v
+  [[ "$output" == "imagewright: the whole context counts: line 4: 'copy' takes all of it"* ]]
+  [[ "$output" == *docs/index* ]]
+}
+
 what_no_instruction_reads_does_not_count() {
   tree_with 'FROM scratch' 'COPY src/*.c /src/' 'COPY docs /docs/'
   one_image test
