@@ -233,6 +233,8 @@ bool IgnoreRules::Rules::match(std::string_view path, const Matched& parent,
 
 IgnoreRules::IgnoreRules() : rules_(std::make_shared<const Rules>()) {}
 IgnoreRules::~IgnoreRules() = default;
+IgnoreRules::IgnoreRules(const IgnoreRules&) = default;
+IgnoreRules& IgnoreRules::operator=(const IgnoreRules&) = default;
 IgnoreRules::IgnoreRules(IgnoreRules&&) noexcept = default;
 IgnoreRules& IgnoreRules::operator=(IgnoreRules&&) noexcept = default;
 

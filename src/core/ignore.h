@@ -29,6 +29,8 @@ class IgnoreRules {
   /// No rule: nothing is ignored.
   IgnoreRules();
   ~IgnoreRules();
+  IgnoreRules(const IgnoreRules&);
+  IgnoreRules& operator=(const IgnoreRules&);
   IgnoreRules(IgnoreRules&&) noexcept;
   IgnoreRules& operator=(IgnoreRules&&) noexcept;
 

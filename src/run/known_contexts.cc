@@ -46,10 +46,34 @@ bool take_text(std::string_view& bytes, std::string_view& text) {
   return true;
 }
 
+// Each as its kind and line (4 bytes each), and what is written, its image and its platform.
+std::string text_of(const std::vector<Link>& links) {
+  std::string bytes;
+  for (const Link& link : links) {
+    add(bytes, static_cast<std::int32_t>(link.kind));
+    add(bytes, std::int32_t{link.line});
+    for (const std::string* text : {&link.written, &link.image, &link.platform})
+      add_text(bytes, *text);
+  }
+  return bytes;
+}
+
+std::vector<Link> links_in(std::string_view bytes) {
+  std::vector<Link> links;
+  std::int32_t kind = 0, line = 0;
+  std::string_view written, image, platform;
+  while (take(bytes, kind) && take(bytes, line) && take_text(bytes, written) &&
+         take_text(bytes, image) && take_text(bytes, platform)) {
+    links.push_back({static_cast<LinkKind>(kind), std::string(written), std::string(image),
+                     std::string(platform), line});
+  }
+  return links;
+}
+
 // What both kinds depend on beside their names.
 std::string about(std::string_view what) {
-  // (2: with the Dockerfile. 3: by reach.)
-  return std::string(what) + " 3\n" + std::to_string(kFingerprintFormat) + '\n';
+  // (2: with the Dockerfile. 3: by reach. 4: with the links.)
+  return std::string(what) + " 4\n" + std::to_string(kFingerprintFormat) + '\n';
 }
 
 }  // namespace
@@ -63,10 +87,13 @@ std::optional<KnownContext> KnownTree::find() const {
   const auto bytes = MemoFile(path_, about_).recall();
   std::string_view rest = bytes ? *bytes : std::string_view();
   KnownContext context;
-  std::string_view dockerfile;
-  if (!take(rest, context.digests) || !take_text(rest, dockerfile) || !rest.empty())
+  std::string_view dockerfile, links_of, links;
+  if (!take(rest, context.digests) || !take_text(rest, dockerfile) || !take_text(rest, links_of) ||
+      !take_text(rest, links) || !rest.empty())
     return std::nullopt;
   context.dockerfile = dockerfile;
+  context.links_of = links_of;
+  context.links = links_in(links);
   return context;
 }
 
@@ -75,14 +102,16 @@ void KnownTree::remember(const KnownContext& context) const {
   std::string bytes;
   add(bytes, context.digests);
   add_text(bytes, context.dockerfile);
+  add_text(bytes, context.links_of);
+  add_text(bytes, text_of(context.links));
   MemoFile(path_, about_).remember(bytes);
 }
 
 KnownDirectories::KnownDirectories(fs::path file, const std::string& condition)
     : about_(about("directories") + condition), file_(std::move(file)) {}
 
-// Of each: its path, the stamp and the digests, the Dockerfile; texts with their length before
-// them.
+// Of each: its path, the stamp and the digests, the Dockerfile, its links; texts with their length
+// before them.
 void KnownDirectories::load() {
   if (loaded_) return;
   loaded_ = true;
@@ -90,7 +119,8 @@ void KnownDirectories::load() {
   std::string_view rest = saved_;
   Entry entry;
   while (take_text(rest, entry.path) && take(rest, entry.stamp) && take(rest, entry.digests) &&
-         take_text(rest, entry.dockerfile)) {
+         take_text(rest, entry.dockerfile) && take_text(rest, entry.links_of) &&
+         take_text(rest, entry.links)) {
     entries_.push_back(entry);
   }
 }
@@ -103,7 +133,12 @@ std::optional<KnownDirectory> KnownDirectories::find(const std::string& director
       std::lower_bound(entries_.begin(), entries_.end(), directory,
                        [](const Entry& entry, std::string_view path) { return entry.path < path; });
   if (place == entries_.end() || place->path != directory) return std::nullopt;
-  return KnownDirectory{place->stamp, {place->digests, std::string(place->dockerfile)}};
+  return KnownDirectory{place->stamp, context_of(*place)};
+}
+
+KnownContext KnownDirectories::context_of(const Entry& entry) {
+  return {entry.digests, std::string(entry.dockerfile), std::string(entry.links_of),
+          links_in(entry.links)};
 }
 
 void KnownDirectories::remember(const std::string& directory, const KnownDirectory& known) {
@@ -121,8 +156,7 @@ void KnownDirectories::save() {
   std::map<std::string, KnownDirectory> all = fresh_;
   if (entries_.size() + fresh_.size() <= kMostDirectories) {
     for (const Entry& entry : entries_) {
-      all.emplace(entry.path,
-                  KnownDirectory{entry.stamp, {entry.digests, std::string(entry.dockerfile)}});
+      all.emplace(entry.path, KnownDirectory{entry.stamp, context_of(entry)});
     }
   }
   std::string bytes;
@@ -131,6 +165,8 @@ void KnownDirectories::save() {
     add(bytes, known.stamp);
     add(bytes, known.context.digests);
     add_text(bytes, known.context.dockerfile);
+    add_text(bytes, known.context.links_of);
+    add_text(bytes, text_of(known.context.links));
   }
   MemoFile(file_, about_).remember(bytes);
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/digest.h"
+#include "core/links.h"
 #include "io/memo_file.h"
 #include "io/tree.h"
 
@@ -22,10 +23,13 @@ struct ContextDigests {
   bool operator==(const ContextDigests&) const = default;
 };
 
-/// A context that need not be looked into: its digests, and the Dockerfile's bytes.
+/// A context that need not be looked into: its digests, the Dockerfile's bytes, and what these were
+/// once found to be built from.
 struct KnownContext {
   ContextDigests digests;
   std::string dockerfile;
+  std::string links_of;  ///< for what: the rest that links depend on; "": for a plain image
+  std::vector<Link> links;
 
   /// A longer Dockerfile is not worth keeping: then nothing is remembered.
   static constexpr std::size_t kLongestDockerfile = std::size_t{64} * 1024;
@@ -72,10 +76,14 @@ class KnownDirectories {
     std::string_view path;  // in saved_
     TreeStamp stamp;
     ContextDigests digests;
-    std::string_view dockerfile;  // in saved_
+    // In saved_.
+    std::string_view dockerfile;
+    std::string_view links_of;
+    std::string_view links;
   };
 
   void load();
+  static KnownContext context_of(const Entry& entry);
 
   std::string about_;
   std::filesystem::path file_;

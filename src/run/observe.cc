@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <set>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
@@ -124,10 +125,42 @@ std::string known_name(const std::string& directory, const std::string& reach) {
   return reach.empty() ? directory : directory + '\0' + reach;
 }
 
-// Has the request leave out what is not reached.
+// Has the request leave out what is not reached. (Many images of a file reach the same, and to read
+// rules costs more than a look at a small directory.)
 void restrict_to(TreeRequest& request, const std::string& reach) {
-  if (!reach.empty())
-    request.reach = rules_for(with_links_followed(request.root, reach_paths(reach)));
+  if (reach.empty()) return;
+  thread_local std::set<std::string> last_paths;
+  thread_local IgnoreRules last_rules = rules_for({});
+  auto paths = with_links_followed(request.root, reach_paths(reach));
+  if (paths != last_paths) {
+    last_rules = rules_for(paths);
+    last_paths = std::move(paths);
+  }
+  request.reach = last_rules;
+}
+
+// Beside the Dockerfile; "" where that alone decides. (The machine's platform is the cache's, too.)
+std::string what_links_depend_on(const ImageConfig& image) {
+  if (image.target.empty() && image.args.empty() && image.additional_contexts.empty() &&
+      image.depends_on.empty() && image.options.platforms.empty()) {
+    return "";
+  }
+  Sha256 hash;
+  hash.update_field(image.target);
+  const auto add_pairs = [&](const std::map<std::string, std::string>& pairs) {
+    hash.update_number(pairs.size());
+    for (const auto& [name, value] : pairs) {
+      hash.update_field(name);
+      hash.update_field(value);
+    }
+  };
+  add_pairs(image.args);
+  add_pairs(image.additional_contexts);
+  for (const std::vector<std::string>* list : {&image.depends_on, &image.options.platforms}) {
+    hash.update_number(list->size());
+    for (const std::string& text : *list) hash.update_field(text);
+  }
+  return hex(hash.finish());
 }
 
 // Of one with files.
@@ -215,6 +248,22 @@ void Observer::look_ahead(const std::vector<std::size_t>& images) {
 
 Observation Observer::make_observation(const ImageConfig& image, const ContextDigests& digests,
                                        std::string dockerfile) {
+  auto links = find_links(dockerfile, image, platforms_of(image, host_));
+  if (!links) {
+    fail(describe(links.error(), image.dockerfile.empty() ? "Dockerfile" : image.dockerfile));
+  }
+  return make_observation(image, digests, std::move(dockerfile), std::move(*links));
+}
+
+Observation Observer::make_observation(const ImageConfig& image, KnownContext known) {
+  if (known.links_of != what_links_depend_on(image))
+    return make_observation(image, known.digests, std::move(known.dockerfile));
+  return make_observation(image, known.digests, std::move(known.dockerfile),
+                          std::move(known.links));
+}
+
+Observation Observer::make_observation(const ImageConfig& image, const ContextDigests& digests,
+                                       std::string dockerfile, std::vector<Link> links) {
   Observation observation;
   observation.context_digest = hex(digests.context);
   auto options = deciding_options(image.options);
@@ -223,13 +272,14 @@ Observation Observer::make_observation(const ImageConfig& image, const ContextDi
   observation.inputs =
       list_inputs({observation.context_digest, hex(digests.dockerfile), image.target, image.args,
                    image.labels, std::move(options), secrets_.digests(image.options.secrets)});
-  auto links = find_links(dockerfile, image, platforms_of(image, host_));
-  if (!links) {
-    fail(describe(links.error(), image.dockerfile.empty() ? "Dockerfile" : image.dockerfile));
-  }
-  observation.links = std::move(*links);
+  observation.links = std::move(links);
   observation.dockerfile = std::move(dockerfile);
   return observation;
+}
+
+KnownContext Observer::known_context(const ImageConfig& image, const ContextDigests& digests,
+                                     const Observation& observation) const {
+  return {digests, observation.dockerfile, what_links_depend_on(image), observation.links};
 }
 
 GitSource Observer::absolute(GitSource source) const {
@@ -285,13 +335,15 @@ std::optional<Observation> Observer::recall_directory(const ImageConfig& image,
   auto known = known_.find(known_name(directory, *reach));
   if (!known) return std::nullopt;
   const auto begun = std::chrono::steady_clock::now();
-  std::string& dockerfile = known->context.dockerfile;
   if (!reach->empty()) {
     // Then it is no part of what counts, and neither is an ignore file that there may be now.
     if (is_there(directory + "/.dockerignore") || is_there(directory + "/Dockerfile.dockerignore"))
       return std::nullopt;
-    if (!is_there(directory + "/Dockerfile") || read_file(directory + "/Dockerfile") != dockerfile)
-      return std::nullopt;
+    try {
+      if (read_file(directory + "/Dockerfile") != known->context.dockerfile) return std::nullopt;
+    } catch (const Error&) {
+      return std::nullopt;  // the look says what is wrong
+    }
   }
   TreeRequest request;
   request.root = directory;
@@ -299,7 +351,7 @@ std::optional<Observation> Observer::recall_directory(const ImageConfig& image,
   request.clock = &clock_;
   restrict_to(request, *reach);
   if (touched_since(request, known->stamp)) return std::nullopt;
-  Observation observation = make_observation(image, known->context.digests, std::move(dockerfile));
+  Observation observation = make_observation(image, std::move(known->context));
   observation.reach = *reach;
   observation.source = "directory " + directory;
   observation.begun = begun;
@@ -311,6 +363,7 @@ Observation Observer::look_at_directory(const ImageConfig& image, const Director
   const auto begun = std::chrono::steady_clock::now();
   const std::string directory = path_of(source);
   Observation observation = read_context(image, directory, false, reach);
+  remember(image, directory, observation);
   observation.source = "directory " + directory;
   observation.begun = begun;
   return observation;
@@ -346,15 +399,15 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
   std::optional<KnownContext> known;
   if (reach != nullptr) known = KnownTree(cache_, tree, dockerfile, *reach).find();
   if (known) {
-    observation = make_observation(image, known->digests, std::move(known->dockerfile));
+    observation = make_observation(image, *std::move(known));
     observation.reach = *reach;
   } else {
     observation = check_out(image, source, tree, nullptr);
     if (look_ == Look::Links) {
-      KnownTree(cache_, tree, dockerfile, kLinks).remember({{}, observation.dockerfile});
+      KnownTree(cache_, tree, dockerfile, kLinks).remember(known_context(image, {}, observation));
     } else {
       KnownTree(cache_, tree, dockerfile, observation.reach)
-          .remember({digests_of(observation), observation.dockerfile});
+          .remember(known_context(image, digests_of(observation), observation));
     }
   }
   observation.source = "git " + describe(Source(source)) + " at " + at.commit;
@@ -388,20 +441,23 @@ void Observer::name_changes(const ImageConfig& image, Observation& observation,
   }
 }
 
-void Observer::keep(const ImageConfig& image, const Observation& observation) {
-  if (!observation.files) return;
+void Observer::keep(const Observation& observation) const {
+  if (observation.files) kept_.keep(observation.context_digest, observation.files->snapshot);
+}
+
+// The next look at it need not go into its files.
+void Observer::remember(const ImageConfig& image, const std::string& directory,
+                        const Observation& observation) {
+  if (!observation.files || !observation.files->self_contained) return;
   const ContextFiles& files = *observation.files;
-  kept_.keep(observation.context_digest, files.snapshot);
-  const auto* source = std::get_if<DirectorySource>(&image.source);
-  if (source == nullptr || !files.self_contained) return;
   const auto stamp = files.snapshot.stamp();
   // (It was read before the directory was looked at.)
   const ContextDigests digests = digests_of(observation);
   const bool is_settled = !observation.reach.empty() ||  // (then it is read at each look)
                           files.snapshot.content_of("Dockerfile") == digests.dockerfile;
   if (!stamp || !is_settled) return;
-  known_.remember(known_name(path_of(*source), observation.reach),
-                  {*stamp, {digests, observation.dockerfile}});
+  known_.remember(known_name(directory, observation.reach),
+                  {*stamp, known_context(image, digests, observation)});
 }
 
 void Observer::forget(const std::string& context_digest) const {

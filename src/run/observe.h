@@ -111,9 +111,9 @@ class Observer {
   /// that was kept. Throws as above.
   void name_changes(const ImageConfig& image, Observation& observation, const std::string& before,
                     Verdict& verdict);
-  /// Keeps what is needed for that later: of what an image was built from; and that its directory
-  /// is known. Costs next to nothing where that is kept already.
-  void keep(const ImageConfig& image, const Observation& observation);
+  /// Keeps what is needed for that later, of what an image was built from. Costs next to nothing
+  /// where that is kept already.
+  void keep(const Observation& observation) const;
   /// An observed Dockerfile with other references for some images (core/links).
   std::string with_references(const ImageConfig& image, const std::string& dockerfile,
                               const std::map<std::string, std::string>& references) const;
@@ -125,12 +125,19 @@ class Observer {
 
   Observation make_observation(const ImageConfig& image, const ContextDigests& digests,
                                std::string dockerfile);
+  Observation make_observation(const ImageConfig& image, KnownContext known);
+  Observation make_observation(const ImageConfig& image, const ContextDigests& digests,
+                               std::string dockerfile, std::vector<Link> links);
+  KnownContext known_context(const ImageConfig& image, const ContextDigests& digests,
+                             const Observation& observation) const;
   // `reach`: what is to count; nullptr: as expected.
   Observation read_context(const ImageConfig& image, const std::string& context, bool confined,
                            const std::string* reach);
   const std::string* expected_reach(const ImageConfig& image) const;
   std::optional<Observation> recall_directory(const ImageConfig& image,
                                               const DirectorySource& source);
+  void remember(const ImageConfig& image, const std::string& directory,
+                const Observation& observation);
   void look_again(const ImageConfig& image, Observation& observation, const std::string& reach);
   std::string path_of(const DirectorySource& source) const;
   Observation observe_directory(const ImageConfig& image, const DirectorySource& source);

@@ -296,7 +296,7 @@ class Run {
       if (judge_->last(image.name)->config != project_.config_path) {
         store_->take_over(image.name, project_.config_path);
       }
-      observer_.keep(image, observation);
+      observer_.keep(observation);
     }
     end(i, ImageState::UpToDate);
   }
@@ -575,7 +575,7 @@ class Run {
                         ": its context changed while it was built; the next run builds it again");
     }
     result(i).image_id = image_id;
-    observer_.keep(config(i), observation);
+    observer_.keep(observation);
     forget_context(job.last_context, observation.context_digest);
     end(i, ImageState::Built);
   }

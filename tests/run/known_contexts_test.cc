@@ -14,7 +14,10 @@ namespace {
 
 KnownDirectory some(std::uint64_t number) {
   return {{number, {number + 1, number + 2}},
-          {{sha256("a"), sha256("b")}, "FROM " + std::to_string(number) + "\n"}};
+          {{sha256("a"), sha256("b")},
+           "FROM " + std::to_string(number) + "\n",
+           "for a target",
+           {{LinkKind::Base, "x", "y", "linux/arm64", 3}, {LinkKind::DependsOn, "z", "z", "", 0}}}};
 }
 
 class KnownDirectoriesTest : public testing::Test {
