@@ -3,6 +3,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "core/config_values.h"
+#include "core/links.h"
 #include "core/source.h"
 
 namespace imagewright {
@@ -89,7 +90,10 @@ Json image_json(const ImageConfig& image, const fs::path& base) {
                {"args", image.args},
                {"labels", image.labels}};
   if (!image.dockerfile_inline.empty()) json["dockerfile_inline"] = image.dockerfile_inline;
-  if (!image.additional_contexts.empty()) json["additional_contexts"] = image.additional_contexts;
+  for (const auto& [name, value] : image.additional_contexts) {
+    const auto directory = directory_of_context(value);
+    json["additional_contexts"][name] = directory ? joined(base, *directory) : value;
+  }
   if (!image.depends_on.empty()) json["depends_on"] = image.depends_on;
   if (image.timeout.count() != 0) json["timeout"] = duration_text(image.timeout);
   if (image.retries != 0) json["retries"] = image.retries;

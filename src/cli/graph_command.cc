@@ -36,7 +36,8 @@ std::vector<Link> external_links(const Plan& plan, std::size_t image, const Imag
   std::vector<Link> external;
   std::set<std::string> seen;
   for (const Link& link : plan.images[image].observation.links) {
-    if (!names.find(link.image) && seen.insert(link.image).second) external.push_back(link);
+    if (link.directory.empty() && !names.find(link.image) && seen.insert(link.image).second)
+      external.push_back(link);
   }
   return external;
 }

@@ -23,14 +23,6 @@ std::string key_of(const std::string& name) {
   return reference ? normalized(*reference) : lower_case(name);
 }
 
-// What a context stands for, if that is an image.
-std::optional<std::string> image_of_context(const std::string& value) {
-  for (const std::string_view scheme : {"image:", "docker-image://"}) {
-    if (value.starts_with(scheme)) return value.substr(scheme.size());
-  }
-  return std::nullopt;
-}
-
 // The contexts of an image, by the names under which a Dockerfile can mean them.
 std::map<std::string, std::string> contexts_of(const ImageConfig& image) {
   std::map<std::string, std::string> contexts;
@@ -163,6 +155,21 @@ StageRequest request_for(const ImageConfig& image, const Platforms& platforms) {
   return request;
 }
 
+std::optional<std::string> image_of_context(const std::string& value) {
+  for (const std::string_view scheme : {"image:", "docker-image://"}) {
+    if (value.starts_with(scheme)) return value.substr(scheme.size());
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> directory_of_context(const std::string& value) {
+  // (`target:x`, `service:x`, `https://…`, `git@host:…`; a path with a colon can begin with `./`.)
+  const std::string_view first = std::string_view(value).substr(0, value.find('/'));
+  if (value.empty() || image_of_context(value) || first.find(':') != std::string_view::npos)
+    return std::nullopt;
+  return value;
+}
+
 std::string image_meant(const ImageConfig& image, const std::string& written) {
   const auto contexts = contexts_of(image);
   const auto context = contexts.find(key_of(written));
@@ -191,10 +198,10 @@ tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfi
   const auto file = parse_dockerfile(dockerfile);
   if (!file) return tl::unexpected(file.error());
   for (const auto& [name, value] : image.additional_contexts) {
-    if (image_of_context(value)) continue;
+    if (image_of_context(value) || directory_of_context(value)) continue;
     return tl::unexpected(ParseError{
-        fmt::format("the additional context {} is {}; it must be an image in this version of "
-                    "imagewright: image:NAME or docker-image://REFERENCE",
+        fmt::format("the additional context {} is {}; it must be a directory or an image in this "
+                    "version of imagewright: PATH, image:NAME or docker-image://REFERENCE",
                     shown(name), shown(value))});
   }
   if (is_known_frontend(file->syntax)) {
@@ -210,13 +217,23 @@ tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfi
         link.platform = source.platform;
         link.line = source.line;
         if (const auto context = contexts.find(key_of(source.image)); context != contexts.end()) {
-          const auto stands_for = image_of_context(context->second);
-          if (!stands_for) continue;
-          link.image = *stands_for;
+          link.image = image_of_context(context->second).value_or("");
+          if (link.image.empty()) link.directory = context->second;
+          if (link.image.empty() && link.kind == LinkKind::Base) {
+            return tl::unexpected(
+                ParseError{fmt::format("{} is a directory, and no image that a stage can stand on",
+                                       shown(link.written)),
+                           link.line, 0});
+          }
         }
         links.push_back(std::move(link));
       }
     }
+  }
+  // (Where it is not known what the file takes, it may take any.)
+  for (const auto& [name, value] : image.additional_contexts) {
+    if (!is_known_frontend(file->syntax) && directory_of_context(value))
+      links.push_back({LinkKind::Copy, name, "", "", 0, value});
   }
   for (const std::string& name : image.depends_on)
     links.push_back({LinkKind::DependsOn, name, name, "", 0});

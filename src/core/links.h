@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -33,6 +34,9 @@ struct Link {
   std::string image;     ///< what it means: as written, or what a context of that name stands for
   std::string platform;  ///< of a base, if FROM says one
   int line = 0;          ///< in the Dockerfile; 0: the configuration says so
+  /// What a context of that name is, if it is a directory; as the configuration writes it. Then
+  /// there is no `image`.
+  std::string directory = {};
   bool operator==(const Link&) const = default;
 };
 
@@ -49,14 +53,20 @@ StageRequest request_for(const ImageConfig& image, const Platforms& platforms);
 /// is known to read a Dockerfile as core/stages does.
 bool is_known_frontend(const std::string& syntax);
 
+/// The image that an additional context is, as a reference or a name of this file; nullopt: it is
+/// none.
+std::optional<std::string> image_of_context(const std::string& value);
+/// The directory that it is, as written; nullopt: it is none.
+std::optional<std::string> directory_of_context(const std::string& value);
+
 /// The image that a Dockerfile means by this name: as written, or what a context of that name
 /// stands for.
 std::string image_meant(const ImageConfig& image, const std::string& written);
 
 /// What `image` is built from by a Dockerfile of this text: what the target reaches, stages of the
 /// file itself left out; then `depends_on`. A Dockerfile for another frontend than Docker's
-/// (`# syntax=`) is not looked into. Errors are those of the Dockerfile, with their line; and an
-/// additional context that is no image, which no engine is given yet.
+/// (`# syntax=`) is not looked into. Errors are those of the Dockerfile, with their line; an
+/// additional context that is neither an image nor a directory; a FROM of one that is a directory.
 tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfile,
                                                        const ImageConfig& image,
                                                        const Platforms& platforms);

@@ -47,6 +47,11 @@ BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
   const std::string problem = unsupported(
       program.capabilities, fs::path(program.program).filename().string(), request.options);
   if (!problem.empty()) throw Error(Error::Kind::Source, problem);
+  if (!request.named_contexts.empty() && !program.capabilities.named_contexts) {
+    throw Error(Error::Kind::Source,
+                fs::path(program.program).filename().string() + " " + program.capabilities.version +
+                    " cannot do 'additional_contexts': of directories; Buildah 1.27 and later can");
+  }
   const Staging staging(cache, request, context_for(program.capabilities, request));
   Command command;
   // --layers: without it there is no cache and a new id each time. --force-rm: a failure leaves no
@@ -57,6 +62,11 @@ BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
   add_common_arguments(command.argv, request, staging);
   const auto options = option_arguments(program.capabilities, request, staging);
   command.argv.insert(command.argv.end(), options.begin(), options.end());
+  for (std::size_t i = 0; i < request.named_contexts.size(); ++i) {
+    command.argv.insert(command.argv.end(),
+                        {"--build-context",
+                         request.named_contexts[i].name + "=" + staging.named_context(i).string()});
+  }
   if (request.options.privileged && has_apparmor()) {
     command.argv.emplace_back("--security-opt=apparmor=unconfined");
   }

@@ -140,6 +140,13 @@ BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_l
   prepare();
   const std::string problem = unsupported(capabilities_, name(), request.options);
   if (!problem.empty()) throw Error(Error::Kind::Source, problem);
+  if (!request.named_contexts.empty()) {
+    // (BuildKit remembers one by its name and compares size, mode and time, as it does a context.)
+    throw Error(Error::Kind::Source,
+                name() + " " + capabilities_.version +
+                    " cannot do 'additional_contexts': of directories, in this version of "
+                    "imagewright; podman and buildah can, and an image can be one everywhere");
+  }
   const bool classic = capabilities_.builder == Builder::Classic;
   const Staging staging(cache_, request, context_for(capabilities_, request));
   Command command;

@@ -20,6 +20,13 @@
 
 namespace imagewright {
 
+/// A directory that a build finds under a name, beside its context.
+struct NamedContext {
+  std::string name;  ///< as the Dockerfile writes it
+  std::filesystem::path directory;
+  std::function<std::vector<Entry>()> entries;  ///< what of it counts
+};
+
 /// One build, as it was fingerprinted.
 struct BuildRequest {
   std::string tag;                              ///< the image's name
@@ -36,6 +43,7 @@ struct BuildRequest {
   std::string target;
   std::map<std::string, std::string> args;
   std::map<std::string, std::string> labels;
+  std::vector<NamedContext> named_contexts;
   std::chrono::milliseconds timeout{0};  ///< 0: none
   BuildOptions options;                  ///< the paths in it are absolute
 };

@@ -202,7 +202,7 @@ bool earlier_steps_are_sound(const EngineCapabilities& engine, const BuildReques
   return !engine.steps_by_text ||
          (request.args.empty() && request.labels.empty() && !has_mounts(request.dockerfile) &&
           !has_arguments(request.dockerfile) && request.options.secrets.empty() &&
-          deciding_options(request.options).empty());
+          request.named_contexts.empty() && deciding_options(request.options).empty());
 }
 
 std::string unsupported(const EngineCapabilities& engine, const std::string& name,

@@ -62,7 +62,8 @@ bool copy_properties(const Entry& entry, const fs::path& from, const fs::path& t
   return utimensat(AT_FDCWD, to.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-void copy_context(const BuildRequest& request, const fs::path& copy, bool without_ignore_file) {
+void copy_context(const fs::path& context, const std::vector<Entry>& entries, const fs::path& copy,
+                  bool without_ignore_file) {
   const auto check = [](bool done, const fs::path& from) {
     if (!done) throw Error(Error::Kind::Source, with_errno("cannot copy '" + from.string() + "'"));
   };
@@ -73,18 +74,16 @@ void copy_context(const BuildRequest& request, const fs::path& copy, bool withou
   const auto left_out = [&](const Entry& entry) {
     return without_ignore_file && entry.path == kIgnoreFile;
   };
-  const std::vector<Entry> entries = request.entries();
   for (const Entry& entry : entries) {
     if (left_out(entry)) continue;
     if (interrupted() != 0) throw Error(Error::Kind::Source, "interrupted");
-    check(copy_entry(entry, request.context / entry.path, copy / entry.path),
-          request.context / entry.path);
+    check(copy_entry(entry, context / entry.path, copy / entry.path), context / entry.path);
   }
   // Directories after what is in them: one without write permission takes no files, and each file
   // moves its time.
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
     if (left_out(*entry)) continue;
-    const fs::path from = request.context / entry->path;
+    const fs::path from = context / entry->path;
     check(copy_properties(*entry, from, copy / entry->path), from);
   }
 }
@@ -122,8 +121,12 @@ Staging::Staging(const fs::path& cache, const BuildRequest& request, Context con
   std::string ignore = request.ignore;
   if (context != Context::Directory) {
     context_ = directory_.path() / "context";
-    copy_context(request, context_, context == Context::ClassicCopy);
+    copy_context(request.context, request.entries(), context_, context == Context::ClassicCopy);
     ignore.clear();
+  }
+  for (std::size_t i = 0; i < request.named_contexts.size(); ++i) {
+    const NamedContext& named = request.named_contexts[i];
+    copy_context(named.directory, named.entries(), named_context(i), false);
   }
   if (!has_rules(ignore)) ignore = kNothingIgnored;
   Sha256 both;

@@ -40,6 +40,12 @@ class Staging {
   std::filesystem::path image_id_file() const { return directory_.path() / "image-id"; }
   std::filesystem::path metadata_file() const { return directory_.path() / "metadata.json"; }
 
+  /// A copy of what counts of the request's named context of this number: Buildah takes owners from
+  /// the directory itself, and reads no ignore file in it.
+  std::filesystem::path named_context(std::size_t number) const {
+    return directory_.path() / ("named-" + std::to_string(number));
+  }
+
   /// The context's directory, or its copy.
   const std::filesystem::path& context() const { return context_; }
   /// A symlink to it under the request's context name. To be asked for once.

@@ -35,7 +35,7 @@ const std::vector<StoredInput>& Judge::inputs(const std::string& image) {
 
 std::string Judge::last_context(const std::string& image) {
   for (const StoredInput& input : inputs(image)) {
-    if (input.kind == word(InputKind::Context)) return input.digest;
+    if (input.kind == word(InputKind::Context) && input.name.empty()) return input.digest;
   }
   return "";
 }

@@ -46,13 +46,13 @@ bool take_text(std::string_view& bytes, std::string_view& text) {
   return true;
 }
 
-// Each as its kind and line (4 bytes each), and what is written, its image and its platform.
+// Each as its kind and line (4 bytes each), and what is written, its image, platform and directory.
 std::string text_of(const std::vector<Link>& links) {
   std::string bytes;
   for (const Link& link : links) {
     add(bytes, static_cast<std::int32_t>(link.kind));
     add(bytes, std::int32_t{link.line});
-    for (const std::string* text : {&link.written, &link.image, &link.platform})
+    for (const std::string* text : {&link.written, &link.image, &link.platform, &link.directory})
       add_text(bytes, *text);
   }
   return bytes;
@@ -61,11 +61,11 @@ std::string text_of(const std::vector<Link>& links) {
 std::vector<Link> links_in(std::string_view bytes) {
   std::vector<Link> links;
   std::int32_t kind = 0, line = 0;
-  std::string_view written, image, platform;
+  std::string_view written, image, platform, directory;
   while (take(bytes, kind) && take(bytes, line) && take_text(bytes, written) &&
-         take_text(bytes, image) && take_text(bytes, platform)) {
+         take_text(bytes, image) && take_text(bytes, platform) && take_text(bytes, directory)) {
     links.push_back({static_cast<LinkKind>(kind), std::string(written), std::string(image),
-                     std::string(platform), line});
+                     std::string(platform), line, std::string(directory)});
   }
   return links;
 }

@@ -76,6 +76,13 @@ std::string ignore_path(const std::string& dockerfile, const std::string& contex
   return is_there(path) ? path : "";
 }
 
+// Of the ignore file in `path`, which errors call by `name`.
+IgnoreRules rules_of(const fs::path& path, const std::string& name) {
+  auto rules = IgnoreRules::parse(read_file(path));
+  if (!rules) fail(describe(rules.error(), name));
+  return std::move(*rules);
+}
+
 // What an engine is told to leave out: the rules, then our own files wherever they stand.
 std::string engine_ignore(const IgnoreRules& rules, const std::vector<std::string>& own_paths) {
   std::string text = rules.text();
@@ -163,6 +170,12 @@ std::string what_links_depend_on(const ImageConfig& image) {
   return hex(hash.finish());
 }
 
+bool names_directories(const Observation& observation) {
+  const auto& links = observation.links;
+  return std::any_of(links.begin(), links.end(),
+                     [](const Link& link) { return !link.directory.empty(); });
+}
+
 // Of one with files.
 ContextDigests digests_of(const Observation& observation) {
   return {observation.files->snapshot.digest(), sha256(observation.dockerfile)};
@@ -182,6 +195,17 @@ bool ContextFiles::touched() const {
   } catch (const Error&) {
     return true;
   }
+}
+
+bool Observation::touched() const {
+  return files->touched() || std::any_of(named.begin(), named.end(), [](const auto& one) {
+           return one.files && one.files->touched();
+         });
+}
+
+void Observation::drop_files() {
+  files.reset();
+  named.clear();
 }
 
 // The directories among the images, looked at in their order.
@@ -267,14 +291,63 @@ Observation Observer::make_observation(const ImageConfig& image, const ContextDi
   Observation observation;
   observation.context_digest = hex(digests.context);
   auto options = deciding_options(image.options);
-  for (const auto& [name, value] : image.additional_contexts)
-    options["additional_contexts"] += name + '=' + value + '\n';
+  // (Of a directory, what is in it counts.)
+  for (const auto& [name, value] : image.additional_contexts) {
+    if (image_of_context(value)) options["additional_contexts"] += name + '=' + value + '\n';
+  }
   observation.inputs =
       list_inputs({observation.context_digest, hex(digests.dockerfile), image.target, image.args,
                    image.labels, std::move(options), secrets_.digests(image.options.secrets)});
   observation.links = std::move(links);
   observation.dockerfile = std::move(dockerfile);
+  if (look_ == Look::Inputs) look_at_named(observation);
   return observation;
+}
+
+// Each directory that the Dockerfile takes files from is an input of its own.
+void Observer::look_at_named(Observation& observation) {
+  std::map<std::string, std::string> directories;
+  for (const Link& link : observation.links) {
+    if (!link.directory.empty()) directories[link.written] = link.directory;
+  }
+  observation.named.clear();
+  std::erase_if(observation.inputs, [](const Input& input) {
+    return input.kind == InputKind::Context && !input.name.empty();
+  });
+  auto place = observation.inputs.begin() + (directories.empty() ? 0 : 1);
+  for (const auto& [name, written] : directories) {
+    NamedDirectory& named = observation.named.emplace_back();
+    named.name = name;
+    named.directory = path_of({written});
+    named.files = read_named(named.directory);
+    place = observation.inputs.insert(
+                place, {InputKind::Context, name, hex(named.files->snapshot.digest())}) +
+            1;
+  }
+}
+
+// Looks once more, until a later write would show.
+void Observer::settle_named(Observation& observation) {
+  look_at_named(observation);
+  bool waited = false;
+  for (const NamedDirectory& named : observation.named)
+    waited = wait_until_settled(named.files->request, named.files->snapshot) || waited;
+  if (waited) look_at_named(observation);
+}
+
+std::unique_ptr<ContextFiles> Observer::read_named(const std::string& directory) {
+  auto files = std::make_unique<ContextFiles>();
+  files->request.root = directory;
+  files->request.excluded = Store::file_names();
+  struct stat root = {};
+  if (stat(directory.c_str(), &root) == 0)
+    files->request.excluded_paths = own_.inside(root.st_dev, root.st_ino);
+  const std::string ignore = ignore_path("", directory);
+  if (!ignore.empty()) files->request.rules = rules_of(ignore, ignore);
+  files->request.cache = stat_cache(cache_, directory, ignore, "");
+  files->request.clock = &clock_;
+  files->snapshot = read_tree(files->request);
+  return files;
 }
 
 KnownContext Observer::known_context(const ImageConfig& image, const ContextDigests& digests,
@@ -352,6 +425,7 @@ std::optional<Observation> Observer::recall_directory(const ImageConfig& image,
   restrict_to(request, *reach);
   if (touched_since(request, known->stamp)) return std::nullopt;
   Observation observation = make_observation(image, std::move(known->context));
+  observation.named.clear();  // as there are no files
   observation.reach = *reach;
   observation.source = "directory " + directory;
   observation.begun = begun;
@@ -372,7 +446,11 @@ Observation Observer::look_at_directory(const ImageConfig& image, const Director
 bool Observer::observe_again(const ImageConfig& image, Observation& observation,
                              std::chrono::steady_clock::time_point since) {
   const auto* source = std::get_if<DirectorySource>(&image.source);
-  if (source == nullptr) return false;
+  if (source == nullptr) {
+    const bool has_named = names_directories(observation);
+    if (has_named) settle_named(observation);
+    return has_named;
+  }
   const bool was_known = !observation.files;
   const std::string reach = observation.reach;
   if (was_known) observation = look_at_directory(image, *source, &reach);
@@ -380,10 +458,14 @@ bool Observer::observe_again(const ImageConfig& image, Observation& observation,
   // (A second time is enough: what is written over and over is never settled.)
   for (int i = 0; i < 2; ++i) {
     const bool waited = wait_until_settled(observation.files->request, observation.files->snapshot);
-    if (!waited && !again) return was_known || i > 0;
+    if (!waited && !again) {
+      if (names_directories(observation)) settle_named(observation);
+      return was_known || i > 0 || names_directories(observation);
+    }
     again = false;
     observation = look_at_directory(image, *source, &reach);
   }
+  if (names_directories(observation)) settle_named(observation);
   return true;
 }
 
@@ -400,6 +482,7 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
   if (reach != nullptr) known = KnownTree(cache_, tree, dockerfile, *reach).find();
   if (known) {
     observation = make_observation(image, *std::move(known));
+    observation.named.clear();  // as there are no files
     observation.reach = *reach;
   } else {
     observation = check_out(image, source, tree, nullptr);
@@ -424,8 +507,9 @@ const ContextFiles& Observer::files(const ImageConfig& image, Observation& obser
     const std::lock_guard lock(git_mutex_);
     const GitSource source = absolute(std::get<GitSource>(image.source));
     const std::string reach = observation.reach;
-    observation.files =
-        check_out(image, source, git_.tree(source, git_.resolve(source)), &reach).files;
+    Observation whole = check_out(image, source, git_.tree(source, git_.resolve(source)), &reach);
+    observation.files = std::move(whole.files);
+    if (observation.named.empty()) observation.named = std::move(whole.named);
   }
   return *observation.files;
 }
@@ -433,7 +517,10 @@ const ContextFiles& Observer::files(const ImageConfig& image, Observation& obser
 void Observer::name_changes(const ImageConfig& image, Observation& observation,
                             const std::string& before, Verdict& verdict) {
   for (Reason& reason : verdict.reasons) {
-    if (reason.kind != ReasonKind::InputChanged || reason.input != InputKind::Context) continue;
+    if (reason.kind != ReasonKind::InputChanged || reason.input != InputKind::Context ||
+        !reason.name.empty()) {
+      continue;
+    }
     const auto kept = kept_.find(before);
     if (!kept) return;
     if (auto changes = changes_since(*kept, before, files(image, observation).snapshot))
@@ -484,10 +571,7 @@ Observation Observer::read_context(const ImageConfig& image, const std::string& 
                          : read_file(confined ? inside(context, dockerfile) : fs::path(dockerfile));
   const std::string ignore = ignore_path(dockerfile, context);
   if (!ignore.empty()) {
-    auto rules =
-        IgnoreRules::parse(read_file(confined ? inside(context, ignore) : fs::path(ignore)));
-    if (!rules) fail(describe(rules.error(), ignore));
-    files->request.rules = std::move(*rules);
+    files->request.rules = rules_of(confined ? inside(context, ignore) : fs::path(ignore), ignore);
   }
   if (look_ == Look::Links) return make_observation(image, {}, std::move(text));
   if (reach == nullptr) reach = expected_reach(image);
@@ -521,6 +605,7 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
     const ContextFiles& seen = *observation.files;
     if (wait_until_settled(seen.request, seen.snapshot))
       observation = look_at_directory(image, *source, &reach);
+    if (names_directories(observation)) settle_named(observation);
     return;
   }
   files(image, observation);

@@ -48,6 +48,13 @@ struct ContextFiles {
 /// What counted of an image's context when it was last built (core/reach); nullptr: it was not.
 using LastReach = std::function<const std::string*(const std::string& image)>;
 
+/// A directory that the Dockerfile finds under a name (`additional_contexts`).
+struct NamedDirectory {
+  std::string name;  ///< as the Dockerfile writes it
+  std::string directory;
+  std::unique_ptr<ContextFiles> files;
+};
+
 struct Observation {
   std::vector<Input> inputs;  ///< without the parents, which are known when the image's turn comes
   std::string context_digest;
@@ -57,7 +64,13 @@ struct Observation {
   std::string source;       ///< for people: the directory, or remote, ref and commit (redacted)
   /// nullptr where the digests were known already: `Observer::files` brings them.
   std::unique_ptr<ContextFiles> files;
+  std::vector<NamedDirectory> named;            ///< complete where there are `files`
   std::chrono::steady_clock::time_point begun;  ///< when the look began
+
+  /// Was any of its files touched since they were read? Wants `files`.
+  bool touched() const;
+  /// Lets go of the files, with what they hold open.
+  void drop_files();
 };
 
 /// Looks at the images of one run. `look_ahead` and `observe` are for one thread; the others may be
@@ -136,6 +149,9 @@ class Observer {
   const std::string* expected_reach(const ImageConfig& image) const;
   std::optional<Observation> recall_directory(const ImageConfig& image,
                                               const DirectorySource& source);
+  void look_at_named(Observation& observation);
+  void settle_named(Observation& observation);
+  std::unique_ptr<ContextFiles> read_named(const std::string& directory);
   void remember(const ImageConfig& image, const std::string& directory,
                 const Observation& observation);
   void look_again(const ImageConfig& image, Observation& observation, const std::string& reach);

@@ -43,7 +43,7 @@ PlannedImage look_at(const ImageConfig& image, Observer& observer, Kept& kept) {
   try {
     planned.observation = observer.observe(image);
     auto& files = planned.observation.files;
-    if (files && !kept.add(*files)) files.reset();
+    if (files && !kept.add(*files)) planned.observation.drop_files();
   } catch (const Error& error) {
     if (error.kind() != Error::Kind::Source) throw;
     planned.error = error.what();
@@ -56,6 +56,7 @@ PlannedImage look_at(const ImageConfig& image, Observer& observer, Kept& kept) {
 std::vector<Edge> edges_of(const std::vector<Link>& links, const ImageNames& names) {
   std::vector<Edge> edges;
   for (const Link& link : links) {
+    if (!link.directory.empty()) continue;
     const auto parent = names.find(link.image);
     if (parent) edges.push_back({*parent, link});
   }

@@ -373,11 +373,11 @@ class Run {
     try {
       outcome = run_engine_until_it_succeeds(job, log);
     } catch (...) {
-      const bool verified = !files.touched();
+      const bool verified = !observation.touched();
       inbox_.call([&] { store_->close_context_name(job.context_digest, verified); });
       throw;
     }
-    const bool verified = !files.touched();
+    const bool verified = !observation.touched();
     if (outcome.ok() && verified && job.reach.for_a_base) narrow_afterwards(job);
     inbox_.call([&] { conclude(job, outcome, log, verified); });
   }
@@ -461,7 +461,7 @@ class Run {
     for (const Link& link : observation.links) {
       if (const auto parent = find_parent(link)) {
         job.references[link.written] = engine_->reference_to(result(*parent).image_id);
-      } else if (link.image != link.written) {
+      } else if (link.directory.empty() && link.image != link.written) {
         job.references[link.written] = link.image;  // a context that is an image from elsewhere
       }
     }
@@ -475,6 +475,11 @@ class Run {
     request.target = image.target;
     request.args = image.args;
     request.labels = image.labels;
+    for (const NamedDirectory& named : observation.named) {
+      const ContextFiles& its = *named.files;
+      request.named_contexts.push_back(
+          {named.name, its.request.root, [&its] { return its.entries(); }});
+    }
     request.timeout = image.timeout;
     request.options = with_absolute_paths(image.options, project_.base);
     request.context_name = store_->open_context_name(observation.context_digest);
@@ -488,6 +493,7 @@ class Run {
   }
 
   std::optional<std::size_t> find_parent(const Link& link) const {
+    if (!link.directory.empty()) return std::nullopt;
     const auto number = names_->find(link.image);
     if (!number || link.kind == LinkKind::DependsOn) return std::nullopt;
     return places_[*number] == kNowhere ? std::nullopt : std::optional(places_[*number]);
@@ -620,7 +626,7 @@ class Run {
     result(i).state = state;
     result(i).duration = duration_cast<milliseconds>(Clock::now() - began_[i]);
     told_[i] = true;
-    plan_.images[i].observation.files.reset();  // with what it holds open
+    plan_.images[i].observation.drop_files();
     progress_.image_finished(result(i));
   }
 

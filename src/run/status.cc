@@ -106,7 +106,7 @@ class Review {
       observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
     }
     progress_.image_decided(image.name, verdict);
-    observation.files.reset();  // with what it holds open
+    observation.drop_files();
     status.reasons = verdict.reasons;
     status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
     if (!verdict.build()) return;

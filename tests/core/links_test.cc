@@ -14,6 +14,7 @@ std::string links(std::string_view text, const ImageConfig& image = {}) {
   std::string result;
   for (const Link& link : *found) {
     result += fmt::format("{} {}", word(link.kind), link.image);
+    if (!link.directory.empty()) result += "directory " + link.directory;
     if (link.written != link.image) result += " as " + link.written;
     if (!link.platform.empty()) result += " for " + link.platform;
     result += fmt::format(" {}\n", link.line);
@@ -60,10 +61,31 @@ TEST(Links, AContextStandsInForAnImageAndForAStage) {
                   "COPY --from=BASE /x /\n",
                   image),
             "from team/base as base 1\nfrom mirror/debian:12 as docker.io/library/debian:12 3\n");
-  image.additional_contexts["sources"] = "../sources";
-  EXPECT_EQ(links("FROM scratch\n", image),
-            "Dockerfile: the additional context 'sources' is '../sources'; it must be an image in "
-            "this version of imagewright: image:NAME or docker-image://REFERENCE");
+}
+
+TEST(Links, ADirectoryStandsInForWhatFilesComeFrom) {
+  ImageConfig image;
+  image.additional_contexts = {{"sources", "../sources"}, {"team/data", "data"}};
+  EXPECT_EQ(links("FROM scratch\n", image), "");
+  EXPECT_EQ(links("FROM scratch AS a\nCOPY --from=team/data / /\n"
+                  "FROM scratch\nCOPY --from=sources x /\n"
+                  "RUN --mount=from=sources,target=/s true\n",
+                  image),
+            "copy directory ../sources as sources 4\nmount directory ../sources as sources 5\n");
+  EXPECT_EQ(links("# syntax=team/other:1\nFROM a\n", image),
+            "copy directory ../sources as sources 0\ncopy directory data as team/data 0\n");
+  EXPECT_EQ(links("FROM sources\n", image),
+            "Dockerfile:1: 'sources' is a directory, and no image that a stage can stand on");
+  for (const char* value : {"https://h/x", "git@h:x", "oci-layout://x", "target:x", "service:x"}) {
+    image.additional_contexts = {{"x", value}};
+    EXPECT_EQ(links("FROM scratch\n", image),
+              "Dockerfile: the additional context 'x' is '" + std::string(value) +
+                  "'; it must be a directory or an image in this version of imagewright: PATH, "
+                  "image:NAME or docker-image://REFERENCE");
+  }
+  image.additional_contexts = {{"x", "./target:x"}};
+  EXPECT_EQ(links("FROM scratch\nCOPY --from=x y /\n", image),
+            "copy directory ./target:x as x 2\n");
 }
 
 TEST(Links, AnotherFrontendsFileIsNotLookedInto) {

@@ -48,6 +48,7 @@ teardown() {
 @test "buildah: narrow: false counts all of it" { narrow_false_counts_all_of_it; }
 @test "buildah: the whole context says why it counts" { the_whole_context_says_why_it_counts; }
 @test "buildah: what symlinks lead to counts" { what_symlinks_lead_to_counts; }
+@test "buildah: directories stand beside the context" { directories_stand_beside_the_context; }
 @test "buildah: a base that comes with the build is known after it" { a_base_that_comes_with_the_build_is_known_after_it; }
 @test "buildah: a failure is known as one again" { a_failure_is_known_as_one_again; }
 

@@ -170,3 +170,57 @@ a_failure_is_known_as_one_again() {
   echo changed >test/README
   [ "$(iw status --json --engine "$ENGINE" | jq -r '.[0].state')" = failed ]
 }
+
+directories_stand_beside_the_context() {
+  running_image test '/bin/busybox cat /lib/a >/out/mounted' '--mount=type=bind,from=lib,target=/lib'
+  printf 'COPY --from=lib / /copied/\n' >>test/Dockerfile
+  mkdir -p lib/deep
+  echo one >lib/a
+  ln -s a lib/link
+  echo no >lib/deep/left.tmp
+  echo '**/*.tmp' >lib/.dockerignore
+  chmod 0750 lib/a
+  chown 1234:4321 lib/a
+  one_image test 'additional_contexts: {lib: lib}'
+  run_build
+  [ "$status" -eq 0 ]
+  unpack "$image" got
+  [ "$(cat got/out/mounted) $(cat got/copied/a)" = "one one" ]
+  [ "$(stat -c '%a %u %g' got/copied/a)" = "750 0 0" ]
+  [ "$(readlink got/copied/link)" = a ]
+  [ -d got/copied/deep ] && [ ! -e got/copied/deep/left.tmp ]
+  is_current
+  echo other >lib/deep/left.tmp
+  is_current
+  edit_secretly lib/a two
+  run_build
+  [ "$built" = "$image" ]
+  [ "$(reasons)" = "context lib changed" ]
+  [ "$(out mounted) $(content "$image" copied/a)" = "two two" ]
+  is_current
+  # Two images from the same files, one with another directory: apart.
+  mkdir other
+  echo three >other/a
+  one_image test 'additional_contexts: {lib: other}'
+  run_build
+  [ "$built" = "$image" ]
+  [ "$(out mounted)" = three ]
+  rm -r other
+  run_build
+  [ "$status" -eq 1 ]
+  [[ "$(iw status --json | jq -r '.[0].message')" == *"other' does not exist"* ]]
+}
+
+directories_beside_the_context_are_refused() {
+  mkdir lib
+  echo x >lib/x
+  directory_image test
+  one_image test 'additional_contexts: {lib: lib}'
+  run_build
+  [ "$status" -eq 0 ] # nothing asks for it
+  printf 'COPY --from=lib x /y\n' >>test/Dockerfile
+  run_build
+  [ "$status" -eq 1 ]
+  [[ "$(jq -r 'select(.event == "image-finished").message' <<<"$events")" == \
+    "docker "*" cannot do 'additional_contexts': of directories, in this version of imagewright; podman and buildah can,"* ]]
+}
