@@ -149,20 +149,26 @@ class Lines {
 };
 
 // Of the directive that names the frontend: a comment's, also of other languages, or JSON's.
-std::string find_syntax(std::string_view text) {
-  if (text.starts_with("#!")) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+struct Syntax {
+  std::string image;
+  int line = 0;
+};
+
+Syntax find_syntax(std::string_view text) {
+  const int before = text.starts_with("#!") ? 1 : 0;
+  if (before != 0) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
   for (const std::string_view comment : {"#", "//"}) {
     Directives directives(comment);
     for (Lines lines(text); !lines.at_end();) {
       const auto directive = directives.next(without_line_end(lines.next()));
       if (!directive) break;
-      if (directive->key == "syntax") return directive->value;
+      if (directive->key == "syntax") return {directive->value, before + lines.number()};
     }
   }
-  if (!without_leading_blanks(text).starts_with('{')) return "";
+  if (!without_leading_blanks(text).starts_with('{')) return {};
   const auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object() || !json.contains("syntax") || !json["syntax"].is_string()) return "";
-  return json["syntax"].get<std::string>();
+  if (!json.is_object() || !json.contains("syntax") || !json["syntax"].is_string()) return {};
+  return {json["syntax"].get<std::string>(), 1};
 }
 
 // --- One instruction
@@ -442,7 +448,9 @@ class FileReader {
 
   tl::expected<Dockerfile, ParseError> read() {
     try {
-      file_.syntax = find_syntax(without_mark(text_));
+      Syntax syntax = find_syntax(without_mark(text_));
+      file_.syntax = std::move(syntax.image);
+      file_.syntax_line = syntax.line;
       while (!lines_.at_end()) {
         start_ = lines_.number() + 1;
         read_next();

@@ -48,6 +48,7 @@ struct Instruction {
 struct Dockerfile {
   /// The image that reads the file, as its directive names it; "": the engine's own frontend.
   std::string syntax;
+  int syntax_line = 0;  ///< where; 0: it has none
   char escape = '\\';
   std::vector<Instruction> instructions;  ///< at least one
 };

@@ -102,6 +102,8 @@ std::string describe(const Link& link) {
       return fmt::format("COPY --from, line {}", link.line);
     case LinkKind::Mount:
       return fmt::format("RUN --mount, line {}", link.line);
+    case LinkKind::Syntax:
+      return fmt::format("# syntax, line {}", link.line);
     case LinkKind::DependsOn:
       return "depends_on";
   }

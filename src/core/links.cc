@@ -185,6 +185,8 @@ const char* word(LinkKind kind) {
       return "copy";
     case LinkKind::Mount:
       return "mount";
+    case LinkKind::Syntax:
+      return "syntax";
     case LinkKind::DependsOn:
       return "depends-on";
   }
@@ -229,6 +231,11 @@ tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfi
         links.push_back(std::move(link));
       }
     }
+  }
+  // (Behind the image there may be words for it.)
+  if (!file->syntax.empty()) {
+    const std::string reader = file->syntax.substr(0, file->syntax.find(' '));
+    links.push_back({LinkKind::Syntax, reader, reader, "", file->syntax_line});
   }
   // (Where it is not known what the file takes, it may take any.)
   for (const auto& [name, value] : image.additional_contexts) {

@@ -21,10 +21,11 @@ enum class LinkKind {
   Base,       ///< FROM
   Copy,       ///< COPY --from
   Mount,      ///< RUN --mount=…,from=
+  Syntax,     ///< `# syntax=`: it reads the Dockerfile
   DependsOn,  ///< `depends_on` says so
 };
 
-/// "from", "copy", "mount", "depends-on": for programs; stable (docs/formats.md).
+/// "from", "copy", "mount", "syntax", "depends-on": for programs; stable (docs/formats.md).
 const char* word(LinkKind kind);
 
 /// One use of an image by what is to be built.

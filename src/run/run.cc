@@ -495,7 +495,8 @@ class Run {
   std::optional<std::size_t> find_parent(const Link& link) const {
     if (!link.directory.empty()) return std::nullopt;
     const auto number = names_->find(link.image);
-    if (!number || link.kind == LinkKind::DependsOn) return std::nullopt;
+    if (!number || link.kind == LinkKind::DependsOn || link.kind == LinkKind::Syntax)
+      return std::nullopt;
     return places_[*number] == kNowhere ? std::nullopt : std::optional(places_[*number]);
   }
 

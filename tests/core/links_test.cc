@@ -73,7 +73,8 @@ TEST(Links, ADirectoryStandsInForWhatFilesComeFrom) {
                   image),
             "copy directory ../sources as sources 4\nmount directory ../sources as sources 5\n");
   EXPECT_EQ(links("# syntax=team/other:1\nFROM a\n", image),
-            "copy directory ../sources as sources 0\ncopy directory data as team/data 0\n");
+            "syntax team/other:1 1\ncopy directory ../sources as sources 0\ncopy directory data as "
+            "team/data 0\n");
   EXPECT_EQ(links("FROM sources\n", image),
             "Dockerfile:1: 'sources' is a directory, and no image that a stage can stand on");
   for (const char* value : {"https://h/x", "git@h:x", "oci-layout://x", "target:x", "service:x"}) {
@@ -89,11 +90,15 @@ TEST(Links, ADirectoryStandsInForWhatFilesComeFrom) {
 }
 
 TEST(Links, AnotherFrontendsFileIsNotLookedInto) {
-  EXPECT_EQ(links("# syntax=team/other:1\nFROM a\n"), "");
-  EXPECT_EQ(links("# syntax=docker/dockerfile:1.7\nFROM a\n"), "from a 2\n");
-  EXPECT_EQ(links("# syntax=docker.io/docker/dockerfile-upstream:master\nFROM a\n"), "from a 2\n");
-  EXPECT_EQ(links("# syntax=docker/dockerfile@sha256:" + std::string(64, '0') + "\nFROM a\n"),
-            "from a 2\n");
+  EXPECT_EQ(links("# syntax=team/other:1\nFROM a\n"), "syntax team/other:1 1\n");
+  EXPECT_EQ(links("#!/bin/x\n# escape=`\n# syntax = team/other:1 --some words\nFROM a\n"),
+            "syntax team/other:1 3\n");
+  EXPECT_EQ(links("# syntax=docker/dockerfile:1.7\nFROM a\n"),
+            "from a 2\nsyntax docker/dockerfile:1.7 1\n");
+  EXPECT_EQ(links("# syntax=docker.io/docker/dockerfile-upstream:master\nFROM a\n"),
+            "from a 2\nsyntax docker.io/docker/dockerfile-upstream:master 1\n");
+  const std::string pinned = "docker/dockerfile@sha256:" + std::string(64, '0');
+  EXPECT_EQ(links("# syntax=" + pinned + "\nFROM a\n"), "from a 2\nsyntax " + pinned + " 1\n");
 }
 
 TEST(Links, ErrorsAreTheDockerfilesOwn) {

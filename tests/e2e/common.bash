@@ -14,6 +14,7 @@
 # shellcheck disable=SC2034,SC2154 # status, built and the like are for the tests
 
 bats_require_minimum_version 1.5.0
+load ports
 
 IMAGEWRIGHT=${IMAGEWRIGHT:-$BATS_TEST_DIRNAME/../../build/release/imagewright}
 
@@ -116,20 +117,6 @@ stop_dockerd() {
     sleep 0.1
   done
   kill -9 "$pid" 2>/dev/null || true
-}
-
-port_is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-free_port() {
-  local port
-  for _ in {1..100}; do
-    port=$((20000 + RANDOM % 12000)) # below the ports that connections are made from
-    if ! port_is_open "$port"; then
-      echo "$port"
-      return
-    fi
-  done
-  return 1
 }
 
 # A registry of its own, without a password, to which all engines speak plain http: sets registry.

@@ -13,8 +13,9 @@
 
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # the URLs are for whoever sources this
+# shellcheck source=tests/e2e/ports.bash
+. "$(dirname "${BASH_SOURCE[0]}")/ports.bash"
 
-# Is somebody listening there?
 # The path of a server program, which need not be on an ordinary user's PATH.
 _git_program() { PATH=$PATH:/usr/sbin:/sbin command -v "$1"; }
 
