@@ -81,7 +81,7 @@ class Reader {
       scope.environment = base.environment;
       // (Whether a stage sees its base's arguments depends on the engine.)
       scope.args_of_base = base.args;
-      for (const auto& [name, value] : base.args_of_base) scope.args_of_base[name] = value;
+      scope.args_of_base.insert(base.args_of_base.begin(), base.args_of_base.end());
       for (const Instruction& trigger : base.triggers)
         read_instruction(scope, trigger, file_.escape);
     } else if (has_base) {
@@ -346,7 +346,10 @@ Reach find_reach(std::string_view dockerfile, const ImageConfig& image, const Pl
     if (!it.for_a_value) return {"", std::move(it.why)};
   }
   try {
-    return {text_of(Reader(*file, *stages, image, &bases).read())};
+    Reach reach;
+    reach.text = text_of(Reader(*file, *stages, image, &bases).read());
+    reach.skips_stages = stages->needed.size() != stages->all.size();
+    return reach;
   } catch (Whole& it) {
     return {"", std::move(it.why), it.for_a_base};
   }

@@ -35,6 +35,9 @@ struct Reach {
   std::string text = {};
   std::string why_whole = {};  ///< where it is the whole context; a part of a sentence
   bool for_a_base = false;     ///< and that is for a base that is not known
+  /// There are stages that the target does not need, whose instructions are left out of account.
+  /// Some engines run them all the same, and they fail without their files.
+  bool skips_stages = false;
 };
 
 /// Takes a Dockerfile in which find_links found no error. `bases` is asked only where all else

@@ -197,6 +197,13 @@ bool ContextFiles::touched() const {
   }
 }
 
+std::vector<Entry> ContextFiles::entries_of_all() const {
+  TreeRequest all = request;
+  all.reach = IgnoreRules();
+  all.cache.clear();
+  return read_tree(all).entries(all);
+}
+
 bool Observation::touched() const {
   return files->touched() || std::any_of(named.begin(), named.end(), [](const auto& one) {
            return one.files && one.files->touched();

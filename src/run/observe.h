@@ -37,6 +37,9 @@ struct ContextFiles {
 
   /// What of it counts, by path. Throws as Snapshot::entries.
   std::vector<Entry> entries() const { return snapshot.entries(request); }
+  /// The same without regard to what the build can read of it: all that the ignore file leaves.
+  /// Reads every file. Throws as read_tree.
+  std::vector<Entry> entries_of_all() const;
   /// Was anything touched since it was read? Always false for a checkout, which is ours alone.
   bool touched() const;
 

@@ -468,7 +468,9 @@ class Run {
     BuildRequest& request = job.request;
     request.tag = image.name;
     request.context = files.request.root;
-    request.entries = [&files] { return files.entries(); };
+    request.entries = [&files, all = job.reach.skips_stages] {
+      return all ? files.entries_of_all() : files.entries();
+    };
     request.ignore = files.ignore;
     job.context_digest = observation.context_digest;
     request.ignore_has_exceptions = files.request.rules.has_exceptions();

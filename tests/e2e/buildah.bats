@@ -49,6 +49,7 @@ teardown() {
 @test "buildah: the whole context says why it counts" { the_whole_context_says_why_it_counts; }
 @test "buildah: what symlinks lead to counts" { what_symlinks_lead_to_counts; }
 @test "buildah: directories stand beside the context" { directories_stand_beside_the_context; }
+@test "buildah: a stage that is not needed has its files" { a_stage_that_is_not_needed_has_its_files; }
 @test "buildah: a base that comes with the build is known after it" { a_base_that_comes_with_the_build_is_known_after_it; }
 @test "buildah: a failure is known as one again" { a_failure_is_known_as_one_again; }
 

@@ -51,6 +51,7 @@ teardown() { [ -z "${ENGINE:-}" ] || teardown_engine_test; }
 @test "docker: what symlinks lead to counts" { what_symlinks_lead_to_counts; }
 @test "docker: a base of the file brings its triggers" { a_base_of_the_file_brings_its_triggers; }
 @test "docker: directories beside the context are refused" { directories_beside_the_context_are_refused; }
+@test "docker: a stage that is not needed has its files" { a_stage_that_is_not_needed_has_its_files; }
 @test "docker: a base that comes with the build is known after it" { a_base_that_comes_with_the_build_is_known_after_it; }
 @test "docker: a failure is known as one again" { a_failure_is_known_as_one_again; }
 @test "docker: narrowing misses no change" {
@@ -196,6 +197,11 @@ END
   [ "$built" = "$image" ]
   [ "$(engine_id "$image")" = "$(state "select image_id from image_state")" ]
   [ "$(content "$image" file.txt)" = "other txt" ]
+}
+
+@test "docker: the classic builder has the files of a stage that is not needed" {
+  classic_path
+  a_stage_that_is_not_needed_has_its_files
 }
 
 @test "docker: the classic builder's failing and interrupted builds leave no container" {

@@ -88,6 +88,18 @@ the_whole_context_says_why_it_counts() {
   touching README build
 }
 
+a_stage_that_is_not_needed_has_its_files() {
+  # Buildah and the classic builder run it all the same, and are given a copy here.
+  tree_with 'FROM scratch AS unneeded' 'COPY docs /docs/' 'FROM scratch' 'COPY src /src/'
+  printf 'docs/*\n!docs/index\n' >test/.dockerignore
+  one_image test
+  run_build
+  [ "$status" -eq 0 ]
+  touching docs/index nothing
+  touching README nothing
+  touching src/main.c build
+}
+
 what_symlinks_lead_to_counts() {
   tree_with 'FROM scratch' 'COPY link /x/' 'COPY way/index /y/'
   ln -s /src/main.c test/link

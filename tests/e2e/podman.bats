@@ -46,6 +46,7 @@ teardown() {
 @test "podman: what no instruction reads does not count" { what_no_instruction_reads_does_not_count; }
 @test "podman: what symlinks lead to counts" { what_symlinks_lead_to_counts; }
 @test "podman: directories stand beside the context" { directories_stand_beside_the_context; }
+@test "podman: a stage that is not needed has its files" { a_stage_that_is_not_needed_has_its_files; }
 @test "podman: a base that comes with the build is known after it" { a_base_that_comes_with_the_build_is_known_after_it; }
 
 @test "podman: a child comes after its parent and has what it has" { a_child_comes_after_its_parent_and_has_what_it_has; }
