@@ -1,9 +1,10 @@
-// Fuzzes Dockerfiles: whatever the text, reading it ends, what is read stands where it says, and
-// what a target needs is among what there is.
+// Fuzzes Dockerfiles: whatever the text, reading it ends, what is read stands where it says, what a
+// target needs is among what there is, and what it reads of its context are paths that rules take.
 #include "core/dockerfile.h"
 
 #include "check.h"
 #include "core/dockerfile_words.h"
+#include "core/reach.h"
 #include "core/stages.h"
 
 namespace imagewright::fuzz {
@@ -54,6 +55,34 @@ void check_words(const Dockerfile& file) {
   }
 }
 
+void check_reach(std::string_view text) {
+  ImageConfig image;
+  image.args = {{"a", "x/*"}};
+  const BaseImages bases = [](const Link&) { return BaseImage{{"b=y"}, {"COPY $b /", "ENV c=z"}}; };
+  const Reach reach = find_reach(text, image, {"linux/amd64", "linux/amd64"}, bases);
+  FUZZ_CHECK(reach.text.empty() != reach.why_whole.empty(), text, reach.text, reach.why_whole);
+  if (reach.text.empty()) return check_message(reach.why_whole);
+  const std::vector<std::string> paths = reach_paths(reach.text);
+  FUZZ_CHECK(std::is_sorted(paths.begin(), paths.end()), text, reach.text);
+  const IgnoreRules rules = rules_for({paths.begin(), paths.end()});
+  FUZZ_CHECK(!rules.empty() && rules.warnings().empty(), text, reach.text);
+  for (const std::string& path : paths) {
+    // Itself, where it is a path; as it must be taken top down.
+    if (path.find_first_of("*?") != std::string::npos) continue;
+    FUZZ_CHECK(!path.empty() && as_reach_path(path) == path, text, path);
+    IgnoreRules::Matched above;
+    bool ignored = true;
+    for (std::size_t at = 0; at < path.size();) {
+      at = std::min(path.find('/', at + 1), path.size());
+      IgnoreRules::Matched matched;
+      ignored = rules.match(path.substr(0, at), above, &matched);
+      FUZZ_CHECK(at == path.size() || !ignored || !rules.can_prune(path.substr(0, at)), path);
+      above = std::move(matched);
+    }
+    FUZZ_CHECK(!ignored, text, path);
+  }
+}
+
 void check_stages(const Dockerfile& file, const std::string& target, std::string_view text) {
   StageRequest request;
   request.target = target;
@@ -97,6 +126,7 @@ void run(std::string_view text) {
   check_words(*file);
   check_stages(*file, "", text);
   check_stages(*file, "0", text);
+  check_reach(text);
 }
 
 }  // namespace
