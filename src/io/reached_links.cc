@@ -123,6 +123,11 @@ class Follower {
           if (!seen_.insert(path + '\0' + text_of(parts)).second) return;
           found_.insert(as_reach_path(path));
           Parts next = target_of(path, done);
+          // BuildKit takes a `..` in it by the text alone, as if nothing before were a link.
+          if (auto by_text = without_ways_up(done, next)) {
+            by_text->insert(by_text->end(), parts.begin(), parts.end());
+            follow("", *std::move(by_text), true, links + 1);
+          }
           next.insert(next.end(), parts.begin(), parts.end());
           parts = std::move(next);
           jumped = true;
@@ -183,6 +188,24 @@ class Follower {
     std::string text;
     for (const Part& part : parts) text += '/' + part.text;
     return text;
+  }
+
+  // The parts from the root on, where a `..` takes away what is written before it; nullopt: there
+  // is none.
+  static std::optional<Parts> without_ways_up(const std::string& from, const Parts& parts) {
+    Parts clean = parts_of(from, false);
+    bool any = false;
+    for (const Part& part : parts) {
+      any = any || part.text == "..";
+      if (part.text == ".") continue;
+      if (part.text != "..") {
+        clean.push_back(part);
+      } else if (!clean.empty()) {
+        clean.pop_back();
+      }
+    }
+    if (!any) return std::nullopt;
+    return clean;
   }
 
   static bool is_plain(const Parts& parts) {

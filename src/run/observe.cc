@@ -621,6 +621,10 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   observation = read_context(image, observation.files->request.root, true, &reach);
   observation.files->checkout = std::move(checkout);
   observation.source = std::move(source);
+  const std::lock_guard lock(git_mutex_);
+  const GitSource git = absolute(std::get<GitSource>(image.source));
+  KnownTree(cache_, git_.tree(git, git_.resolve(git)), dockerfile_key(image), reach)
+      .remember(known_context(image, digests_of(observation), observation));
 }
 
 Reach Observer::narrow(const ImageConfig& image, Observation& observation,
@@ -644,17 +648,19 @@ bool Observer::narrow_afterwards(const ImageConfig& image, Observation& observat
   if (reach.text.empty() || !observation.files) return false;
   const ContextFiles& built = *observation.files;
   const auto paths = with_links_followed(built.request.root, reach_paths(reach.text));
-  const Digest digest = context_digest(reached(built.entries(), rules_for(paths)));
-  const Observation before =
-      make_observation(image, {digest, sha256(observation.dockerfile)}, observation.dockerfile);
+  const std::string digest = hex(context_digest(reached(built.entries(), rules_for(paths))));
+  std::vector<Input> inputs = observation.inputs;
+  for (Input& input : inputs) {
+    if (input.kind == InputKind::Context && input.name.empty()) input.digest = digest;
+  }
+  const std::vector<Link> links = observation.links;
   look_again(image, observation, reach.text);
-  if (observation.inputs == before.inputs) return true;
+  if (observation.inputs == inputs) return true;
   // It was changed since: what was built is known, but not its files any more.
-  observation.inputs = before.inputs;
-  observation.context_digest = before.context_digest;
-  observation.dockerfile = before.dockerfile;
-  observation.links = before.links;
-  observation.files.reset();
+  observation.inputs = std::move(inputs);
+  observation.context_digest = digest;
+  observation.links = links;
+  observation.drop_files();
   return true;
 }
 

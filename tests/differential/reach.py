@@ -99,11 +99,14 @@ def put_something(rng, project):
             file.write(str(rng.random()))
     else:
         target = rng.choice(all_paths(project) or ["gone"])
-        way = rng.choice(["absolute", "relative", "relative", "too far up"])
+        way = rng.choice(["absolute", "relative", "relative", "too far up", "up from a link"])
+        if way == "up from a link":
+            links = [path for path in all_paths(project) if os.path.islink(f"{project}/{path}")]
+            target = (rng.choice(links) + "/../" if links else "") + rng.choice(NAMES)
         if way == "relative":
             target = os.path.relpath(f"{project}/{target}", os.path.dirname(at))
         else:
-            target = ("/" if way == "absolute" else "../../../../") + target
+            target = ("../../../../" if way == "too far up" else "/") + target
         os.symlink(target, at)
     return f"{kind} {os.path.relpath(at, project)}"
 
