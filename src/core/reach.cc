@@ -82,6 +82,8 @@ class Reader {
       // (Whether a stage sees its base's arguments depends on the engine.)
       scope.args_of_base = base.args;
       scope.args_of_base.insert(base.args_of_base.begin(), base.args_of_base.end());
+      if (!base.triggers.empty() && file_.escape != '\\')
+        whole("an ONBUILD is read with another escape character than it is written with");
       for (const Instruction& trigger : base.triggers)
         read_instruction(scope, trigger, file_.escape);
     } else if (has_base) {
@@ -149,12 +151,19 @@ class Reader {
     const bool is_known = has_env || has_arg
                               ? (!has_env || by_env->second) && (!has_arg || by_arg->second) &&
                                     (!has_env || !has_arg || by_env->second == by_arg->second)
-                              : bases_ != nullptr && !scope.args_of_base.contains(name);
+                              : bases_ != nullptr && !is_elsewhere(scope, name);
     if (!is_known || is_predefined(name)) {
       unknown_ = name;
       return std::nullopt;
     }
     return has_env ? by_env->second : has_arg ? by_arg->second : std::nullopt;
+  }
+
+  // Has it a value that the stage has not asked for? It should see none of it, but not all engines
+  // see to that.
+  bool is_elsewhere(const Scope& scope, const std::string& name) const {
+    return scope.args_of_base.contains(name) || image_.args.contains(name) ||
+           stages_.global_args.contains(name);
   }
 
   // nullopt: it depends on what is not known (then unknown_ says so), or is no word.

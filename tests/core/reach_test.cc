@@ -109,8 +109,7 @@ TEST(Reach, PutsVariablesIn) {
   EXPECT_EQ(
       reach("FROM scratch\nARG A=a\nARG B=b\nENV C=$A/c\nCOPY $A ${B} \"$C\" '$C' /x/\n", image),
       "/?C /b /given /given/c");
-  EXPECT_EQ(reach("ARG V=1\nFROM scratch\nARG V\nCOPY v$V v$W.x $TARGETARCH/b /x/\n"),
-            "/b /v.x /v1");
+  EXPECT_EQ(reach("ARG V=1\nFROM scratch\nARG V\nCOPY v$V v$W.x /x/\n"), "/v.x /v1");
   EXPECT_EQ(reach("FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH/b /x/\n"), "/amd64/b");
   // As they are at that point.
   EXPECT_EQ(reach("FROM scratch\nENV A=1\nCOPY $A /x/\nENV A=2\nCOPY $A /x/\n"), "/1 /2");
@@ -126,6 +125,14 @@ TEST(Reach, IsAllWhereEnginesDifferInAVariable) {
   EXPECT_EQ(reach("FROM scratch AS a\nARG A=1\nFROM a\nCOPY $A /x/\n"),
             "all: line 4: what '$A' stands for is not known (A)");
   EXPECT_EQ(reach("FROM scratch AS a\nARG A=1\nFROM a\nARG A=1\nCOPY $A /x/\n"), "/1");
+  EXPECT_EQ(reach("ARG A=1\nFROM scratch\nCOPY a$A /x/\n"),
+            "all: line 3: what 'a$A' stands for is not known (A)");
+  EXPECT_EQ(reach("FROM scratch\nCOPY a$TARGETARCH /x/\n"),
+            "all: line 2: what 'a$TARGETARCH' stands for is not known (TARGETARCH)");
+  ImageConfig given;
+  given.args = {{"A", "1"}};
+  EXPECT_EQ(reach("FROM scratch\nCOPY a$A /x/\n", given),
+            "all: line 2: what 'a$A' stands for is not known (A)");
   EXPECT_EQ(reach("FROM scratch\nCOPY $http_proxy /x/\n"),
             "all: line 2: what '$http_proxy' stands for is not known (http_proxy)");
   EXPECT_EQ(reach("FROM scratch\nCOPY ${A?no} /x/\n"),
@@ -172,6 +179,8 @@ TEST(Reach, RunsTriggers) {
   // Of a stage, for the next one and not for those behind.
   EXPECT_EQ(reach("FROM scratch AS a\nONBUILD COPY x /\nFROM a AS b\nFROM b\n"), "/x");
   EXPECT_EQ(reach("FROM scratch AS a\nONBUILD COPY x /\n"), "-");
+  EXPECT_EQ(reach("# escape=`\nFROM scratch AS a\nONBUILD COPY x /\nFROM a\n"),
+            "all: an ONBUILD is read with another escape character than it is written with");
 }
 
 TEST(Reach, KnowsContextsThatStandInForImages) {
