@@ -39,7 +39,7 @@ class ConfigReader {
   /// A value's text, with its variables expanded.
   std::string text(const YamlEntry& entry);
   std::string text(const YamlValue& value, std::string_view what);
-  /// `true` or `false`, in any of YAML's spellings.
+  /// `true` or `false`.
   bool flag(const YamlEntry& entry);
   /// A text; an empty one is refused.
   std::string filled_text(const YamlEntry& entry);
