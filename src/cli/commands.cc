@@ -139,9 +139,8 @@ int context(const Options& options) {
   const Project project = load_project(options);
   const ImageConfig& image = find_image(project, options.image);
   Observer observer(project);
-  const std::string& engine =
-      options.run.engine.empty() ? project.config.engine : options.run.engine;
-  const NextContext next = next_context(project, observer, image, engine);
+  const NextContext next =
+      next_context(project, observer, image, wished_engine(project, options.run.engine));
   const ContextFiles& files = *next.observation.files;
   for (const std::string& warning : files.request.rules.warnings()) {
     fmt::print(stderr, "imagewright: warning: {}\n", without_controls(warning));

@@ -22,7 +22,7 @@ namespace {
 // Whether `localhost/x` is `x` depends on the engine; without one the graph can be shown all the
 // same.
 bool has_localhost(const Options& options, const Project& project) {
-  const std::string& wish = options.run.engine.empty() ? project.config.engine : options.run.engine;
+  const std::string& wish = wished_engine(project, options.run.engine);
   if (!wish.empty()) return wish != "docker";
   try {
     return find_engine("", project.places.cache)->name() != "docker";

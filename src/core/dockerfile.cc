@@ -148,12 +148,13 @@ class Lines {
   int number_ = 0;
 };
 
-// Of the directive that names the frontend: a comment's, also of other languages, or JSON's.
+// The directive that names the frontend.
 struct Syntax {
   std::string image;
   int line = 0;
 };
 
+// A comment's, also of other languages, or JSON's.
 Syntax find_syntax(std::string_view text) {
   const int before = text.starts_with("#!") ? 1 : 0;
   if (before != 0) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);

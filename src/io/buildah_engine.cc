@@ -49,8 +49,8 @@ BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
   if (!problem.empty()) throw Error(Error::Kind::Source, problem);
   if (!request.named_contexts.empty() && !program.capabilities.named_contexts) {
     throw Error(Error::Kind::Source,
-                fs::path(program.program).filename().string() + " " + program.capabilities.version +
-                    " cannot do 'additional_contexts': of directories; Buildah 1.27 and later can");
+                cannot_do(program.capabilities, fs::path(program.program).filename().string(),
+                          "additional_contexts", "of directories; Buildah 1.27 and later can"));
   }
   const Staging staging(cache, request, context_for(program.capabilities, request));
   Command command;
@@ -91,6 +91,10 @@ std::string bare_id(const std::string& image_id) {
   return image_id.substr(image_id.find(':') + 1);
 }
 
+std::string image_argument(const std::string& image) {
+  return image.starts_with("sha256:") ? bare_id(image) : image;
+}
+
 std::set<std::string> listed_image_ids(const std::string& program) {
   const Output output = capture({.argv = {program, "images", "--all", "--quiet", "--no-trunc"}});
   if (!output.exit.ok()) {
@@ -102,9 +106,8 @@ std::set<std::string> listed_image_ids(const std::string& program) {
 }
 
 std::optional<BaseImage> listed_base_image(const std::string& image, const std::string& platform) {
-  const bool is_id = image.starts_with("sha256:");
   const Output output =
-      capture({.argv = {"buildah", "inspect", "--type", "image", is_id ? bare_id(image) : image}});
+      capture({.argv = {"buildah", "inspect", "--type", "image", image_argument(image)}});
   if (!output.exit.ok()) return std::nullopt;
   const auto answer = nlohmann::json::parse(output.out, nullptr, false);
   const auto docker = answer.is_object() ? answer.find("Docker") : answer.end();

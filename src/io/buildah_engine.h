@@ -32,6 +32,8 @@ std::string describe(const std::string& name, const BuildahProgram& program);
 
 /// An id without its algorithm: what both programs take for an image in a Dockerfile.
 std::string bare_id(const std::string& image_id);
+/// An image as an argument of theirs: by its bare id, or by the reference that it is.
+std::string image_argument(const std::string& image);
 
 /// The ids of all images by `PROGRAM images`. Throws Error(Missing).
 std::set<std::string> listed_image_ids(const std::string& program);

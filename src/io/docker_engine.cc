@@ -143,9 +143,9 @@ BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_l
   if (!request.named_contexts.empty()) {
     // (BuildKit remembers one by its name and compares size, mode and time, as it does a context.)
     throw Error(Error::Kind::Source,
-                name() + " " + capabilities_.version +
-                    " cannot do 'additional_contexts': of directories, in this version of "
-                    "imagewright; podman and buildah can, and an image can be one everywhere");
+                cannot_do(capabilities_, name(), "additional_contexts",
+                          "of directories, in this version of imagewright; podman and buildah can, "
+                          "and an image can be one everywhere"));
   }
   const bool classic = capabilities_.builder == Builder::Classic;
   const Staging staging(cache_, request, context_for(capabilities_, request));

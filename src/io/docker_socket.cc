@@ -252,11 +252,7 @@ std::string docker_image(const std::string& image) {
 }
 
 std::vector<std::string> docker_names(const std::string& image_id) {
-  if (!socket_path()) {
-    return texts_under(ask_cli({"image", "inspect", image_id}).value_or(""), "RepoTags");
-  }
-  const auto answer = get("/images/" + image_id + "/json");
-  return answer ? texts_under(answer->body(), "RepoTags") : std::vector<std::string>();
+  return texts_under(docker_image(image_id), "RepoTags");
 }
 
 std::vector<std::string> docker_tags(const std::string& repository) {

@@ -205,10 +205,15 @@ bool earlier_steps_are_sound(const EngineCapabilities& engine, const BuildReques
           request.named_contexts.empty() && deciding_options(request.options).empty());
 }
 
+std::string cannot_do(const EngineCapabilities& engine, const std::string& name,
+                      std::string_view key, std::string_view why) {
+  return fmt::format("{} {} cannot do '{}': {}", name, engine.version, key, why);
+}
+
 std::string unsupported(const EngineCapabilities& engine, const std::string& name,
                         const BuildOptions& options) {
   const auto cannot = [&](std::string_view key, std::string_view why) {
-    return fmt::format("{} {} cannot do '{}': {}", name, engine.version, key, why);
+    return cannot_do(engine, name, key, why);
   };
   const bool classic = engine.builder == Builder::Classic;
   constexpr std::string_view kWantsBuildKit = "the classic builder has none; it takes BuildKit";

@@ -87,6 +87,10 @@ bool is_podman(std::string_view version_answer);
 /// told.
 std::string podman_store(const std::string& info);
 
+/// "buildah 1.28.2 cannot do 'network': …", with why.
+std::string cannot_do(const EngineCapabilities& engine, const std::string& name,
+                      std::string_view key, std::string_view why);
+
 /// What of the options the engine cannot do: "buildah 1.28.2 cannot do 'network': …", the first of
 /// them; "": it can do all. `name` is the engine's.
 std::string unsupported(const EngineCapabilities& engine, const std::string& name,

@@ -78,9 +78,7 @@ bool PodmanEngine::shares_buildahs_store() const {
 std::optional<BaseImage> PodmanEngine::base_image(const std::string& image,
                                                   const std::string& platform) {
   if (shares_buildahs_store()) return listed_base_image(image, platform);
-  const bool is_id = image.starts_with("sha256:");
-  const Output output =
-      capture({.argv = {program_, "image", "inspect", is_id ? bare_id(image) : image}});
+  const Output output = capture({.argv = {program_, "image", "inspect", image_argument(image)}});
   const Json list = Json::parse(output.exit.ok() ? output.out : "", nullptr, false);
   if (!list.is_array() || list.empty() || !list[0].is_object()) return std::nullopt;
   // It never shows an ONBUILD. In OCI's own format there is none, and its builds read none from it.

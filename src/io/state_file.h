@@ -15,8 +15,8 @@ namespace imagewright {
 /// "State file":
 ///   0  what the original of 2014 wrote: the table image_state (id, name, digest, image_id)
 ///   1  image_state gets config, engine, format, verified, our_digest; the tables image_input,
-///   build and
-///      context_name are new. The original can still read and write its own table.
+///      build and context_name are new. The original can still read and write its own table.
+///   2  image_state gets reach
 inline constexpr int kStateVersion = 2;
 
 /// Opens the file to read and write, creating it, or upgrading it in place in one transaction. A

@@ -170,12 +170,6 @@ std::string what_links_depend_on(const ImageConfig& image) {
   return hex(hash.finish());
 }
 
-bool names_directories(const Observation& observation) {
-  const auto& links = observation.links;
-  return std::any_of(links.begin(), links.end(),
-                     [](const Link& link) { return !link.directory.empty(); });
-}
-
 // Of one with files.
 ContextDigests digests_of(const Observation& observation) {
   return {observation.files->snapshot.digest(), sha256(observation.dockerfile)};
@@ -450,30 +444,22 @@ Observation Observer::look_at_directory(const ImageConfig& image, const Director
   return observation;
 }
 
-bool Observer::observe_again(const ImageConfig& image, Observation& observation,
+void Observer::observe_again(const ImageConfig& image, Observation& observation,
                              std::chrono::steady_clock::time_point since) {
   const auto* source = std::get_if<DirectorySource>(&image.source);
-  if (source == nullptr) {
-    const bool has_named = names_directories(observation);
-    if (has_named) settle_named(observation);
-    return has_named;
-  }
-  const bool was_known = !observation.files;
-  const std::string reach = observation.reach;
-  if (was_known) observation = look_at_directory(image, *source, &reach);
-  bool again = observation.begun < since;
-  // (A second time is enough: what is written over and over is never settled.)
-  for (int i = 0; i < 2; ++i) {
-    const bool waited = wait_until_settled(observation.files->request, observation.files->snapshot);
-    if (!waited && !again) {
-      if (names_directories(observation)) settle_named(observation);
-      return was_known || i > 0 || names_directories(observation);
+  if (source != nullptr) {
+    const std::string reach = observation.reach;
+    if (!observation.files) observation = look_at_directory(image, *source, &reach);
+    bool again = observation.begun < since;
+    // (A second time is enough: what is written over and over is never settled.)
+    for (int i = 0; i < 2; ++i) {
+      const ContextFiles& seen = *observation.files;
+      if (!wait_until_settled(seen.request, seen.snapshot) && !again) break;
+      again = false;
+      observation = look_at_directory(image, *source, &reach);
     }
-    again = false;
-    observation = look_at_directory(image, *source, &reach);
   }
-  if (names_directories(observation)) settle_named(observation);
-  return true;
+  settle_named(observation);
 }
 
 Observation Observer::observe_git(const ImageConfig& image, const GitSource& source) {
@@ -612,7 +598,7 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
     const ContextFiles& seen = *observation.files;
     if (wait_until_settled(seen.request, seen.snapshot))
       observation = look_at_directory(image, *source, &reach);
-    if (names_directories(observation)) settle_named(observation);
+    settle_named(observation);
     return;
   }
   files(image, observation);
@@ -642,10 +628,10 @@ Reach Observer::narrow(const ImageConfig& image, Observation& observation,
   return {"", "its Dockerfile changes all the time"};
 }
 
-bool Observer::narrow_afterwards(const ImageConfig& image, Observation& observation,
+void Observer::narrow_afterwards(const ImageConfig& image, Observation& observation,
                                  const BaseImages& bases) {
   const Reach reach = find_reach(observation.dockerfile, image, platforms_of(image, host_), bases);
-  if (reach.text.empty() || !observation.files) return false;
+  if (reach.text.empty() || !observation.files) return;
   const ContextFiles& built = *observation.files;
   const auto paths = with_links_followed(built.request.root, reach_paths(reach.text));
   const std::string digest = hex(context_digest(reached(built.entries(), rules_for(paths))));
@@ -655,13 +641,12 @@ bool Observer::narrow_afterwards(const ImageConfig& image, Observation& observat
   }
   const std::vector<Link> links = observation.links;
   look_again(image, observation, reach.text);
-  if (observation.inputs == inputs) return true;
+  if (observation.inputs == inputs) return;
   // It was changed since: what was built is known, but not its files any more.
   observation.inputs = std::move(inputs);
   observation.context_digest = digest;
   observation.links = links;
   observation.drop_files();
-  return true;
 }
 
 Observation Observer::check_out(const ImageConfig& image, const GitSource& source,

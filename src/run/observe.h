@@ -103,9 +103,8 @@ class Observer {
   Observation observe(const ImageConfig& image);
 
   /// Looks once more, if a directory was looked at before `since`, or so soon after it was written
-  /// that a further write might not show (then waits for that moment to pass). False: no need.
-  /// Throws as above.
-  bool observe_again(const ImageConfig& image, Observation& observation,
+  /// that a further write might not show (then waits for that moment to pass). Throws as above.
+  void observe_again(const ImageConfig& image, Observation& observation,
                      std::chrono::steady_clock::time_point since);
 
   /// Before a build: leaves out of the context what this build cannot read, and looks again where
@@ -113,8 +112,8 @@ class Observer {
   /// above.
   Reach narrow(const ImageConfig& image, Observation& observation, const BaseImages& bases);
   /// After a build by the whole context, where more is known of its bases than before: the
-  /// observation of what it could read, as it was built. False: it is still the whole.
-  bool narrow_afterwards(const ImageConfig& image, Observation& observation,
+  /// observation of what it could read, as it was built.
+  void narrow_afterwards(const ImageConfig& image, Observation& observation,
                          const BaseImages& bases);
   /// The platform that an image is built for.
   std::string platform_of(const ImageConfig& image) const;

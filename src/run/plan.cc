@@ -56,7 +56,6 @@ PlannedImage look_at(const ImageConfig& image, Observer& observer, Kept& kept) {
 std::vector<Edge> edges_of(const std::vector<Link>& links, const ImageNames& names) {
   std::vector<Edge> edges;
   for (const Link& link : links) {
-    if (!link.directory.empty()) continue;
     const auto parent = names.find(link.image);
     if (parent) edges.push_back({*parent, link});
   }

@@ -22,4 +22,9 @@ struct Project {
 /// hexadecimal digits, the same for whatever path leads to the directory.
 std::string state_key(const Project& project);
 
+/// The engine to find: as an option says, else the configuration; "": the one that answers.
+inline const std::string& wished_engine(const Project& project, const std::string& option) {
+  return option.empty() ? project.config.engine : option;
+}
+
 }  // namespace imagewright

@@ -75,8 +75,7 @@ class Run {
         started_(Clock::now()) {}
 
   RunSummary go() {
-    engine_ = find_engine(options_.engine.empty() ? project_.config.engine : options_.engine,
-                          project_.places.cache);
+    engine_ = find_engine(wished_engine(project_, options_.engine), project_.places.cache);
     progress_.step("Tools checked: building with " + engine_->name());
     progress_.step(fmt::format("Loaded {}: {} image{}", project_.config_path.string(),
                                selected_.size(), selected_.size() == 1 ? "" : "s"));
@@ -239,6 +238,10 @@ class Run {
     return judge_->decide(config(i).name, plan_.images[i].observation.inputs, parents_of(i));
   }
 
+  Manifest manifest_of(std::size_t i) {
+    return make_manifest(plan_.images[i].observation.inputs, parents_of(i).ids);
+  }
+
   // How long builds took, asked for when the first one is to come.
   void expect_durations() {
     if (expected_) return;
@@ -289,7 +292,7 @@ class Run {
   void up_to_date(std::size_t i) {
     const ImageConfig& image = config(i);
     const Observation& observation = plan_.images[i].observation;
-    if (progress_.shows_steps()) tell(i, decide(i).manifest);
+    if (progress_.shows_steps()) tell(i, manifest_of(i));
     progress_.image_decided(image.name, {});
     result(i).image_id = judge_->last(image.name)->image_id;
     if (!options_.dry_run) {
@@ -448,7 +451,7 @@ class Run {
     job.row.digest =
         job.decision.manifest.digest;  // if it fails: by this one the next look is judged
     check_parents(i);
-    job.decision.manifest = decide(i).manifest;
+    job.decision.manifest = manifest_of(i);
     tell(i, job.decision.manifest);
     tell_reach(image, job.reach);
     progress_.image_decided(image.name, job.decision.verdict);
@@ -495,7 +498,6 @@ class Run {
   }
 
   std::optional<std::size_t> find_parent(const Link& link) const {
-    if (!link.directory.empty()) return std::nullopt;
     const auto number = names_->find(link.image);
     if (!number || link.kind == LinkKind::DependsOn || link.kind == LinkKind::Syntax)
       return std::nullopt;
@@ -564,7 +566,7 @@ class Run {
     row.image_id = image_id;
     row.message.clear();
     const Observation& observation = plan_.images[i].observation;
-    job.decision.manifest = decide(i).manifest;
+    job.decision.manifest = manifest_of(i);
     row.digest = job.decision.manifest.digest;
     ImageRow image;
     image.name = row.name;

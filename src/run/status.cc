@@ -49,8 +49,7 @@ class Review {
         options_(options),
         progress_(progress),
         selected_(select_images(project.config.images, options.images)),
-        engine_(find_engine(options.engine.empty() ? project.config.engine : options.engine,
-                            project.places.cache)),
+        engine_(find_engine(wished_engine(project, options.engine), project.places.cache)),
         store_(Store::open_read_only(project.state_directory)),
         observer_(project) {}
 
