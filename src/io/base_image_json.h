@@ -11,8 +11,7 @@
 namespace imagewright {
 
 /// `image`: an object like that of docker's API, with `config` or `Config`, and its platform's
-/// parts in either spelling. nullopt: it is none, or the image is of another platform than
-/// `platform`
+/// parts in either spelling. nullopt: it is none, or of another platform than `platform`
 /// ("linux/arm64").
 std::optional<BaseImage> base_image_of(const nlohmann::json& image, const std::string& platform);
 
