@@ -99,6 +99,7 @@ Json image_json(const ImageConfig& image, const fs::path& base) {
   if (image.retries != 0) json["retries"] = image.retries;
   if (image.weight != 1) json["weight"] = image.weight;
   if (!image.narrow) json["narrow"] = false;
+  if (image.track_base != TrackBase::Digest) json["track_base"] = word(image.track_base);
   add_options(json, image.options, base);
   return json;
 }
@@ -133,7 +134,11 @@ void emit(YAML::Emitter& yaml, const Json& json) {
 Json config_json(const Config& config, const fs::path& base) {
   Json images = Json::array();
   for (const ImageConfig& image : config.images) images.push_back(image_json(image, base));
-  return {{"engine", text_or_null(config.engine)}, {"images", std::move(images)}};
+  Json builder = {{"engine", text_or_null(config.engine)}};
+  if (!config.insecure_registries.empty())
+    builder["insecure_registries"] = config.insecure_registries;
+  builder["images"] = std::move(images);
+  return builder;
 }
 
 std::string config_yaml(const Json& builder) {

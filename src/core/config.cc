@@ -23,40 +23,41 @@ namespace imagewright {
 namespace {
 
 const Keys& builder_keys() {
-  static const Keys keys{"'builder'", {"images", "engine", "vars", "defaults"}, {"publish"}};
+  static const Keys keys{
+      "'builder'", {"images", "engine", "vars", "defaults", "insecure_registries"}, {"publish"}};
   return keys;
 }
 
 const Keys& image_keys() {
-  static const Keys keys{
-      "an image",
-      {"name",
-       "from",
-       "dockerfile",
-       "target",
-       "args",
-       "labels",
-       "matrix",
-       "depends_on",
-       "dockerfile_inline",
-       "platforms",
-       "secrets",
-       "ssh",
-       "cache_from",
-       "cache_to",
-       "network",
-       "extra_hosts",
-       "shm_size",
-       "ulimits",
-       "no_cache",
-       "pull",
-       "privileged",
-       "timeout",
-       "retries",
-       "weight",
-       "narrow",
-       "additional_contexts"},
-      {"tags", "push", "track_base", "max_age", "submodules", "lfs", "oci_labels"}};
+  static const Keys keys{"an image",
+                         {"name",
+                          "from",
+                          "dockerfile",
+                          "target",
+                          "args",
+                          "labels",
+                          "matrix",
+                          "depends_on",
+                          "dockerfile_inline",
+                          "platforms",
+                          "secrets",
+                          "ssh",
+                          "cache_from",
+                          "cache_to",
+                          "network",
+                          "extra_hosts",
+                          "shm_size",
+                          "ulimits",
+                          "no_cache",
+                          "pull",
+                          "privileged",
+                          "timeout",
+                          "retries",
+                          "weight",
+                          "narrow",
+                          "additional_contexts",
+                          "track_base"},
+                         {"tags", "push", "max_age", "submodules", "lfs", "oci_labels"}};
   return keys;
 }
 
@@ -87,6 +88,7 @@ class Parser {
     std::optional<YamlEntry> vars, defaults;
     for (const YamlEntry& entry : reader_.known_entries(builder, builder_keys())) {
       if (entry.key == "engine") config.engine = engine(entry);
+      if (entry.key == "insecure_registries") config.insecure_registries = registries(entry);
       if (entry.key == "images") images = entry.value;
       if (entry.key == "vars") vars = entry;
       if (entry.key == "defaults") defaults = entry;
@@ -221,6 +223,11 @@ class Parser {
     if (!made.has_from) {
       fail(map.place, fmt::format("the image '{}' has no 'from'", made.image.name));
     }
+    if (made.image.options.pull && made.image.track_base == TrackBase::Local) {
+      fail(map.place, fmt::format("the image '{}' has 'pull' with 'track_base: local', which never "
+                                  "pulls",
+                                  made.image.name));
+    }
     if (made.depends_on) wish(made);
     images_.push_back(std::move(made.image));
   }
@@ -261,6 +268,8 @@ class Parser {
         image.retries = number(entry, 0, kMaxRetries);
       } else if (entry.key == "weight") {
         image.weight = number(entry, 1, kMaxWeight);
+      } else if (entry.key == "track_base") {
+        image.track_base = track_base(entry);
       } else if (entry.key == "narrow") {
         image.narrow = reader_.flag(entry);
       } else {
@@ -329,6 +338,32 @@ class Parser {
     std::string name = reader_.filled_text(entry);
     if (contains(kEngines, name)) return name;
     fail(entry.value.place, fmt::format("unknown engine {}{}", shown(name), hint(name, kEngines)));
+  }
+
+  TrackBase track_base(const YamlEntry& entry) {
+    static const std::vector<std::string> kWords = {"digest", "local", "off"};
+    // (A bare `off` is what it is, and no boolean: values here are texts.)
+    const std::string text = reader_.filled_text(entry);
+    for (const TrackBase track : {TrackBase::Digest, TrackBase::Local, TrackBase::Off}) {
+      if (text == word(track)) return track;
+    }
+    fail(entry.value.place,
+         fmt::format("'track_base' cannot be {}{}", shown(text), hint(text, kWords)));
+  }
+
+  std::vector<std::string> registries(const YamlEntry& entry) {
+    std::vector<std::string> all;
+    for (auto& [text, place] : reader_.texts(entry)) {
+      // (What a reference can begin with.)
+      const auto reference = parse_reference(text + "/x");
+      if (!reference || normalized(*reference) != text + "/x:latest") {
+        fail(place, fmt::format("{} is no registry; it must be HOST or HOST:PORT, as image names "
+                                "begin with it",
+                                shown(text)));
+      }
+      all.push_back(std::move(text));
+    }
+    return all;
   }
 
   // --- What an image depends on
@@ -469,6 +504,18 @@ tl::expected<T, ParseError> with_errors(const Read& read) {
 }
 
 }  // namespace
+
+const char* word(TrackBase track) {
+  switch (track) {
+    case TrackBase::Digest:
+      return "digest";
+    case TrackBase::Local:
+      return "local";
+    case TrackBase::Off:
+      return "off";
+  }
+  return "";
+}
 
 tl::expected<Yaml, ParseError> read_yaml(std::string_view text) {
   return with_errors<Yaml>([&] {

@@ -21,6 +21,16 @@
 
 namespace imagewright {
 
+/// By what the images that a build takes from elsewhere are known.
+enum class TrackBase {
+  Digest,  ///< by what their registry says; where it has none, by the engine's own
+  Local,   ///< by the engine's own; never pulled
+  Off,     ///< by their names alone
+};
+
+/// "digest", "local", "off".
+const char* word(TrackBase track);
+
 /// One image to build. All paths are as written, relative to the configuration's base directory
 /// (`from`, and those in `options`) or to the context (`dockerfile`). What `defaults` brings is in
 /// it, no variable is left, and a matrix has become one of these for each of its combinations.
@@ -38,8 +48,9 @@ struct ImageConfig {
   std::chrono::milliseconds timeout{0};  ///< 0: none
   int retries = 0;                       ///< how often a failed build is tried again
   int weight = 1;                        ///< of a build, against the others that run beside it
-  bool narrow = true;                    ///< what the build cannot read of its context is left out
-  int line = 0;                          ///< where `name` stands in the file
+  TrackBase track_base = TrackBase::Digest;
+  bool narrow = true;  ///< what the build cannot read of its context is left out
+  int line = 0;        ///< where `name` stands in the file
 
   bool operator==(const ImageConfig&) const = default;
 };
@@ -48,6 +59,8 @@ struct Config {
   std::vector<ImageConfig>
       images;          ///< in the file's order; at least one; no two of one normalized name
   std::string engine;  ///< "", "docker", "podman" or "buildah"
+  /// Registries (`HOST` or `HOST:PORT`) that may be asked by plain http or with any certificate.
+  std::vector<std::string> insecure_registries;
 };
 
 /// Looks up an environment variable; nullopt: not set. (A YAML arg without a value takes its value

@@ -87,6 +87,11 @@ std::string written_for(const StageSource& source, const std::string& reference)
   return escaped("--mount=" + joined(fields));
 }
 
+// Behind the image that reads a Dockerfile there may be words for it.
+std::string first_word(const std::string& syntax) {
+  return syntax.substr(0, syntax.find(' '));
+}
+
 struct Edit {
   Span span;
   std::string text;
@@ -232,9 +237,8 @@ tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfi
       }
     }
   }
-  // (Behind the image there may be words for it.)
   if (!file->syntax.empty()) {
-    const std::string reader = file->syntax.substr(0, file->syntax.find(' '));
+    const std::string reader = first_word(file->syntax);
     links.push_back({LinkKind::Syntax, reader, reader, "", file->syntax_line});
   }
   // (Where it is not known what the file takes, it may take any.)
@@ -248,18 +252,25 @@ tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfi
 }
 
 std::string with_references(std::string_view dockerfile, const ImageConfig& image,
-                            const Platforms& platforms,
-                            const std::map<std::string, std::string>& references) {
+                            const Platforms& platforms, const References& references) {
   const auto file = parse_dockerfile(dockerfile);
-  if (references.empty() || !file || !is_known_frontend(file->syntax))
-    return std::string(dockerfile);
+  if (references.empty() || !file) return std::string(dockerfile);
+  std::vector<Edit> edits;
+  if (!file->syntax.empty()) {
+    const std::string reader = first_word(file->syntax);
+    const auto found = references.find({reader, ""});
+    const std::size_t key = dockerfile.find("syntax", begin_of_line(dockerfile, file->syntax_line));
+    const std::size_t at = dockerfile.find(reader, std::min(key, dockerfile.size()));
+    if (found != references.end() && at != std::string_view::npos)
+      edits.push_back({{at, at + reader.size()}, found->second});
+  }
+  if (!is_known_frontend(file->syntax)) return edited(dockerfile, std::move(edits));
   const auto stages = find_stages(*file, request_for(image, platforms));
   if (!stages) return std::string(dockerfile);
-  std::vector<Edit> edits;
   for (const std::size_t number : stages->needed) {
     for (const StageSource& source : stages->all[number].sources) {
       if (source.stage) continue;
-      const auto found = references.find(source.image);
+      const auto found = references.find({source.image, source.platform});
       if (found == references.end()) continue;
       edits.push_back({source.span, written_for(source, found->second)});
       const Stage& stage = stages->all[number];

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <utility>
 #include <vector>
 
 #include "core/config.h"
@@ -72,11 +73,13 @@ tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfi
                                                        const ImageConfig& image,
                                                        const Platforms& platforms);
 
-/// The Dockerfile with other references for images: `references` has, by what is written (Link), a
-/// reference that needs no quotes. What it does not have stays as it is; and so do the numbers of
+/// References for images, by what is written and the platform (Link).
+using References = std::map<std::pair<std::string, std::string>, std::string>;
+
+/// The Dockerfile with other references for images, that of its `# syntax` included: `references`
+/// has ones that need no quotes. What it does not have stays as it is; and so do the numbers of
 /// lines, unless a flag goes over several. Takes a Dockerfile in which find_links found no error.
 std::string with_references(std::string_view dockerfile, const ImageConfig& image,
-                            const Platforms& platforms,
-                            const std::map<std::string, std::string>& references);
+                            const Platforms& platforms, const References& references);
 
 }  // namespace imagewright

@@ -8,9 +8,9 @@ namespace {
 
 using Key = std::pair<InputKind, std::string>;
 
-std::map<Key, std::string> by_key(const std::vector<Input>& inputs) {
-  std::map<Key, std::string> result;
-  for (const Input& input : inputs) result[{input.kind, input.name}] = input.digest;
+std::map<Key, const Input*> by_key(const std::vector<Input>& inputs) {
+  std::map<Key, const Input*> result;
+  for (const Input& input : inputs) result[{input.kind, input.name}] = &input;
   return result;
 }
 
@@ -18,18 +18,27 @@ void compare(const std::vector<Input>& before, const std::vector<Input>& now,
              std::vector<Reason>& reasons) {
   const auto old_inputs = by_key(before);
   const auto new_inputs = by_key(now);
-  for (const auto& [key, digest] : new_inputs) {
+  for (const auto& [key, input] : new_inputs) {
     const auto old = old_inputs.find(key);
     if (old == old_inputs.end()) {
-      reasons.push_back({ReasonKind::InputAdded, key.first, key.second, {}});
-    } else if (old->second != digest) {
-      reasons.push_back({ReasonKind::InputChanged, key.first, key.second, {}});
+      reasons.push_back({ReasonKind::InputAdded, key.first, key.second, {}, "", input->value});
+    } else if (old->second->digest != input->digest) {
+      reasons.push_back(
+          {ReasonKind::InputChanged, key.first, key.second, {}, old->second->value, input->value});
     }
   }
-  for (const auto& [key, digest] : old_inputs) {
+  for (const auto& [key, input] : old_inputs) {
     if (new_inputs.count(key) == 0)
-      reasons.push_back({ReasonKind::InputRemoved, key.first, key.second, {}});
+      reasons.push_back({ReasonKind::InputRemoved, key.first, key.second, {}, input->value, ""});
   }
+}
+
+// As much of an image's id as people compare.
+std::string short_id(const std::string& value) {
+  const std::string config = read_base_value(value).config;
+  constexpr std::size_t kDigits = 12;
+  const std::size_t begin = config.find(':') + 1;
+  return config.empty() ? "unknown" : config.substr(begin, kDigits);
 }
 
 }  // namespace
@@ -123,6 +132,10 @@ std::string describe(const Reason& reason) {
       return "image is gone from " + reason.name;
     case ReasonKind::InputChanged:
       if (!reason.changes.empty()) return "content: " + describe(reason.changes);
+      if (reason.input == InputKind::Base) {
+        return input + " changed: " + short_id(reason.before) + " is " + short_id(reason.now) +
+               " now";
+      }
       return input + " changed";
     case ReasonKind::InputAdded:
       return input + " added";

@@ -30,6 +30,9 @@ struct Reason {
   std::string name;          ///< the input's name; for ImageGone: the engine that lacks it; for
                              ///< ParentStale: the parent
   ContextChanges changes{};  ///< of a changed context, where they are known; else empty
+  // The input's values (Input::value); "": not known, or there is none.
+  std::string before = {};
+  std::string now = {};
   bool operator==(const Reason&) const = default;
 };
 

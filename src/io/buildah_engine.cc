@@ -67,6 +67,7 @@ BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
                         {"--build-context",
                          request.named_contexts[i].name + "=" + staging.named_context(i).string()});
   }
+  if (request.insecure) command.argv.emplace_back("--tls-verify=false");
   if (request.options.privileged && has_apparmor()) {
     command.argv.emplace_back("--security-opt=apparmor=unconfined");
   }
@@ -105,14 +106,16 @@ std::set<std::string> listed_image_ids(const std::string& program) {
   return lines_of(output.out);
 }
 
-std::optional<BaseImage> listed_base_image(const std::string& image, const std::string& platform) {
+std::optional<EngineImage> listed_image(const std::string& image, const std::string& platform) {
   const Output output =
       capture({.argv = {"buildah", "inspect", "--type", "image", image_argument(image)}});
   if (!output.exit.ok()) return std::nullopt;
   const auto answer = nlohmann::json::parse(output.out, nullptr, false);
-  const auto docker = answer.is_object() ? answer.find("Docker") : answer.end();
-  if (docker == answer.end()) return std::nullopt;
-  return base_image_of(*docker, platform);
+  if (!answer.is_object()) return std::nullopt;
+  const std::string id = answer.value("FromImageID", "");
+  const auto docker = answer.find("Docker");
+  if (id.empty() || docker == answer.end()) return std::nullopt;
+  return EngineImage{"sha256:" + id, base_image_of(*docker, platform)};
 }
 
 Readiness BuildahEngine::prepare() {

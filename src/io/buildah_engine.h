@@ -39,7 +39,7 @@ std::string image_argument(const std::string& image);
 std::set<std::string> listed_image_ids(const std::string& program);
 
 /// By Buildah. (Podman's own listing leaves the ONBUILD out.)
-std::optional<BaseImage> listed_base_image(const std::string& image, const std::string& platform);
+std::optional<EngineImage> listed_image(const std::string& image, const std::string& platform);
 
 class BuildahEngine : public Engine {
  public:
@@ -49,9 +49,9 @@ class BuildahEngine : public Engine {
   std::set<std::string> image_ids() override { return listed_image_ids("buildah"); }
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override { return bare_id(image_id); }
-  std::optional<BaseImage> base_image(const std::string& image,
-                                      const std::string& platform) override {
-    return listed_base_image(image, platform);
+  std::optional<EngineImage> find_image(const std::string& image,
+                                        const std::string& platform) override {
+    return listed_image(image, platform);
   }
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
 

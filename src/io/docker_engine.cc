@@ -131,9 +131,11 @@ std::string DockerEngine::reference_to(const std::string& image_id) {
   return tags_->tag(image_id);
 }
 
-std::optional<BaseImage> DockerEngine::base_image(const std::string& image,
-                                                  const std::string& platform) {
-  return base_image_of(nlohmann::json::parse(docker_image(image), nullptr, false), platform);
+std::optional<EngineImage> DockerEngine::find_image(const std::string& image,
+                                                    const std::string& platform) {
+  const auto answer = nlohmann::json::parse(docker_image(image), nullptr, false);
+  if (!answer.is_object()) return std::nullopt;
+  return EngineImage{answer.value("Id", ""), base_image_of(answer, platform)};
 }
 
 BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_line) {

@@ -44,6 +44,7 @@ struct BuildRequest {
   std::map<std::string, std::string> args;
   std::map<std::string, std::string> labels;
   std::vector<NamedContext> named_contexts;
+  bool insecure = false;  ///< what it pulls may come by plain http; its Dockerfile says digests
   std::chrono::milliseconds timeout{0};  ///< 0: none
   BuildOptions options;                  ///< the paths in it are absolute
 };
@@ -54,6 +55,12 @@ struct BuildOutcome {
   /// The engine ended well and left a fresh image id; also if an interrupt came too late to stop
   /// it.
   bool ok() const { return exit.status == 0 && !image_id.empty(); }
+};
+
+/// An image that an engine has.
+struct EngineImage {
+  std::string id;                   ///< `sha256:…`
+  std::optional<BaseImage> brings;  ///< into builds on it; nullopt: not known
 };
 
 /// What there is to tell about an engine that is ready.
@@ -81,12 +88,11 @@ class Engine {
   /// Dockerfiles of its builds, whatever becomes of the image's tags; as long as this object lives.
   /// From one thread. Throws Error(Source) where the image is gone.
   virtual std::string reference_to(const std::string& image_id) = 0;
-  /// What an image, by its id or by a reference as a Dockerfile has it, brings into builds.
-  /// `platform`
-  /// ("linux/arm64"): of another one it says nothing. nullopt: the engine has no such image, or
-  /// cannot tell. Several threads may ask at once.
-  virtual std::optional<BaseImage> base_image(const std::string& image,
-                                              const std::string& platform) = 0;
+  /// The engine's own image, by its id or by a reference as a Dockerfile has it. `platform`
+  /// ("linux/arm64"): what one of another platform brings is not said. nullopt: the engine has no
+  /// such image, or cannot tell. Several threads may ask at once.
+  virtual std::optional<EngineImage> find_image(const std::string& image,
+                                                const std::string& platform) = 0;
   /// Builds, tags and gives the image's id, from the engine's iidfile, never from its output. A
   /// failed or interrupted build is a value. Throws Error(Missing) if the program cannot be run at
   /// all; Error(Source), before anything is run, if it cannot do what the request's options ask

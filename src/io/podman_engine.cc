@@ -75,16 +75,20 @@ bool PodmanEngine::shares_buildahs_store() const {
   return !store.empty() && buildah_store(cache_) == store;
 }
 
-std::optional<BaseImage> PodmanEngine::base_image(const std::string& image,
-                                                  const std::string& platform) {
-  if (shares_buildahs_store()) return listed_base_image(image, platform);
+std::optional<EngineImage> PodmanEngine::find_image(const std::string& image,
+                                                    const std::string& platform) {
+  if (shares_buildahs_store()) return listed_image(image, platform);
   const Output output = capture({.argv = {program_, "image", "inspect", image_argument(image)}});
   const Json list = Json::parse(output.exit.ok() ? output.out : "", nullptr, false);
   if (!list.is_array() || list.empty() || !list[0].is_object()) return std::nullopt;
+  EngineImage found;
+  const std::string id = list[0].value("Id", "");
+  if (id.empty()) return std::nullopt;
+  found.id = "sha256:" + id;
   // It never shows an ONBUILD. In OCI's own format there is none, and its builds read none from it.
-  if (list[0].value("ManifestType", "") != "application/vnd.oci.image.manifest.v1+json")
-    return std::nullopt;
-  return base_image_of(list[0], platform);
+  if (list[0].value("ManifestType", "") == "application/vnd.oci.image.manifest.v1+json")
+    found.brings = base_image_of(list[0], platform);
+  return found;
 }
 
 Readiness PodmanEngine::prepare() {

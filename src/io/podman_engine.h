@@ -22,8 +22,8 @@ class PodmanEngine : public Engine {
   std::set<std::string> image_ids() override;
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override { return bare_id(image_id); }
-  std::optional<BaseImage> base_image(const std::string& image,
-                                      const std::string& platform) override;
+  std::optional<EngineImage> find_image(const std::string& image,
+                                        const std::string& platform) override;
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
 
  private:

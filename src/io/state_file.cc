@@ -68,6 +68,12 @@ constexpr const char* kSchema2 = R"(
   PRAGMA user_version = 2;
 )";
 
+// Empty, as for inputs that are known by their digest alone.
+constexpr const char* kSchema3 = R"(
+  ALTER TABLE image_input ADD COLUMN value TEXT NOT NULL DEFAULT '';
+  PRAGMA user_version = 3;
+)";
+
 int version_of(SQLite::Database& database) {
   return database.execAndGet("PRAGMA user_version").getInt();
 }
@@ -102,7 +108,8 @@ void upgrade(SQLite::Database& database, const fs::path& file) {
     database.exec(kSchema0);
     database.exec(kSchema1);
   }
-  database.exec(kSchema2);
+  if (version < 2) database.exec(kSchema2);
+  database.exec(kSchema3);
   transaction.commit();
 }
 

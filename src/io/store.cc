@@ -81,9 +81,10 @@ struct Change : SQLite::Transaction {
 std::vector<StoredInput> read_inputs(Statements& statements, std::int64_t image) {
   std::vector<StoredInput> inputs;
   Query query(statements,
-              "SELECT kind, name, digest FROM image_input WHERE image = ? ORDER BY position",
+              "SELECT kind, name, digest, value FROM image_input WHERE image = ? ORDER BY position",
               image);
-  while (query.next()) inputs.push_back({query.text(0), query.text(1), query.text(2)});
+  while (query.next())
+    inputs.push_back({query.text(0), query.text(1), query.text(2), query.text(3)});
   return inputs;
 }
 
@@ -132,8 +133,9 @@ void write_image(Statements& statements, const ImageRow& row) {
   int position = 0;
   for (const StoredInput& input : row.inputs) {
     Query(statements,
-          "INSERT INTO image_input (image, position, kind, name, digest) VALUES (?, ?, ?, ?, ?)",
-          id, position++, input.kind, input.name, input.digest)
+          "INSERT INTO image_input (image, position, kind, name, digest, value) "
+          "VALUES (?, ?, ?, ?, ?, ?)",
+          id, position++, input.kind, input.name, input.digest, input.value)
         .run();
   }
 }

@@ -21,6 +21,7 @@ struct StoredInput {
   std::string kind;
   std::string name;
   std::string digest;
+  std::string value = {};  ///< as of Input
   bool operator==(const StoredInput&) const = default;
 };
 

@@ -1,18 +1,292 @@
 #include "run/bases.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/reference.h"
+#include "io/base_image_json.h"
+#include "io/error.h"
+#include "io/host_platform.h"
+
 namespace imagewright {
 
-std::optional<BaseImage> Bases::find(const std::string& image, const std::string& platform,
-                                     bool anew) {
-  const std::pair key(image, platform);
-  if (!anew) {
-    const std::lock_guard lock(mutex_);
-    if (const auto known = known_.find(key); known != known_.end()) return known->second;
+namespace {
+
+// Enough to hide a registry's round trips, and few enough for it.
+constexpr std::size_t kMostThreads = 8;
+
+using Kind = RegistryAnswer::Kind;
+
+// By Podman's and Buildah's custom an image that no registry has.
+bool is_here_alone(const RegistryName& name) {
+  return name.registry == "localhost";
+}
+
+std::string value_in(const std::vector<Input>& inputs, const std::string& name) {
+  for (const Input& input : inputs) {
+    if (input.kind == InputKind::Base && input.name == name) return input.value;
   }
-  auto base = engine_.base_image(image, platform);
-  if (!base) return std::nullopt;
+  return "";
+}
+
+}  // namespace
+
+std::string base_name(const Link& link) {
+  return link.platform.empty() ? link.image : link.image + " for " + link.platform;
+}
+
+Bases::Bases(const Project& project, Engine& engine, const ImageNames& names, Stored stored,
+             Warn warn)
+    : names_(names),
+      engine_(engine),
+      stored_(std::move(stored)),
+      warn_(std::move(warn)),
+      host_(host_platform()),
+      registries_(project.places.cache, project.config.insecure_registries) {}
+
+Bases::~Bases() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+bool Bases::is_tracked(const ImageConfig& image, const Link& link) const {
+  if (image.track_base == TrackBase::Off || link.kind == LinkKind::DependsOn || link.image.empty())
+    return false;
+  // (Only BuildKit has another image read the Dockerfile.)
+  if (link.kind == LinkKind::Syntax && engine_.name() != "docker") return false;
+  if (names_.find(link.image)) return false;
+  // What is named by its digest cannot move: the name says all.
+  const auto reference = parse_reference(link.image);
+  return reference && reference->digest.empty();
+}
+
+std::string Bases::platform_of(const ImageConfig& image, const Link& link) const {
+  if (link.kind == LinkKind::Syntax) return host_;
+  if (!link.platform.empty()) return link.platform;
+  return image.options.platforms.empty() ? host_ : image.options.platforms.front();
+}
+
+// --- Questions
+
+// nullptr: no registry is asked for it.
+Bases::Question* Bases::question(const Link& link, const std::string& platform) {
+  const auto reference = parse_reference(link.image);
+  if (!reference) return nullptr;
+  const Key key(normalized(*reference), platform);
   const std::lock_guard lock(mutex_);
-  return known_.insert_or_assign(key, *std::move(base)).first->second;
+  const auto [place, is_new] = questions_.try_emplace(key);
+  Question& found = place->second;
+  if (!is_new) return &found;
+  found.name = registry_name(*reference);
+  found.platform = platform;
+  if (is_here_alone(found.name)) {
+    found.answer = {Kind::Missing, {}, "it is the engine's own"};
+    return &found;
+  }
+  open_.push_back(&found);
+  if (threads_.size() < kMostThreads) threads_.emplace_back([this] { answer_questions(); });
+  changed_.notify_all();
+  return &found;
+}
+
+void Bases::answer_questions() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return stop_ || !open_.empty(); });
+    if (stop_) return;
+    Question& next = *open_.front();
+    open_.pop_front();
+    lock.unlock();
+    RegistryAnswer answer;
+    try {
+      answer = registries_.find(next.name, next.platform);
+    } catch (const std::exception& error) {
+      answer = {Kind::Unreachable, {}, error.what()};
+    }
+    lock.lock();
+    next.answer = std::move(answer);
+    changed_.notify_all();
+  }
+}
+
+RegistryAnswer Bases::ask(const Link& link, const std::string& platform) {
+  Question* const asked = question(link, platform);
+  if (asked == nullptr) return {Kind::Missing, {}, "it is no name that a registry knows"};
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return asked->answer.has_value(); });
+  return *asked->answer;
+}
+
+void Bases::want(const ImageConfig& image, const std::vector<Link>& links) {
+  if (image.track_base != TrackBase::Digest) return;
+  for (const Link& link : links) {
+    if (is_tracked(image, link)) question(link, platform_of(image, link));
+  }
+}
+
+// --- Answers
+
+std::optional<EngineImage> Bases::find_own(const std::string& image, const std::string& platform) {
+  const Key key(image, platform);
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = own_.find(key); known != own_.end()) return known->second;
+  }
+  auto found = engine_.find_image(image, platform);
+  const std::lock_guard lock(mutex_);
+  return own_.insert_or_assign(key, std::move(found)).first->second;
+}
+
+Input Bases::own(const Link& link, const std::string& name, const std::string& platform) {
+  const auto found = find_own(link.image, platform);
+  return base_input(name, found ? found->id : "", "");
+}
+
+void Bases::warn(const std::string& about, const std::string& text) {
+  if (warned_.insert(about).second) warn_(text);
+}
+
+Input Bases::resolve(const ImageConfig& image, const Link& link) {
+  const std::string name = base_name(link);
+  const std::string platform = platform_of(image, link);
+  if (image.track_base == TrackBase::Local) {
+    Input input = own(link, name, platform);
+    if (!input.value.empty()) return input;
+    throw Error(Error::Kind::Source,
+                fmt::format("{} has no image {}, and with 'track_base: local' none is pulled",
+                            engine_.name(), link.image));
+  }
+  const RegistryAnswer answer = ask(link, platform);
+  const RegistryName at = registry_name(*parse_reference(link.image));
+  if (answer.kind == Kind::Found)
+    return base_input(name, answer.image.config, at.full() + '@' + answer.image.manifest);
+
+  const std::string before = stored_(image.name, name);
+  const auto [config, manifest] = read_base_value(before);
+  const bool was_the_registrys = !manifest.empty();
+  if (answer.kind == Kind::Missing) {
+    Input input = own(link, name, platform);
+    if (!was_the_registrys) return input;
+    if (!input.value.empty()) {
+      warn(name, fmt::format("{} has no {} any more ({}); {}'s own image of that name is taken",
+                             at.registry, link.image, answer.why, engine_.name()));
+      return input;
+    }
+    warn(name, fmt::format("{} has no {} any more ({}); what stands on it is left as it is",
+                           at.registry, link.image, answer.why));
+    return base_input(name, config, manifest);
+  }
+  const bool refused = answer.kind == Kind::Refused;
+  if (was_the_registrys) {
+    warn(refused ? name : at.registry,
+         refused
+             ? fmt::format("{} does not say what {} is ({}); what stands on it is left as it is",
+                           at.registry, link.image, answer.why)
+             : fmt::format("{} cannot be asked ({}); what stands on its images is left as it is",
+                           at.registry, answer.why));
+    return base_input(name, config, manifest);
+  }
+  Input input = own(link, name, platform);
+  if (!refused && before.empty()) {
+    warn(at.registry, input.value.empty()
+                          ? fmt::format("{} cannot be asked ({}), and {} has no image {}",
+                                        at.registry, answer.why, engine_.name(), link.image)
+                          : fmt::format("{} cannot be asked ({}); {}'s own images are taken",
+                                        at.registry, answer.why, engine_.name()));
+  }
+  return input;
+}
+
+std::vector<Input> Bases::inputs(const ImageConfig& image, const std::vector<Link>& links) {
+  std::vector<Input> inputs;
+  for (const Link& link : links) {
+    if (!is_tracked(image, link)) continue;
+    const std::string name = base_name(link);
+    const auto place = std::lower_bound(
+        inputs.begin(), inputs.end(), name,
+        [](const Input& one, const std::string& other) { return one.name < other; });
+    if (place == inputs.end() || place->name != name) inputs.insert(place, resolve(image, link));
+  }
+  return inputs;
+}
+
+Pins Bases::pins(const ImageConfig& image, const std::vector<Link>& links,
+                 const std::vector<Input>& inputs) {
+  Pins pins;
+  for (const Link& link : links) {
+    if (!is_tracked(image, link)) continue;
+    const auto [config, manifest] = read_base_value(value_in(inputs, base_name(link)));
+    if (config.empty()) continue;
+    // (A frontend is read by the daemon's BuildKit, which takes no image of docker's own store.)
+    std::string reference;
+    if (link.kind != LinkKind::Syntax && find_own(config, platform_of(image, link))) {
+      try {
+        reference = engine_.reference_to(config);
+      } catch (const Error& error) {
+        if (error.kind() != Error::Kind::Source) throw;  // it went a moment ago
+      }
+    }
+    if (reference.empty() && !manifest.empty()) {
+      reference = manifest;
+      pins.insecure =
+          pins.insecure || registries_.is_insecure(manifest.substr(0, manifest.find('/')));
+    }
+    if (!reference.empty()) pins.references[{link.written, link.platform}] = reference;
+  }
+  return pins;
+}
+
+std::optional<BaseImage> Bases::brings(const ImageConfig& image, const Link& base,
+                                       const std::vector<Input>& inputs, bool unknown_until_built) {
+  const std::string platform = platform_of(image, base);
+  const auto [config, manifest] = read_base_value(value_in(inputs, base_name(base)));
+  const auto named = parse_reference(base.image);
+  if (config.empty() && named && !named->digest.empty() && image.track_base == TrackBase::Digest) {
+    const RegistryName name = registry_name(*named);
+    const RegistryAnswer answer = registries_.find(name, platform);
+    if (answer.kind == Kind::Found)
+      return brought(registries_.config(name, answer.image), platform);
+  }
+  if (config.empty()) {
+    if (unknown_until_built) return std::nullopt;
+    const auto found = engine_.find_image(base.image, platform);
+    return found ? found->brings : std::nullopt;
+  }
+  if (const auto found = find_own(config, platform); found && found->brings) return found->brings;
+  if (manifest.empty()) return std::nullopt;
+  const std::size_t at = manifest.find('@');
+  const auto reference = parse_reference(manifest);
+  if (!reference || at == std::string::npos) return std::nullopt;
+  return brought(registries_.config(registry_name(*reference), {config, manifest.substr(at + 1)}),
+                 platform);
+}
+
+std::optional<BaseImage> Bases::parent_brings(const ImageConfig& image, const Link& parent,
+                                              const std::string& image_id) {
+  const auto found = find_own(image_id, platform_of(image, parent));
+  return found ? found->brings : std::nullopt;
+}
+
+std::optional<BaseImage> Bases::brought(const std::string& config,
+                                        const std::string& platform) const {
+  auto found = base_image_of(nlohmann::json::parse(config, nullptr, false), platform);
+  // (Whether Podman and Buildah heed an ONBUILD depends on the manifest's format.)
+  if (found && !found->triggers.empty() && engine_.name() != "docker") return std::nullopt;
+  return found;
+}
+
+void Bases::built(const ImageConfig& image, const std::vector<Link>& links) {
+  const std::lock_guard lock(mutex_);
+  for (const Link& link : links) {
+    const auto known = own_.find({link.image, platform_of(image, link)});
+    if (known != own_.end() && !known->second) own_.erase(known);
+  }
 }
 
 }  // namespace imagewright

@@ -1,30 +1,111 @@
-// What images bring into builds that stand on them: asked of the engine, once for each.
+// The images from elsewhere that images are built from: what each one is now, by its registry or by
+// the engine, and how a build gets exactly that. Each is asked for once a run, however many images
+// stand on it. Decides nothing.
+// Rules: track_base in docs/config.md.
 #pragma once
 
+#include <condition_variable>
+#include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
+#include <thread>
 #include <utility>
+#include <vector>
 
+#include "core/fingerprint.h"
+#include "core/graph.h"
+#include "core/links.h"
 #include "core/reach.h"
 #include "io/engine.h"
+#include "io/registry.h"
+#include "run/project.h"
 
 namespace imagewright {
 
-/// May be used by several threads.
+/// How a build names the images that were tracked, so that it gets no others.
+struct Pins {
+  References references;
+  bool insecure = false;  ///< one is pulled from a registry that may be asked by plain http
+};
+
+/// One thread at a time, but for `brings` and `parent_brings`.
 class Bases {
  public:
-  /// Borrows the engine.
-  explicit Bases(Engine& engine) : engine_(engine) {}
+  /// The value (base_input) of a base at an image's last success; "": not known.
+  using Stored = std::function<std::string(const std::string& image, const std::string& base)>;
+  using Warn = std::function<void(const std::string& text)>;
 
-  /// As Engine::base_image. `anew`: it may have become another one since it was last asked for.
-  std::optional<BaseImage> find(const std::string& image, const std::string& platform, bool anew);
+  /// Borrows all of them. `names`: the configuration's own images, which are no bases.
+  Bases(const Project& project, Engine& engine, const ImageNames& names, Stored stored, Warn warn);
+  ~Bases();
+  Bases(const Bases&) = delete;
+  Bases& operator=(const Bases&) = delete;
+
+  /// Begins to ask registries, in the background, for what an image with these links stands on.
+  void want(const ImageConfig& image, const std::vector<Link>& links);
+
+  /// What it stands on, as inputs, by name. A registry that does not answer leaves the images that
+  /// came from it as they were at the last success, with a warning. Throws Error(Source) where the
+  /// engine must have an image (`track_base: local`) and has none.
+  std::vector<Input> inputs(const ImageConfig& image, const std::vector<Link>& links);
+
+  /// For a build by these inputs. To be called where Engine::reference_to may be.
+  Pins pins(const ImageConfig& image, const std::vector<Link>& links,
+            const std::vector<Input>& inputs);
+
+  /// What one of them brings into a build. Several threads may ask at once. `unknown_until_built`:
+  /// the build brings what is known by its name alone.
+  std::optional<BaseImage> brings(const ImageConfig& image, const Link& base,
+                                  const std::vector<Input>& inputs, bool unknown_until_built);
+
+  /// The same of a parent with this id.
+  std::optional<BaseImage> parent_brings(const ImageConfig& image, const Link& parent,
+                                         const std::string& image_id);
+
+  /// A build with these links ended well: what the engine did not have before is asked for anew.
+  void built(const ImageConfig& image, const std::vector<Link>& links);
 
  private:
+  struct Question {
+    RegistryName name;
+    std::string platform;
+    std::optional<RegistryAnswer> answer;
+  };
+  using Key = std::pair<std::string, std::string>;  // a reference in full, and a platform
+
+  bool is_tracked(const ImageConfig& image, const Link& link) const;
+  std::string platform_of(const ImageConfig& image, const Link& link) const;
+  std::optional<BaseImage> brought(const std::string& config, const std::string& platform) const;
+  Input resolve(const ImageConfig& image, const Link& link);
+  Input own(const Link& link, const std::string& name, const std::string& platform);
+  std::optional<EngineImage> find_own(const std::string& image, const std::string& platform);
+  RegistryAnswer ask(const Link& link, const std::string& platform);
+  Question* question(const Link& link, const std::string& platform);
+  void answer_questions();
+  void warn(const std::string& about, const std::string& text);
+
+  const ImageNames& names_;
   Engine& engine_;
-  std::mutex mutex_;
-  std::map<std::pair<std::string, std::string>, BaseImage> known_;
+  Stored stored_;
+  Warn warn_;
+  std::string host_;  // platform
+  Registries registries_;
+  std::set<std::string> warned_;
+
+  std::mutex mutex_;  // of what follows
+  std::condition_variable changed_;
+  std::map<Key, Question> questions_;
+  std::deque<Question*> open_;
+  bool stop_ = false;
+  std::map<Key, std::optional<EngineImage>> own_;
+  std::vector<std::thread> threads_;
 };
+
+/// As which input an image is known that another one takes from.
+std::string base_name(const Link& link);
 
 }  // namespace imagewright

@@ -1,6 +1,7 @@
 // Progress as JSON events, and how reasons and documents are written as JSON (docs/formats.md).
 #include <fmt/format.h>
 
+#include "core/source.h"
 #include "run/json.h"
 #include "run/progress.h"
 
@@ -137,6 +138,8 @@ Json to_json(const std::vector<Reason>& reasons) {
     list.push_back({{"kind", word(reason.kind)},
                     {"input", has_input ? Json(word(reason.input)) : Json(nullptr)},
                     {"name", text_or_null(reason.name)},
+                    {"before", text_or_null(redacted(reason.before))},
+                    {"now", text_or_null(redacted(reason.now))},
                     {"changes", reason.changes.empty() ? Json(nullptr) : to_json(reason.changes)},
                     {"text", describe(reason)}});
   }

@@ -26,6 +26,8 @@ LastReach Judge::reaches() const {
 }
 
 const std::vector<StoredInput>& Judge::inputs(const std::string& image) {
+  static const std::vector<StoredInput> kNone;
+  if (rows_.count(image) == 0) return kNone;
   const auto [place, is_new] = inputs_.try_emplace(image);
   if (is_new) {
     if (auto row = store_.find(image)) place->second = std::move(row->inputs);
@@ -40,20 +42,27 @@ std::string Judge::last_context(const std::string& image) {
   return "";
 }
 
+std::string Judge::last_value(const std::string& image, InputKind kind, const std::string& name) {
+  for (const StoredInput& input : inputs(image)) {
+    if (input.kind == word(kind) && input.name == name) return input.value;
+  }
+  return "";
+}
+
 Decision Judge::decide(const std::string& image, const std::vector<Input>& inputs,
-                       const Parents& parents) {
+                       const StandsOn& stands_on) {
   Decision decision;
-  decision.manifest = make_manifest(inputs, parents.ids);
+  decision.manifest = make_manifest(inputs, stands_on.ground);
   decision.verdict = decide(image, decision.manifest);
-  note_stale_parents(decision.verdict, parents.stale);
+  note_stale_parents(decision.verdict, stands_on.stale);
   return decision;
 }
 
 bool Judge::is_up_to_date(const std::string& image, const std::vector<Input>& inputs,
-                          const Parents& parents) {
+                          const StandsOn& stands_on) {
   const ImageRow* row = last(image);
-  return row != nullptr && parents.stale.empty() &&
-         imagewright::is_up_to_date(digest_of(inputs, parents.ids),
+  return row != nullptr && stands_on.stale.empty() &&
+         imagewright::is_up_to_date(digest_of(inputs, stands_on.ground),
                                     {row->digest, row->format, row->verified, {}},
                                     engine_has(row->image_id), force_);
 }
@@ -70,7 +79,7 @@ Verdict Judge::decide(const std::string& image, const Manifest& now) {
     if (row->digest != now.digest) {
       for (const StoredInput& input : inputs(image)) {
         if (const auto kind = input_kind(input.kind))
-          last->inputs.push_back({*kind, input.name, input.digest});
+          last->inputs.push_back({*kind, input.name, input.digest, input.value});
       }
     }
     has_image = engine_has(row->image_id);

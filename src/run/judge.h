@@ -19,19 +19,19 @@
 namespace imagewright {
 
 /// What an image stands on, as it is now.
-struct Parents {
-  std::map<std::string, std::string> ids;  ///< image ids, by name
-  std::vector<std::string> stale;          ///< names of those that would be built first
+struct StandsOn {
+  Ground ground;
+  std::vector<std::string> stale;  ///< names of those parents that would be built first
 
-  void add(const std::string& name, const std::string& id, bool is_stale) {
-    ids[name] = id;
+  void add_parent(const std::string& name, const std::string& id, bool is_stale) {
+    ground.parents[name] = id;
     if (is_stale) stale.push_back(name);
   }
 };
 
 struct Decision {
   Verdict verdict;
-  Manifest manifest;  ///< with the parents
+  Manifest manifest;  ///< with what it stands on
 };
 
 class Judge {
@@ -42,11 +42,11 @@ class Judge {
 
   /// By the inputs as list_inputs gives them. Throws Error(Missing) if the engine does not answer.
   Decision decide(const std::string& image, const std::vector<Input>& inputs,
-                  const Parents& parents);
+                  const StandsOn& stands_on);
 
   /// Would `decide` find no reason? For less, and most have none in most runs. Throws as that does.
   bool is_up_to_date(const std::string& image, const std::vector<Input>& inputs,
-                     const Parents& parents);
+                     const StandsOn& stands_on);
 
   /// The last success of an image, as it was when this was made, without its inputs. nullptr: none
   /// is known.
@@ -58,13 +58,16 @@ class Judge {
   /// All of them, by name.
   const std::unordered_map<std::string, ImageRow>& rows() const { return rows_; }
 
-  /// The digest of the context that an image was last built from; "": not known. As it was when
-  /// this was asked first for the image.
+  /// The inputs of the last success, as they were when this was asked first for the image. Empty:
+  /// not known.
+  const std::vector<StoredInput>& inputs(const std::string& image);
+  /// Of those, the digest of the context; "": not known.
   std::string last_context(const std::string& image);
+  /// Of those, the value of one; "": not known.
+  std::string last_value(const std::string& image, InputKind kind, const std::string& name);
 
  private:
   Verdict decide(const std::string& image, const Manifest& now);
-  const std::vector<StoredInput>& inputs(const std::string& image);
   bool engine_has(const std::string& image_id);
 
   Store& store_;

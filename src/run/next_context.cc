@@ -7,6 +7,7 @@
 #include "io/engine.h"
 #include "io/error.h"
 #include "io/store.h"
+#include "run/bases.h"
 
 namespace imagewright {
 
@@ -14,24 +15,32 @@ NextContext next_context(const Project& project, Observer& observer, const Image
                          const std::string& engine) {
   std::unique_ptr<Engine> asked;
   std::optional<ImageNames> names;
+  std::optional<Bases> bases;
+  NextContext next;
+  next.observation = observer.observe(image);
   const auto find_base = [&](const Link& base) -> std::optional<BaseImage> {
     try {
       if (!asked) asked = find_engine(engine, project.places.cache);
       if (!names) names.emplace(project.config.images, asked->name() != "docker");
-      const std::string platform =
-          base.platform.empty() ? observer.platform_of(image) : base.platform;
+      if (!bases) {
+        // (Without what was stored: where a registry does not answer, the engine's own has to do.)
+        bases.emplace(
+            project, *asked, *names, [](const auto&, const auto&) { return std::string(); },
+            [](const std::string&) {});
+      }
       const auto parent = names->find(base.image);
-      if (!parent) return asked->base_image(base.image, platform);
+      if (!parent) {
+        const auto inputs = bases->inputs(image, next.observation.links);
+        return bases->brings(image, base, inputs, false);
+      }
       const auto row =
           Store::open_read_only(project.state_directory).find(project.config.images[*parent].name);
       if (!row) return std::nullopt;
-      return asked->base_image(row->image_id, platform);
+      return bases->parent_brings(image, base, row->image_id);
     } catch (const Error&) {
       return std::nullopt;  // no engine, no state: nothing is known of it
     }
   };
-  NextContext next;
-  next.observation = observer.observe(image);
   next.reach = observer.narrow(image, next.observation, find_base);
   observer.files(image, next.observation);
   return next;

@@ -667,7 +667,7 @@ Observation Observer::check_out(const ImageConfig& image, const GitSource& sourc
 }
 
 std::string Observer::with_references(const ImageConfig& image, const std::string& dockerfile,
-                                      const std::map<std::string, std::string>& references) const {
+                                      const References& references) const {
   return imagewright::with_references(dockerfile, image, platforms_of(image, host_), references);
 }
 

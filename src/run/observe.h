@@ -131,7 +131,7 @@ class Observer {
   void keep(const Observation& observation) const;
   /// An observed Dockerfile with other references for some images (core/links).
   std::string with_references(const ImageConfig& image, const std::string& dockerfile,
-                              const std::map<std::string, std::string>& references) const;
+                              const References& references) const;
   /// Forgets the context of this digest.
   void forget(const std::string& context_digest) const;
 

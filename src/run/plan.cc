@@ -63,7 +63,8 @@ std::vector<Edge> edges_of(const std::vector<Link>& links, const ImageNames& nam
 }
 
 Plan make_plan(const Project& project, Observer& observer, const ImageNames& names,
-               const std::vector<std::size_t>& selected) {
+               const std::vector<std::size_t>& selected,
+               const std::function<void(const PlannedImage& image)>& seen) {
   const auto& configs = project.config.images;
   std::vector<std::optional<PlannedImage>> planned(configs.size());
   std::vector<std::vector<Edge>> edges(configs.size());
@@ -74,6 +75,7 @@ Plan make_plan(const Project& project, Observer& observer, const ImageNames& nam
     std::vector<std::size_t> parents;
     for (const std::size_t number : next) {
       planned[number] = look_at(configs[number], observer, kept);
+      if (seen) seen(*planned[number]);
       edges[number] = edges_of(planned[number]->observation.links, names);
       for (const Edge& edge : edges[number]) parents.push_back(edge.parent);
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,11 @@ struct Plan {
 std::vector<Edge> edges_of(const std::vector<Link>& links, const ImageNames& names);
 
 /// Looks at the images of these numbers and at all they stand on. What `observer` was told to look
-/// ahead at is `selected`. Borrows the project. Throws Error(Usage) for images that stand on each
-/// other. If the run is interrupted, what was not looked at yet has an error.
+/// ahead at is `selected`. `seen` is called with each one when it was looked at. Borrows the
+/// project. Throws Error(Usage) for images that stand on each other. If the run is interrupted,
+/// what was not looked at yet has an error.
 Plan make_plan(const Project& project, Observer& observer, const ImageNames& names,
-               const std::vector<std::size_t>& selected);
+               const std::vector<std::size_t>& selected,
+               const std::function<void(const PlannedImage& image)>& seen = {});
 
 }  // namespace imagewright

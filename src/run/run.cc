@@ -55,8 +55,8 @@ struct Job {
   Decision decision;
   std::string last_context;
   Reach reach;
-  std::string context_digest;                     // by which its context's name was opened
-  std::map<std::string, std::string> references;  // in the Dockerfile, by what it says
+  std::string context_digest;  // by which its context's name was opened
+  References references;       // in the Dockerfile
   Redaction without_secrets{{}};
   BuildRow row;
   BuildRequest request;
@@ -82,11 +82,19 @@ class Run {
     if (!lock_state()) return finish();
     open_state();
     judge_.emplace(*store_, *engine_, project_.config.images, options_.force);
-    bases_.emplace(*engine_);
     observer_.expect(judge_->reaches());
     observer_.look_ahead(selected_);
     names_.emplace(project_.config.images, engine_->name() != "docker");
-    make_schedule(make_plan(project_, observer_, *names_, selected_));
+    bases_.emplace(
+        project_, *engine_, *names_,
+        [this](const std::string& image, const std::string& base) {
+          return judge_->last_value(image, InputKind::Base, base);
+        },
+        [this](const std::string& text) { progress_.warning(text); });
+    make_schedule(
+        make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
+          bases_->want(*image.config, image.observation.links);
+        }));
     work();
     if (fatal_) std::rethrow_exception(fatal_);
     if (interrupted() == 0 && options_.images.empty() && !options_.dry_run) retire();
@@ -215,31 +223,37 @@ class Run {
       result(i).message = planned.error;
       return end(i, ImageState::Failed);
     }
-    const auto& inputs = planned.observation.inputs;
-    if (!judge_->is_up_to_date(config(i).name, inputs, parents_of(i))) {
-      expect_durations();
-      schedule_->move(i, ImageState::Ready);
-      return;
+    try {
+      const auto& inputs = planned.observation.inputs;
+      if (!judge_->is_up_to_date(config(i).name, inputs, ground_of(i))) {
+        expect_durations();
+        schedule_->move(i, ImageState::Ready);
+        return;
+      }
+    } catch (const Error& error) {
+      progress_.image_started(config(i).name);
+      return fail(i, error);
     }
     start_telling(i);
     up_to_date(i);
   }
 
-  Parents parents_of(std::size_t i) {
-    Parents parents;
+  StandsOn ground_of(std::size_t i) {
+    StandsOn stands_on;
+    stands_on.ground.bases = bases_->inputs(config(i), plan_.images[i].observation.links);
     for (const Edge& edge : plan_.graph.parents(i)) {
       const ImageResult& parent = result(edge.parent);
-      parents.add(parent.name, parent.image_id, parent.dry_run);
+      stands_on.add_parent(parent.name, parent.image_id, parent.dry_run);
     }
-    return parents;
+    return stands_on;
   }
 
   Decision decide(std::size_t i) {
-    return judge_->decide(config(i).name, plan_.images[i].observation.inputs, parents_of(i));
+    return judge_->decide(config(i).name, plan_.images[i].observation.inputs, ground_of(i));
   }
 
   Manifest manifest_of(std::size_t i) {
-    return make_manifest(plan_.images[i].observation.inputs, parents_of(i).ids);
+    return make_manifest(plan_.images[i].observation.inputs, ground_of(i).ground);
   }
 
   // How long builds took, asked for when the first one is to come.
@@ -319,15 +333,17 @@ class Run {
 
   void would_build(std::size_t i) {
     Observation& observation = plan_.images[i].observation;
-    auto [verdict, manifest] = decide(i);
+    Decision decision;
     try {
-      observer_.name_changes(config(i), observation, judge_->last_context(config(i).name), verdict);
+      decision = decide(i);
+      observer_.name_changes(config(i), observation, judge_->last_context(config(i).name),
+                             decision.verdict);
     } catch (const Error& error) {
       return fail(i, error);
     }
-    tell(i, manifest);
-    progress_.image_decided(config(i).name, verdict);
-    result(i).reasons = verdict.reasons;
+    tell(i, decision.manifest);
+    progress_.image_decided(config(i).name, decision.verdict);
+    result(i).reasons = decision.verdict.reasons;
     result(i).dry_run = true;
     if (const ImageRow* row = judge_->last(config(i).name)) result(i).image_id = row->image_id;
     end(i, ImageState::Built);
@@ -363,7 +379,7 @@ class Run {
     inbox_.call([&] { is_stale = decide_again(job); });
     if (!is_stale) return;
     observer_.name_changes(image, observation, job.last_context, job.decision.verdict);
-    job.reach = observer_.narrow(image, observation, bases_of(image, image.options.pull));
+    job.reach = observer_.narrow(image, observation, bases_of(job, image.options.pull));
     const ContextFiles& files = observer_.files(image, observation);
     job.without_secrets =
         Redaction(Secrets(project_.base, project_.places.cache).contents(image.options.secrets));
@@ -385,16 +401,14 @@ class Run {
     inbox_.call([&] { conclude(job, outcome, log, verified); });
   }
 
-  // For a build in its own thread: parents have ended. `unknown_until_built`: the build brings its
-  // bases.
-  BaseImages bases_of(const ImageConfig& image, bool unknown_until_built) {
-    return [this, &image, unknown_until_built](const Link& base) -> std::optional<BaseImage> {
-      const std::string platform =
-          base.platform.empty() ? observer_.platform_of(image) : base.platform;
+  // For a build in its own thread: parents have ended. `unknown_until_built`: the build brings what
+  // is known by its name alone.
+  BaseImages bases_of(const Job& job, bool unknown_until_built) {
+    const ImageConfig& image = config(job.image);
+    return [this, &job, &image, unknown_until_built](const Link& base) {
       if (const auto parent = find_parent(base))
-        return bases_->find(result(*parent).image_id, platform, false);
-      if (unknown_until_built) return std::nullopt;
-      return bases_->find(base.image, platform, image.options.pull);
+        return bases_->parent_brings(image, base, result(*parent).image_id);
+      return bases_->brings(image, base, job.decision.manifest.inputs, unknown_until_built);
     };
   }
 
@@ -402,8 +416,7 @@ class Run {
   void narrow_afterwards(Job& job) {
     try {
       const ImageConfig& image = config(job.image);
-      observer_.narrow_afterwards(image, plan_.images[job.image].observation,
-                                  bases_of(image, false));
+      observer_.narrow_afterwards(image, plan_.images[job.image].observation, bases_of(job, false));
     } catch (const Error&) {
       // Its files cannot be read any more: what is known of it stays.
     }
@@ -461,14 +474,18 @@ class Run {
       progress_.warning(image.name + ": " + warning);
     }
     prepare_engine();
+    Pins pins = bases_->pins(image, observation.links, job.decision.manifest.inputs);
     for (const Link& link : observation.links) {
+      const std::pair key(link.written, link.platform);
       if (const auto parent = find_parent(link)) {
-        job.references[link.written] = engine_->reference_to(result(*parent).image_id);
+        pins.references[key] = engine_->reference_to(result(*parent).image_id);
       } else if (link.directory.empty() && link.image != link.written) {
-        job.references[link.written] = link.image;  // a context that is an image from elsewhere
+        pins.references.emplace(key, link.image);  // a context that is an image from elsewhere
       }
     }
     BuildRequest& request = job.request;
+    request.insecure = pins.insecure;
+    job.references = std::move(pins.references);
     request.tag = image.name;
     request.context = files.request.root;
     request.entries = [&files, all = job.reach.skips_stages] {
@@ -487,6 +504,8 @@ class Run {
     }
     request.timeout = image.timeout;
     request.options = with_absolute_paths(image.options, project_.base);
+    // What is named exactly is not looked for anew, and what is ours is nowhere to be found.
+    if (!job.references.empty()) request.options.pull = false;
     request.context_name = store_->open_context_name(observation.context_digest);
 
     BuildRow& row = job.row;
@@ -529,7 +548,9 @@ class Run {
 
   // The engine's output with the names that people gave to images.
   static std::string with_names(std::string line, const Job& job) {
-    for (const auto& [written, reference] : job.references) {
+    for (const auto& [key, reference] : job.references) {
+      const std::string& written = key.first;
+      if (reference.find('@') != std::string::npos) continue;  // a name like any other
       for (std::size_t at = line.find(reference); at != std::string::npos;
            at = line.find(reference, at + written.size())) {
         line.replace(at, reference.size(), written);
@@ -566,6 +587,7 @@ class Run {
     row.image_id = image_id;
     row.message.clear();
     const Observation& observation = plan_.images[i].observation;
+    bases_->built(config(i), observation.links);
     job.decision.manifest = manifest_of(i);
     row.digest = job.decision.manifest.digest;
     ImageRow image;
@@ -578,7 +600,7 @@ class Run {
     image.verified = verified;
     image.reach = observation.reach;
     for (const Input& input : job.decision.manifest.inputs)
-      image.inputs.push_back({word(input.kind), input.name, input.digest});
+      image.inputs.push_back({word(input.kind), input.name, input.digest, input.value});
     store_->record_success(image, row);
     progress_.image_step(row.name, "State updated");
     if (!verified) {

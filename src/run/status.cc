@@ -6,6 +6,7 @@
 
 #include "io/error.h"
 #include "io/interrupt.h"
+#include "run/bases.h"
 #include "run/judge.h"
 #include "run/observe.h"
 #include "run/plan.h"
@@ -57,8 +58,16 @@ class Review {
     judge_.emplace(store_, *engine_, project_.config.images, options_.force);
     observer_.expect(judge_->reaches());
     observer_.look_ahead(selected_);
-    plan_ = make_plan(project_, observer_,
-                      ImageNames(project_.config.images, engine_->name() != "docker"), selected_);
+    names_.emplace(project_.config.images, engine_->name() != "docker");
+    bases_.emplace(
+        project_, *engine_, *names_,
+        [this](const std::string& image, const std::string& base) {
+          return judge_->last_value(image, InputKind::Base, base);
+        },
+        [this](const std::string& text) { progress_.warning(text); });
+    plan_ = make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
+      bases_->want(*image.config, image.observation.links);
+    });
     all_.resize(plan_.images.size());
     for (const std::size_t image : plan_.graph.order()) {
       if (interrupted() != 0) break;
@@ -95,12 +104,13 @@ class Review {
         progress_.warning(image.name + ": " + warning);
       }
     }
-    Parents parents;
+    StandsOn stands_on;
+    stands_on.ground.bases = bases_->inputs(image, observation.links);
     for (const Edge& edge : plan_.graph.parents(i)) {
       const ImageStatus& parent = all_[edge.parent];
-      parents.add(parent.name, parent.image_id, parent.standing != Standing::UpToDate);
+      stands_on.add_parent(parent.name, parent.image_id, parent.standing != Standing::UpToDate);
     }
-    auto [verdict, manifest] = judge_->decide(image.name, observation.inputs, parents);
+    auto [verdict, manifest] = judge_->decide(image.name, observation.inputs, stands_on);
     if (verdict.build()) {
       observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
     }
@@ -123,6 +133,8 @@ class Review {
   Store store_;
   Observer observer_;
   std::optional<Judge> judge_;
+  std::optional<ImageNames> names_;
+  std::optional<Bases> bases_;
   Plan plan_;
   std::vector<ImageStatus> all_;
 };

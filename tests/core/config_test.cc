@@ -253,7 +253,7 @@ TEST(Config, RefusesUnknownKeys) {
             "f:5:5: unknown key 'zzz' in an image; known are name, from, dockerfile, target, args, "
             "labels, matrix, depends_on, dockerfile_inline, platforms, secrets, ssh, cache_from, "
             "cache_to, network, extra_hosts, shm_size, ulimits, no_cache, pull, privileged, "
-            "timeout, retries, weight, narrow, additional_contexts");
+            "timeout, retries, weight, narrow, additional_contexts, track_base");
   EXPECT_EQ(error("builder: {image: []}"),
             "f:1:11: unknown key 'image' in 'builder'; did you mean 'images'?");
   EXPECT_EQ(error(with_from("{git: https://h/r, brunch: x}")),
@@ -266,8 +266,7 @@ TEST(Config, RefusesUnknownKeys) {
 }
 
 TEST(Config, RefusesKeysOfLaterVersions) {
-  for (const char* key :
-       {"tags", "push", "track_base", "max_age", "submodules", "lfs", "oci_labels"}) {
+  for (const char* key : {"tags", "push", "max_age", "submodules", "lfs", "oci_labels"}) {
     const std::string words =
         "'" + std::string(key) + "' is not available in this version of imagewright";
     EXPECT_EQ(error(one_image(std::string(key) + ": x")), "f:5:5: " + words);
@@ -890,6 +889,37 @@ TEST(Config, SurvivesMutations) {
       EXPECT_GE(config.error().line, 0);
     }
   }
+}
+
+TEST(Config, SaysByWhatBasesAreKnown) {
+  const auto config = parse_config(
+      "builder:\n"
+      "  insecure_registries: [registry.lan, 'registry.lan:5000']\n"
+      "  defaults: {track_base: local}\n"
+      "  images:\n"
+      "  - {name: a, from: a}\n"
+      "  - {name: b, from: b, track_base: off}\n"
+      "  - {name: c, from: c, track_base: digest}\n",
+      {});
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  EXPECT_EQ(config->insecure_registries,
+            (std::vector<std::string>{"registry.lan", "registry.lan:5000"}));
+  EXPECT_EQ(config->images[0].track_base, TrackBase::Local);
+  EXPECT_EQ(config->images[1].track_base, TrackBase::Off);
+  EXPECT_EQ(config->images[2].track_base, TrackBase::Digest);
+}
+
+TEST(Config, RefusesWhatIsNoWayToKnowABase) {
+  EXPECT_EQ(error(one_image("track_base: locla")),
+            "f:5:17: 'track_base' cannot be 'locla'; did you mean 'local'?");
+  EXPECT_EQ(error(one_image("track_base: local\npull: true")),
+            "f:3:5: the image 'a' has 'pull' with 'track_base: local', which never pulls");
+  EXPECT_EQ(error("builder:\n  insecure_registries: ['http://x']\n  images: []\n"),
+            "f:2:25: 'http://x' is no registry; it must be HOST or HOST:PORT, as image names begin "
+            "with it");
+  EXPECT_EQ(
+      error("builder:\n  insecure_registries: [x]\n  images: []\n"),
+      "f:2:25: 'x' is no registry; it must be HOST or HOST:PORT, as image names begin with it");
 }
 
 }  // namespace

@@ -26,8 +26,9 @@ std::string links(std::string_view text, const ImageConfig& image = {}) {
 std::string pinned(std::string_view text, const ImageConfig& image = {}) {
   const auto found = find_links(text, image, kHere);
   if (!found) return describe(found.error(), "Dockerfile");
-  std::map<std::string, std::string> references;
-  for (const Link& link : *found) references[link.written] = "pinned/" + link.image;
+  References references;
+  for (const Link& link : *found)
+    references[{link.written, link.platform}] = "pinned/" + link.image;
   return with_references(text, image, kHere, references);
 }
 

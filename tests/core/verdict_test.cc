@@ -120,7 +120,7 @@ TEST(Fingerprint, AnImageWithoutOptionsIsWhatItWas) {
   plain.secret_digests = {{"s", std::string(64, 'e')}};
   const Manifest manifest = make_manifest(plain);
   ASSERT_EQ(manifest.inputs.size(), 7U);
-  EXPECT_EQ(manifest.inputs[5], (Input{InputKind::Option, "network", hex(sha256("none"))}));
+  EXPECT_EQ(manifest.inputs[5], (Input{InputKind::Option, "network", hex(sha256("none")), "none"}));
   EXPECT_EQ(manifest.inputs[6], (Input{InputKind::Secret, "s", std::string(64, 'e')}));
 }
 
@@ -128,6 +128,37 @@ TEST(Fingerprint, ATargetIsNotAnEmptyTarget) {
   Inputs none = inputs();
   none.target = "";
   EXPECT_NE(make_manifest(none).digest, make_manifest(inputs()).digest);
+}
+
+// What stands on this base, with nothing else to it.
+Manifest on_base(const std::string& name, const std::string& config, const std::string& manifest) {
+  return make_manifest({}, {{base_input(name, config, manifest)}, {}});
+}
+
+TEST(Verdict, NamesABaseThatMoved) {
+  const std::string before = "sha256:" + std::string(64, 'a');
+  const std::string now = "sha256:" + std::string(64, 'b');
+  const Manifest built = on_base("debian:12", before, "docker.io/library/debian@sha256:c");
+  const LastSuccess last{built.digest, kFingerprintFormat, true, built.inputs};
+  const auto why = [&](const Manifest& manifest) {
+    return describe(decide(manifest, last, true, "docker", false).reasons);
+  };
+  EXPECT_EQ(why(on_base("debian:12", now, "docker.io/library/debian@sha256:d")),
+            "base debian:12 changed: aaaaaaaaaaaa is bbbbbbbbbbbb now");
+  EXPECT_EQ(why(on_base("debian:12", "", "")),
+            "base debian:12 changed: aaaaaaaaaaaa is unknown now");
+  EXPECT_EQ(why(on_base("debian:12", before, "docker.io/library/debian@sha256:d")), "")
+      << "the same image under another manifest";
+  EXPECT_EQ(why(on_base("debian:13", before, "")), "base debian:13 added; base debian:12 removed");
+  EXPECT_EQ(why(make_manifest({}, Ground{})), "base debian:12 removed");
+}
+
+TEST(Fingerprint, ABasesValueIsReadAsItWasWritten) {
+  const BaseValue both = read_base_value(base_input("x", "sha256:1", "r@sha256:2").value);
+  EXPECT_EQ(both.config + " " + both.manifest, "sha256:1 r@sha256:2");
+  const BaseValue own = read_base_value(base_input("x", "sha256:1", "").value);
+  EXPECT_EQ(own.config + "|" + own.manifest, "sha256:1|");
+  EXPECT_EQ(read_base_value("").config, "");
 }
 
 }  // namespace

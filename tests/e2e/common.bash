@@ -5,7 +5,6 @@
 #   own_podman             in setup_file: the same for Podman, and neither docker nor Buildah on PATH
 #   exercised PROGRAM...   in setup: skips the test where a program is missing
 #   start_dockerd          in setup_file: a docker daemon of its own (DOCKER_HOST); stop_dockerd in teardown_file
-#   start_registry         in a test: a registry of its own ($registry); stop_registry in teardown
 #   directory_image DIR    a directory with a Dockerfile that copies all of it, and one file
 #   iw ARGUMENTS...        the real binary
 #   field JSON FILTER      a value out of JSON text, by jq
@@ -118,37 +117,6 @@ stop_dockerd() {
   done
   kill -9 "$pid" 2>/dev/null || true
 }
-
-# A registry of its own, without a password, to which all engines speak plain http: sets registry.
-start_registry() {
-  local dir=$BATS_TEST_TMPDIR/registry port _
-  mkdir -p "$dir"
-  port=$(free_port)
-  registry=127.0.0.1:$port
-  cat >"$dir/config.yml" <<EOF
-version: 0.1
-log: {level: error}
-storage:
-  filesystem: {rootdirectory: $dir/data}
-http: {addr: "$registry"}
-EOF
-  cat >"$dir/registries.conf" <<EOF
-[[registry]]
-location = "$registry"
-insecure = true
-EOF
-  export CONTAINERS_REGISTRIES_CONF=$dir/registries.conf
-  docker-registry serve "$dir/config.yml" >"$dir/log" 2>&1 </dev/null 3>&- &
-  registry_pid=$!
-  for _ in $(seq 100); do
-    port_is_open "$port" && return 0
-    sleep 0.1
-  done
-  tail -n 20 "$dir/log" >&2
-  return 1
-}
-
-stop_registry() { [ -z "${registry_pid:-}" ] || kill "$registry_pid" 2>/dev/null || true; }
 
 # What an image holds, as files in a directory: by the engine that the test uses.
 unpack_docker() {

@@ -11,7 +11,7 @@ setup_engine_test() {
 
 teardown_engine_test() {
   end_held
-  stop_registry
+  stop_registries
   no_leftovers
 }
 

@@ -4,9 +4,11 @@
 # shellcheck disable=SC2034,SC2154 # variables that common.bash and Bats set or use
 
 load common
+load base_tests
 load engine_tests
 load narrow_tests
 load parent_tests
+load registry_servers
 
 setup_file() { [ -z "$(type -P podman)" ] || own_podman; }
 teardown_file() { [ -z "$(type -P podman)" ] || end_podman; }
@@ -195,3 +197,13 @@ echo /elsewhere"
   an_option_is_refused 'cache_from: ["type=local,src=/cache"]' cache_from \
     'it takes the name of a repository, and no type=…'
 }
+
+@test "podman: a base that moved is named and built on" { a_base_that_moved_is_named_and_built_on; }
+@test "podman: an index that grew a platform builds nothing" { an_index_that_grew_a_platform_builds_nothing; }
+@test "podman: a registry that is down builds nothing" { a_registry_that_is_down_builds_nothing; }
+@test "podman: the build gets the base that was looked at" { the_build_gets_the_base_that_was_looked_at; }
+@test "podman: copied and mounted images are bases too" { copied_and_mounted_images_are_bases_too; }
+@test "podman: the engine's own image is a base" { the_engines_own_image_is_a_base; }
+@test "podman: with track base local nothing is pulled" { with_track_base_local_nothing_is_pulled; }
+@test "podman: with track base off the name is all" { with_track_base_off_the_name_is_all; }
+@test "podman: a registry's base narrows the context" { a_registrys_base_narrows_the_context; }

@@ -366,10 +366,12 @@ TEST_F(StoreTest, UpgradesTheOriginalInPlace) {
 
 TEST_F(StoreTest, UpgradesAStateWithoutReachInPlace) {
   Store::open(directory_).record_success(image("a"), attempt("a"));
-  sql("ALTER TABLE image_state DROP COLUMN reach");
-  sql("PRAGMA user_version = 1");
+  sql("ALTER TABLE image_state DROP COLUMN reach;"
+      "ALTER TABLE image_input DROP COLUMN value;"
+      "PRAGMA user_version = 1");
   ImageRow row = image("a");
   row.reach.clear();
+  for (StoredInput& input : row.inputs) input.value.clear();
   EXPECT_EQ(Store::open_read_only(directory_).find("a"), row);
   EXPECT_EQ(Store::open(directory_).find("a"), row);
 }

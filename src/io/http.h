@@ -1,0 +1,85 @@
+// One HTTP request and its answer, by libcurl, which is loaded when the first one is made: a run
+// that asks nobody does not pay for it. Knows nothing of what is asked.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace imagewright {
+
+/// How a server's certificate is judged.
+struct HttpTrust {
+  bool any_certificate = false;
+  std::string authorities;  ///< certificates in PEM that count beside the system's
+  std::string certificate;  ///< paths of our own one and its key; "": none
+  std::string key;
+};
+
+struct HttpRequest {
+  std::string method = "GET";  ///< GET, HEAD or POST
+  std::string url;
+  std::vector<std::string> headers;  ///< "Name: value"
+  std::string form;                  ///< POST: the body, `application/x-www-form-urlencoded`
+  // At most one of the two; neither is sent to another host that an answer leads to.
+  std::string user_and_password;  ///< "user:password"
+  std::string bearer;
+  HttpTrust trust = {};
+  std::size_t largest = std::size_t{4} << 20;  ///< bytes; a longer body is an error
+};
+
+struct HttpResponse {
+  int status = 0;
+  std::map<std::string, std::string> headers;  ///< by name in lower case; the last of a name
+  std::string body;
+  std::string header(const std::string& name) const;  ///< "": there is none
+};
+
+/// No answer came. what() says why, without the address.
+class HttpError : public std::runtime_error {
+ public:
+  enum class Kind {
+    Unreachable,  ///< no such host, or no connection to it
+    Broken,       ///< the connection was closed before the answer was complete
+    Untrusted,    ///< its certificate, or it speaks no TLS
+    TimedOut,
+    Wrong,  ///< not what HTTP is, or too long
+    Interrupted,
+  };
+  HttpError(Kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+  Kind kind() const { return kind_; }
+
+ private:
+  Kind kind_;
+};
+
+/// A connection that is kept for the next request to the same host. One thread at a time.
+class Http {
+ public:
+  /// Throws Error(Missing) where there is no libcurl.
+  Http();
+  ~Http();
+  Http(const Http&) = delete;
+  Http& operator=(const Http&) = delete;
+
+  /// Follows up to 5 redirects (http and https only). Connecting may take 10 s, and 30 s may pass
+  /// without a byte. Proxies as curl takes them from the environment, never for this machine
+  /// itself; authorities of SSL_CERT_FILE, where that is set, instead of the system's. Throws
+  /// HttpError.
+  HttpResponse send(const HttpRequest& request);
+
+ private:
+  struct Handle;
+  std::unique_ptr<Handle> handle_;
+};
+
+/// Does a host, without its port, mean this machine, whoever is asked?
+bool is_loopback(const std::string& host);
+
+/// As part of a URL's query or of a form.
+std::string percent_encoded(const std::string& text);
+
+}  // namespace imagewright

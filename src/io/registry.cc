@@ -1,0 +1,465 @@
+#include "io/registry.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "core/challenge.h"
+#include "core/digest.h"
+#include "core/image_manifest.h"
+#include "core/shown.h"
+#include "io/environment.h"
+#include "io/error.h"
+#include "io/file_read.h"
+#include "io/interrupt.h"
+#include "io/registry_credentials.h"
+
+namespace imagewright {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using std::chrono::milliseconds;
+
+constexpr const char* kHub = "docker.io";
+constexpr const char* kHubAddress = "registry-1.docker.io";
+constexpr int kMostAttempts = 4;
+constexpr milliseconds kMostWaiting{30'000};
+// An index may hold indexes; deeper nobody nests them.
+constexpr int kMostLevels = 3;
+
+constexpr int kOk = 200;
+constexpr int kUnauthorized = 401;
+constexpr int kForbidden = 403;
+constexpr int kNotFound = 404;
+constexpr int kTooMany = 429;
+
+bool is_passing(int status) {
+  return status == kTooMany || status >= 500;
+}
+
+std::string host_without_port(const std::string& registry) {
+  if (registry.starts_with('[')) return registry.substr(0, registry.find(']') + 1);
+  return registry.substr(0, registry.find(':'));
+}
+
+// Until then, or an interrupt.
+void wait_for(milliseconds time) {
+  constexpr milliseconds kSlice{50};
+  for (; time.count() > 0 && interrupted() == 0; time -= kSlice)
+    std::this_thread::sleep_for(std::min(time, kSlice));
+}
+
+// Of no two machines alike, so that they do not all come back at once.
+milliseconds backoff(int attempt) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  const int base = 500 << attempt;
+  return milliseconds(base / 2 + static_cast<int>(random() % static_cast<unsigned>(base)));
+}
+
+// What docker, podman and buildah take from directories named after the registry.
+HttpTrust trust_of(const std::string& registry) {
+  HttpTrust trust;
+  const std::string home = variable("HOME");
+  std::vector<fs::path> places = {"/etc/docker/certs.d", "/etc/containers/certs.d"};
+  if (!home.empty()) {
+    places.emplace_back(home + "/.config/docker/certs.d");
+    places.emplace_back(home + "/.config/containers/certs.d");
+  }
+  for (const fs::path& place : places) {
+    std::error_code none;
+    std::set<fs::path> files;
+    for (const auto& file : fs::directory_iterator(place / registry, none))
+      files.insert(file.path());
+    for (const fs::path& file : files) {
+      if (file.extension() == ".crt") {
+        try {
+          trust.authorities += read_file(file) + '\n';
+        } catch (const Error&) {
+          // As if it were not there: the registry's certificate says what is missing.
+        }
+      } else if (file.extension() == ".cert") {
+        trust.certificate = file;
+        trust.key = fs::path(file).replace_extension(".key");
+      }
+    }
+  }
+  return trust;
+}
+
+std::string token_in(const std::string& body) {
+  const Json json = Json::parse(body, nullptr, false);
+  for (const char* key : {"token", "access_token"}) {
+    const auto found = json.is_object() ? json.find(key) : json.end();
+    if (json.is_object() && found != json.end() && found->is_string() &&
+        !found->get_ref<const std::string&>().empty()) {
+      return found->get<std::string>();
+    }
+  }
+  return "";
+}
+
+RegistryAnswer nothing(RegistryAnswer::Kind kind, std::string why) {
+  return {kind, {}, std::move(why)};
+}
+
+}  // namespace
+
+RegistryName registry_name(const Reference& reference) {
+  RegistryName name;
+  const std::string full = normalized(reference);
+  const std::size_t slash = full.find('/');
+  name.registry = full.substr(0, slash);
+  std::string rest = full.substr(slash + 1);
+  if (const std::size_t at = rest.find('@'); at != std::string::npos) {
+    name.tag = rest.substr(at + 1);
+    rest.resize(at);
+  }
+  if (const std::size_t colon = rest.find(':'); colon != std::string::npos) {
+    if (name.tag.empty()) name.tag = rest.substr(colon + 1);
+    rest.resize(colon);
+  }
+  name.repository = std::move(rest);
+  return name;
+}
+
+// One registry. What is known of it changes under `mutex`.
+struct Registries::Host {
+  std::string registry;
+  std::string address;
+  HttpTrust trust;
+  bool insecure = false;
+
+  std::mutex mutex;
+  std::string scheme;  // "": not known yet
+  std::string down;    // why it is not asked any more
+  // What it wants, once it has said so.
+  std::string realm, service;
+  bool basic = false;
+  std::map<std::string, std::string> tokens;  // by repository
+  std::optional<std::optional<RegistryCredentials>> credentials;
+
+  // (Where a part of a repository's path has its own, by the first repository's.)
+  const std::optional<RegistryCredentials>& login(const RegistryName& name) {
+    if (!credentials) credentials = find_credentials(registry, name.repository);
+    return *credentials;
+  }
+};
+
+Registries::Registries(fs::path cache, std::vector<std::string> insecure)
+    : cache_(std::move(cache) / "registry"), insecure_(std::move(insecure)) {}
+Registries::~Registries() = default;
+
+bool Registries::is_insecure(const std::string& registry) const {
+  return is_loopback(host_without_port(registry)) ||
+         std::find(insecure_.begin(), insecure_.end(), registry) != insecure_.end();
+}
+
+Registries::Host& Registries::host(const std::string& registry) {
+  const std::lock_guard lock(mutex_);
+  std::unique_ptr<Host>& found = hosts_[registry];
+  if (!found) {
+    found = std::make_unique<Host>();
+    found->registry = registry;
+    found->address = registry == kHub ? kHubAddress : registry;
+    found->trust = trust_of(registry);
+    found->insecure = is_insecure(registry);
+    if (found->insecure) found->trust.any_certificate = found->trust.authorities.empty();
+  }
+  return *found;
+}
+
+// --- One request
+
+HttpResponse Registries::send(const HttpRequest& request) {
+  std::unique_ptr<Http> http;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!idle_.empty()) {
+      http = std::move(idle_.back());
+      idle_.pop_back();
+    }
+  }
+  if (!http) http = std::make_unique<Http>();
+  HttpResponse response = http->send(request);
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(http));
+  return response;
+}
+
+HttpResponse Registries::send(Host& host, HttpRequest request, const std::string& path) {
+  request.trust = host.trust;
+  std::string scheme;
+  {
+    const std::lock_guard lock(host.mutex);
+    scheme = host.scheme;
+  }
+  const auto by = [&](const std::string& one) {
+    request.url = one + "://" + host.address + path;
+    HttpResponse response = send(request);
+    const std::lock_guard lock(host.mutex);
+    host.scheme = one;
+    return response;
+  };
+  if (!scheme.empty()) return by(scheme);
+  if (!host.insecure) return by("https");
+  try {
+    return by("https");
+  } catch (const HttpError& error) {
+    if (error.kind() == HttpError::Kind::Interrupted) throw;
+    try {
+      return by("http");
+    } catch (const HttpError&) {
+      // Of what speaks TLS with a certificate that is not trusted, that is the news.
+      if (error.kind() != HttpError::Kind::Untrusted || host.trust.any_certificate) throw;
+    }
+    throw;
+  }
+}
+
+// --- Authentication
+
+std::string Registries::fetch_token(Host& host, const RegistryName& name) {
+  const std::string scope = "repository:" + name.repository + ":pull";
+  std::optional<RegistryCredentials> login;
+  HttpRequest request;
+  std::string service;
+  {
+    const std::lock_guard lock(host.mutex);
+    request.url = host.realm;
+    service = host.service;
+    login = host.login(name);
+  }
+  const std::size_t begin = request.url.find("://");
+  if (begin == std::string::npos) return "";
+  const std::string realm_host =
+      request.url.substr(begin + 3, request.url.find('/', begin + 3) - begin - 3);
+  // A password is not shown to whoever listens because a registry says so.
+  if (!request.url.starts_with("https://") && !is_insecure(realm_host)) return "";
+  request.trust = realm_host == host.address ? host.trust : trust_of(realm_host);
+  request.trust.any_certificate = request.trust.any_certificate || is_insecure(realm_host);
+  if (login && !login->identity_token.empty()) {
+    request.method = "POST";
+    request.form =
+        "grant_type=refresh_token&client_id=imagewright&service=" + percent_encoded(service) +
+        "&scope=" + percent_encoded(scope) +
+        "&refresh_token=" + percent_encoded(login->identity_token);
+  } else {
+    request.url += request.url.find('?') == std::string::npos ? '?' : '&';
+    if (!service.empty()) request.url += "service=" + percent_encoded(service) + '&';
+    request.url += "scope=" + percent_encoded(scope);
+    if (login) request.user_and_password = login->user + ':' + login->password;
+  }
+  const HttpResponse response = send(request);
+  if (is_passing(response.status))
+    throw HttpError(
+        HttpError::Kind::Broken,
+        fmt::format("who gives out its tokens answers with status {}", response.status));
+  return response.status == kOk ? token_in(response.body) : "";
+}
+
+// False: nothing more can be done about it.
+bool Registries::authorize(Host& host, const RegistryName& name, const std::string& challenge) {
+  for (const Challenge& offer : parse_challenges(challenge)) {
+    if (offer.scheme == "bearer") {
+      {
+        const std::lock_guard lock(host.mutex);
+        host.realm = offer.parameter("realm");
+        host.service = offer.parameter("service");
+      }
+      const std::string token = fetch_token(host, name);
+      if (token.empty()) return false;
+      const std::lock_guard lock(host.mutex);
+      host.tokens[name.full()] = token;
+      return true;
+    }
+    if (offer.scheme == "basic") {
+      const std::lock_guard lock(host.mutex);
+      const auto& login = host.login(name);
+      const bool fresh = !host.basic;
+      host.basic = login && !login->user.empty();
+      return host.basic && fresh;
+    }
+  }
+  return false;
+}
+
+HttpResponse Registries::get_once(Host& host, const RegistryName& name, const HttpRequest& request,
+                                  const std::string& path) {
+  const auto with_what_is_known = [&] {
+    HttpRequest complete = request;
+    const std::lock_guard lock(host.mutex);
+    if (const auto token = host.tokens.find(name.full()); token != host.tokens.end())
+      complete.bearer = token->second;
+    if (host.basic) {
+      const auto& login = host.login(name);
+      complete.user_and_password = login->user + ':' + login->password;
+    }
+    return complete;
+  };
+  bool wants_token = false;
+  {
+    const std::lock_guard lock(host.mutex);
+    wants_token = !host.realm.empty() && host.tokens.count(name.full()) == 0;
+  }
+  if (wants_token) {
+    // (Without one, it says what is wrong.)
+    if (const std::string token = fetch_token(host, name); !token.empty()) {
+      const std::lock_guard lock(host.mutex);
+      host.tokens[name.full()] = token;
+    }
+  }
+  HttpResponse response = send(host, with_what_is_known(), path);
+  if (response.status != kUnauthorized) return response;
+  if (!authorize(host, name, response.header("www-authenticate"))) return response;
+  return send(host, with_what_is_known(), path);
+}
+
+HttpResponse Registries::get(const RegistryName& name, const std::string& method,
+                             const std::string& path) {
+  Host& its = host(name.registry);
+  HttpRequest request;
+  request.method = method;
+  request.headers = {"Accept: " + std::string(kManifestTypes)};
+  milliseconds waited{0};
+  for (int attempt = 0;; ++attempt) {
+    {
+      const std::lock_guard lock(its.mutex);
+      if (!its.down.empty()) throw HttpError(HttpError::Kind::Unreachable, its.down);
+    }
+    milliseconds pause = backoff(attempt);
+    std::string why;
+    bool all_of_it = true;  // is it the registry that has to be left alone, not this image?
+    try {
+      HttpResponse response = get_once(its, name, request, path);
+      if (!is_passing(response.status)) return response;
+      why = fmt::format("it answers with status {}", response.status);
+      all_of_it = response.status == kTooMany;
+      if (const int asked = retry_after_seconds(response.header("retry-after")); asked >= 0) {
+        pause = milliseconds(asked * 1000);
+        why += fmt::format(" and asks to wait {} s", asked);
+      }
+    } catch (const HttpError& error) {
+      if (error.kind() == HttpError::Kind::Interrupted) throw;
+      why = error.what();
+      if (error.kind() != HttpError::Kind::Broken) {
+        const std::lock_guard lock(its.mutex);
+        its.down = why;
+        throw;
+      }
+    }
+    waited += pause;
+    if (attempt + 1 == kMostAttempts || waited > kMostWaiting || interrupted() != 0) {
+      const std::lock_guard lock(its.mutex);
+      if (all_of_it) its.down = why;
+      throw HttpError(HttpError::Kind::Unreachable, why);
+    }
+    wait_for(pause);
+  }
+}
+
+// --- Images
+
+MemoFile Registries::memo(const std::string& about) const {
+  return {cache_ / hex(sha256(about)).substr(0, 32), about};
+}
+
+RegistryAnswer Registries::find(const RegistryName& name, const std::string& platform) {
+  using Kind = RegistryAnswer::Kind;
+  try {
+    return ask(name, platform);
+  } catch (const HttpError& error) {
+    return nothing(Kind::Unreachable, printable(error.what()));
+  }
+}
+
+RegistryAnswer Registries::ask(const RegistryName& name, const std::string& platform) {
+  const std::string manifests = "/v2/" + name.repository + "/manifests/";
+  std::string digest = is_sha256_digest(name.tag) ? name.tag : "";
+  const auto about = [&] { return "image of an index\n" + digest + '\n' + platform; };
+  const auto recall = [&]() -> std::optional<RegistryAnswer> {
+    const std::string key = about();
+    const auto known = memo(key).recall();
+    if (!known) return std::nullopt;
+    const std::size_t blank = known->find(' ');
+    if (blank == std::string::npos) return std::nullopt;
+    return RegistryAnswer{
+        RegistryAnswer::Kind::Found, {known->substr(0, blank), known->substr(blank + 1)}, ""};
+  };
+  if (digest.empty()) {
+    const HttpResponse head = get(name, "HEAD", manifests + name.tag);
+    if (head.status == kNotFound || head.status == kUnauthorized || head.status == kForbidden)
+      return read(name, head, platform);
+    if (head.status == kOk) digest = head.header("docker-content-digest");
+    if (!is_sha256_digest(digest)) digest.clear();
+  }
+  if (!digest.empty()) {
+    if (auto known = recall()) return *known;
+  }
+  HttpResponse answer = get(name, "GET", manifests + (digest.empty() ? name.tag : digest));
+  const std::string its = "sha256:" + hex(sha256(answer.body));
+  if (answer.status == kOk && !digest.empty() && its != digest) {
+    return nothing(RegistryAnswer::Kind::Unreachable,
+                   "what it answers is not what its digest says");
+  }
+  digest = its;
+  RegistryAnswer found = read(name, std::move(answer), platform);
+  if (found.kind == RegistryAnswer::Kind::Found) {
+    const std::string key = about();
+    memo(key).remember(found.image.config + ' ' + found.image.manifest);
+  }
+  return found;
+}
+
+RegistryAnswer Registries::read(const RegistryName& name, HttpResponse answer,
+                                const std::string& platform) {
+  using Kind = RegistryAnswer::Kind;
+  for (int level = 0; level < kMostLevels; ++level) {
+    if (answer.status == kNotFound) return nothing(Kind::Missing, "it has no such image");
+    if (answer.status == kUnauthorized || answer.status == kForbidden) {
+      Host& its = host(name.registry);
+      const std::lock_guard lock(its.mutex);
+      return nothing(Kind::Refused, its.login(name)
+                                        ? "it refuses it to the login that is known here"
+                                        : "it wants a login, or has no such image");
+    }
+    if (answer.status != kOk)
+      return nothing(Kind::Unreachable, fmt::format("it answers with status {}", answer.status));
+    const auto manifest = read_manifest(answer.body, platform);
+    if (!manifest) return nothing(Kind::Missing, manifest.error().message);
+    if (const auto* one = std::get_if<ManifestOfOne>(&*manifest)) {
+      return {Kind::Found, {one->config, "sha256:" + hex(sha256(answer.body))}, ""};
+    }
+    const std::string digest = std::get<ManifestElsewhere>(*manifest).digest;
+    answer = get(name, "GET", "/v2/" + name.repository + "/manifests/" + digest);
+    if (answer.status == kOk && "sha256:" + hex(sha256(answer.body)) != digest)
+      return nothing(Kind::Unreachable, "what it answers is not what its digest says");
+  }
+  return nothing(Kind::Missing, "its index leads to ever more indexes");
+}
+
+std::string Registries::config(const RegistryName& name, const RegistryImage& image) {
+  const std::string about = "config of an image\n" + image.config;
+  const auto is_it = [&](const std::string& text) {
+    return "sha256:" + hex(sha256(text)) == image.config;
+  };
+  if (const auto known = memo(about).recall(); known && is_it(*known)) return *known;
+  try {
+    HttpResponse answer = get(name, "GET", "/v2/" + name.repository + "/blobs/" + image.config);
+    if (answer.status != kOk || !is_it(answer.body)) return "";
+    memo(about).remember(answer.body);
+    return std::move(answer.body);
+  } catch (const HttpError&) {
+    return "";
+  }
+}
+
+}  // namespace imagewright
