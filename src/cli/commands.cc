@@ -1,6 +1,5 @@
 #include "cli/commands.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "cli/config_text.h"
 #include "cli/graph_command.h"
 #include "cli/project.h"
+#include "cli/why_command.h"
 #include "io/error.h"
 #include "io/interrupt.h"
 #include "run/json.h"
@@ -184,11 +184,6 @@ const char* word(BuildResult result) {
   return "";
 }
 
-std::string time_text(std::int64_t ms) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z",
-                     fmt::gmtime(static_cast<std::time_t>(ms / 1000)), ms % 1000);
-}
-
 int log(const Options& options) {
   const Project project = load_project(options);
   const ImageConfig& image = find_image(project, options.image);
@@ -232,6 +227,10 @@ int run_command_line(const Options& options) {
       return build(options);
     case CommandName::Status:
       return status(options);
+    case CommandName::Why:
+      return show_why(options, *make_reader_progress(options));
+    case CommandName::History:
+      return show_history(options);
     case CommandName::Graph:
       return show_graph(options);
     case CommandName::Context:

@@ -96,6 +96,7 @@ Json image_json(const ImageConfig& image, const fs::path& base) {
   }
   if (!image.depends_on.empty()) json["depends_on"] = image.depends_on;
   if (image.timeout.count() != 0) json["timeout"] = duration_text(image.timeout);
+  if (image.max_age.count() != 0) json["max_age"] = duration_text(image.max_age);
   if (image.retries != 0) json["retries"] = image.retries;
   if (image.weight != 1) json["weight"] = image.weight;
   if (!image.narrow) json["narrow"] = false;

@@ -15,10 +15,10 @@ namespace {
 const std::vector<std::string> kWithValue = {"-s",      "--state-dir", "-i",       "--image",
                                              "-j",      "--jobs",      "--engine", "--progress",
                                              "--color", "--format"};
-const std::vector<std::string> kCommands = {"build", "status", "graph", "context", "config", "log"};
+const std::vector<std::string> kCommands = {"build",   "status", "why", "graph",
+                                            "context", "config", "log", "history"};
 // In the design, not in this version.
-const std::vector<std::string> kLater = {"why",   "history", "prune", "import",
-                                         "watch", "serve",   "worker"};
+const std::vector<std::string> kLater = {"prune", "import", "watch", "serve", "worker"};
 
 bool among(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -69,10 +69,12 @@ class CommandLine {
         "`imagewright COMMAND --help` tells more.");
     add_build();
     add_status();
+    add_why();
     add_graph();
     add_context();
     add_config();
     add_log();
+    add_history();
   }
 
   std::variant<Options, EarlyEnd> parse(std::vector<std::string> arguments) {
@@ -160,6 +162,28 @@ class CommandLine {
     sub->add_flag("--force", options_.run.force, "as if everything were to be built");
     add_engine(sub);
     sub->add_flag("--exit-code", options_.exit_code, "exit 1 if anything is stale");
+    add_json(sub, "one JSON document");
+    add_talk(sub);
+  }
+
+  void add_why() {
+    CLI::App* sub =
+        add_command(CommandName::Why, "why", "every input of IMAGE, as it was and as it is now");
+    add_image(sub);
+    add_state(sub);
+    sub->add_flag("--force", options_.run.force, "as if it were to be built whatever the verdict");
+    add_engine(sub);
+    add_json(sub, "one JSON document");
+    add_talk(sub);
+  }
+
+  void add_history() {
+    CLI::App* sub = add_command(CommandName::History, "history",
+                                "past builds of IMAGE, or of all images, the newest first");
+    sub->add_option("IMAGE", options_.image, "an image's name (default: all images)")
+        ->option_text(" ");
+    add_config_file(sub);
+    add_state(sub);
     add_json(sub, "one JSON document");
     add_talk(sub);
   }

@@ -9,7 +9,7 @@
 
 namespace imagewright {
 
-enum class CommandName { Build, Status, Graph, Context, Config, Log };
+enum class CommandName { Build, Status, Why, Graph, Context, Config, Log, History };
 
 enum class ProgressStyle { Auto, Tty, Plain };
 enum class ColorStyle { Auto, Always, Never };
@@ -17,7 +17,7 @@ enum class GraphFormat { Text, Dot, Json };
 
 struct Options {
   CommandName command = CommandName::Build;
-  std::string image;  ///< of `context` and `log`
+  std::string image;  ///< of `why`, `context`, `log` and `history`; "" where none is given
   std::string config = "imagewright.yml";
   /// The original's form, `imagewright FILE`: relative paths and the state are in the working
   /// directory.

@@ -56,8 +56,9 @@ const Keys& image_keys() {
                           "weight",
                           "narrow",
                           "additional_contexts",
-                          "track_base"},
-                         {"tags", "push", "max_age", "submodules", "lfs", "oci_labels"}};
+                          "track_base",
+                          "max_age"},
+                         {"tags", "push", "submodules", "lfs", "oci_labels"}};
   return keys;
 }
 
@@ -263,6 +264,9 @@ class Parser {
         made.depends_by_default = false;
       } else if (entry.key == "timeout") {
         image.timeout = ConfigReader::checked(parse_duration(reader_.text(entry)), "'timeout'",
+                                              entry.value.place);
+      } else if (entry.key == "max_age") {
+        image.max_age = ConfigReader::checked(parse_duration(reader_.text(entry)), "'max_age'",
                                               entry.value.place);
       } else if (entry.key == "retries") {
         image.retries = number(entry, 0, kMaxRetries);

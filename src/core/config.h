@@ -46,6 +46,7 @@ struct ImageConfig {
   std::vector<std::string> depends_on;   ///< names of other images of the file, as those write them
   BuildOptions options;                  ///< what is only passed on
   std::chrono::milliseconds timeout{0};  ///< 0: none
+  std::chrono::milliseconds max_age{0};  ///< build again when it is so old; 0: never for that
   int retries = 0;                       ///< how often a failed build is tried again
   int weight = 1;                        ///< of a build, against the others that run beside it
   TrackBase track_base = TrackBase::Digest;

@@ -45,8 +45,8 @@ std::string short_id(const std::string& value) {
 
 bool is_up_to_date(const std::string& digest, const LastSuccess& last, bool engine_has_image,
                    bool force) {
-  return !force && last.format == kFingerprintFormat && last.verified && last.digest == digest &&
-         engine_has_image;
+  return !force && last.too_old_for.empty() && last.format == kFingerprintFormat && last.verified &&
+         last.digest == digest && engine_has_image;
 }
 
 Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool engine_has_image,
@@ -72,6 +72,7 @@ Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool
       if (verdict.reasons.size() == before) because(ReasonKind::OtherFormat);
     }
     if (!engine_has_image) because(ReasonKind::ImageGone, engine);
+    if (!last->too_old_for.empty()) because(ReasonKind::TooOld, last->too_old_for);
   }
   return verdict;
 }
@@ -102,6 +103,8 @@ const char* word(ReasonKind kind) {
       return "unverified";
     case ReasonKind::ImageGone:
       return "image-gone";
+    case ReasonKind::TooOld:
+      return "too-old";
     case ReasonKind::InputChanged:
       return "input-changed";
     case ReasonKind::InputAdded:
@@ -130,6 +133,8 @@ std::string describe(const Reason& reason) {
       return "its context changed while it was built";
     case ReasonKind::ImageGone:
       return "image is gone from " + reason.name;
+    case ReasonKind::TooOld:
+      return "older than its max_age of " + reason.name;
     case ReasonKind::InputChanged:
       if (!reason.changes.empty()) return "content: " + describe(reason.changes);
       if (reason.input == InputKind::Base) {

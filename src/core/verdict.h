@@ -18,6 +18,7 @@ enum class ReasonKind {
   OtherFormat,   ///< the success was fingerprinted by the rules of another version
   Unverified,    ///< the context changed while it was built
   ImageGone,     ///< the engine no longer has the image
+  TooOld,        ///< it is older than its `max_age`
   InputChanged,
   InputAdded,
   InputRemoved,
@@ -28,7 +29,7 @@ struct Reason {
   ReasonKind kind = ReasonKind::NeverBuilt;
   InputKind input = InputKind::Context;  ///< of the last three kinds
   std::string name;          ///< the input's name; for ImageGone: the engine that lacks it; for
-                             ///< ParentStale: the parent
+                             ///< TooOld: how old it may be; for ParentStale: the parent
   ContextChanges changes{};  ///< of a changed context, where they are known; else empty
   // The input's values (Input::value); "": not known, or there is none.
   std::string before = {};
@@ -49,6 +50,7 @@ struct LastSuccess {
   int format = 0;  ///< 0: the original's
   bool verified = true;
   std::vector<Input> inputs;
+  std::string too_old_for = {};  ///< the `max_age` that it is older than; "": none
 };
 
 /// The reasons to build; none: up to date.

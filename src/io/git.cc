@@ -18,6 +18,7 @@
 #include "io/git_mirror.h"
 #include "io/git_program.h"
 #include "io/git_tree_writer.h"
+#include "io/scratch.h"
 
 namespace imagewright {
 
@@ -277,6 +278,58 @@ void Git::write_tree(const GitSource& source, const std::string& tree, const fs:
   if (!is_full_git_id(tree))
     throw Error(Error::Kind::Source, fmt::format("'{}' is not a full tree id", tree));
   write_git_tree(mirror, tree, directory);
+}
+
+GitCommits Git::commits_between(const GitSource& source, const std::string& before,
+                                const std::string& now) {
+  constexpr auto kTime = std::chrono::minutes(2);
+  constexpr int kMost = 100;
+  settle();
+  const GitRemote remote = git_remote(source);
+  const auto fail = [&](const Output& said) {
+    return git_failure(fmt::format("cannot read the history of '{}'", remote.shown), remote, said);
+  };
+  if (!is_full_git_id(before) || !is_full_git_id(now) || before.size() != now.size()) return {};
+  const ScratchDirectory scratch(cache_ / "checkouts");
+  const fs::path repository = scratch.path() / "history.git";
+  GitProgram& program = remotes_->program;
+  std::error_code error;
+  fs::create_directory(repository, error);
+  Output output = program.work(
+      repository, {"init", "-q", "--bare", "--template=",
+                   now.size() == 64 ? "--object-format=sha256" : "--object-format=sha1"});
+  if (!output.exit.ok()) throw fail(output);
+  std::vector<std::string> fetch = {"fetch",
+                                    "-q",
+                                    fmt::format("--depth={}", kMost + 1),
+                                    "--no-tags",
+                                    "--no-write-fetch-head",
+                                    "--no-recurse-submodules"};
+  // (Git takes no path for one that can bring later what was left out.)
+  if (!remote.local) fetch.emplace_back("--filter=tree:0");
+  fetch.insert(fetch.end(), {"--end-of-options", remote.url, now + ":refs/imagewright/now"});
+  output = program.speak(remote, repository, fetch, kTime);
+  if (!output.exit.ok()) throw fail(output);
+  GitCommits commits;
+  commits.complete = program.work(repository, {"cat-file", "-e", before + "^{commit}"}).exit.ok();
+  std::vector<std::string> log = {"log", fmt::format("--max-count={}", kMost),
+                                  "--format=%H%x00%cI%x00%s%x00", now};
+  if (commits.complete) log.push_back("^" + before);
+  output = program.work(repository, log);
+  if (!output.exit.ok()) throw fail(output);
+  std::string_view rest = output.out;
+  const auto next = [&] {
+    const std::size_t end = rest.find('\0');
+    std::string field(rest.substr(0, end));
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    return field;
+  };
+  while (!rest.empty()) {
+    GitCommit commit{next(), next(), next()};
+    if (rest.starts_with('\n')) rest.remove_prefix(1);
+    commits.list.push_back(std::move(commit));
+  }
+  return commits;
 }
 
 int Git::questions() const {

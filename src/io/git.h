@@ -10,6 +10,7 @@
 #include <future>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/source.h"
 
@@ -20,6 +21,19 @@ struct ResolvedRef {
   std::string commit;
   /// The full name it was found under (`refs/heads/x`, `HEAD`); "" if a commit was given.
   std::string ref;
+};
+
+/// One commit, for people.
+struct GitCommit {
+  std::string id;
+  std::string time;     ///< of the committer, ISO 8601
+  std::string subject;  ///< as it stands there
+};
+
+/// What led from one commit to another.
+struct GitCommits {
+  std::vector<GitCommit> list;  ///< newest first
+  bool complete = true;         ///< false: there are more, or the one does not lead to the other
 };
 
 /// The git sources of one run. A local source's remote must be an absolute path. One thread at a
@@ -59,6 +73,11 @@ class Git {
   /// hold a part.
   void write_tree(const GitSource& source, const std::string& tree,
                   const std::filesystem::path& directory);
+
+  /// The commits that `now` has and `before` had not, by a question of its own to the repository
+  /// for the last hundred, without their trees where the server can leave those out.
+  GitCommits commits_between(const GitSource& source, const std::string& before,
+                             const std::string& now);
 
   /// How many `git ls-remote` were run.
   int questions() const;

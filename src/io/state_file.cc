@@ -74,6 +74,20 @@ constexpr const char* kSchema3 = R"(
   PRAGMA user_version = 3;
 )";
 
+// What is told of builds: what they were from and why, in full. And what was published.
+constexpr const char* kSchema4 = R"(
+  ALTER TABLE image_state ADD COLUMN source TEXT NOT NULL DEFAULT '';
+  ALTER TABLE image_state ADD COLUMN commit_id TEXT NOT NULL DEFAULT '';
+  ALTER TABLE image_state ADD COLUMN tree_id TEXT NOT NULL DEFAULT '';
+  ALTER TABLE image_state ADD COLUMN built_ms INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE build ADD COLUMN source TEXT NOT NULL DEFAULT '';
+  ALTER TABLE build ADD COLUMN details TEXT NOT NULL DEFAULT '';
+  CREATE TABLE published (
+    name TEXT NOT NULL, reference TEXT NOT NULL, image_id TEXT NOT NULL, digest TEXT NOT NULL,
+    pushed_ms INTEGER NOT NULL, PRIMARY KEY (name, reference)) WITHOUT ROWID;
+  PRAGMA user_version = 4;
+)";
+
 int version_of(SQLite::Database& database) {
   return database.execAndGet("PRAGMA user_version").getInt();
 }
@@ -109,7 +123,8 @@ void upgrade(SQLite::Database& database, const fs::path& file) {
     database.exec(kSchema1);
   }
   if (version < 2) database.exec(kSchema2);
-  database.exec(kSchema3);
+  if (version < 3) database.exec(kSchema3);
+  database.exec(kSchema4);
   transaction.commit();
 }
 

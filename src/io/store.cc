@@ -22,6 +22,8 @@ namespace {
 
 constexpr const char* kFileName = ".builder.state.db";
 constexpr int kBuildsKept = 100;
+// Of each image; a change of thousands of files has long ones.
+constexpr int kDetailsKept = 10;
 
 /// The statements of one database, prepared when they are first used: opening the state costs none.
 class Statements {
@@ -72,11 +74,13 @@ struct Change : SQLite::Transaction {
 
 // --- Rows
 
-#define IMAGE_COLUMNS \
-  "id, name, digest, image_id, config, engine, format, verified, digest IS our_digest, reach"
+#define IMAGE_COLUMNS                                                                           \
+  "id, name, digest, image_id, config, engine, format, verified, digest IS our_digest, reach, " \
+  "source, "                                                                                    \
+  "built_ms, commit_id, tree_id"
 #define BUILD_COLUMNS                                                                          \
   "id, name, config, engine, started_ms, duration_ms, result, exit_status, message, reasons, " \
-  "digest, image_id, log"
+  "digest, image_id, log, source, details"
 
 std::vector<StoredInput> read_inputs(Statements& statements, std::int64_t image) {
   std::vector<StoredInput> inputs;
@@ -102,6 +106,10 @@ ImageRow read_image(const Query& query) {
   row.format = static_cast<int>(query.number(6));
   row.verified = query.number(7) != 0;
   row.reach = query.text(9);
+  row.source = query.text(10);
+  row.built_ms = query.number(11);
+  row.commit = query.text(12);
+  row.tree = query.text(13);
   return row;
 }
 
@@ -110,16 +118,18 @@ void write_image(Statements& statements, const ImageRow& row) {
   const int updated =
       Query(statements,
             "UPDATE image_state SET digest = ?1, image_id = ?2, config = ?3, engine = ?4, "
-            "format = ?5, verified = ?6, our_digest = ?1, reach = ?8 WHERE name = ?7",
+            "format = ?5, verified = ?6, our_digest = ?1, reach = ?8, source = ?9, built_ms = ?10, "
+            "commit_id = ?11, tree_id = ?12 WHERE name = ?7",
             row.digest, row.image_id, row.config, row.engine, row.format, int{row.verified},
-            row.name, row.reach)
+            row.name, row.reach, row.source, row.built_ms, row.commit, row.tree)
           .run();
   if (updated == 0) {
     Query(statements,
           "INSERT INTO image_state (digest, image_id, config, engine, format, verified, name, "
-          "our_digest, reach) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?1, ?8)",
+          "our_digest, reach, source, built_ms, commit_id, tree_id) "
+          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?1, ?8, ?9, ?10, ?11, ?12)",
           row.digest, row.image_id, row.config, row.engine, row.format, int{row.verified}, row.name,
-          row.reach)
+          row.reach, row.source, row.built_ms, row.commit, row.tree)
         .run();
   }
   std::int64_t id = 0;
@@ -175,16 +185,24 @@ BuildRow read_build(const Query& query) {
   build.digest = query.text(10);
   build.image_id = query.text(11);
   build.log = query.text(12);
+  build.source = query.text(13);
+  build.details = query.text(14);
   return build;
 }
 
 void write_build(Statements& statements, const BuildRow& build) {
   Query(statements,
         "INSERT INTO build (name, config, engine, started_ms, duration_ms, result, exit_status, "
-        "message, reasons, digest, image_id, log) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "message, reasons, digest, image_id, log, source, details) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         build.name, build.config, build.engine, build.started_ms, build.duration_ms,
         word(build.result), build.exit_status, build.message, build.reasons, build.digest,
-        build.image_id, build.log)
+        build.image_id, build.log, build.source, build.details)
+      .run();
+  Query(statements,
+        "UPDATE build SET details = '' WHERE name = ?1 AND details <> '' AND id <= (SELECT id FROM "
+        "build WHERE name = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        build.name, kDetailsKept)
       .run();
   Query(statements,
         "DELETE FROM build WHERE name = ?1 AND id <= (SELECT id FROM build WHERE name = ?1 "
@@ -318,6 +336,16 @@ std::optional<BuildRow> Store::last_build(const std::string& name) {
 std::vector<BuildRow> Store::builds(const std::string& name) {
   return in_state(database_->file,
                   [&] { return read_builds(database_->statements, name, kBuildsKept); });
+}
+
+std::vector<BuildRow> Store::builds_of_all(int limit) {
+  return in_state(database_->file, [&] {
+    std::vector<BuildRow> builds;
+    Query query(database_->statements,
+                "SELECT " BUILD_COLUMNS " FROM build ORDER BY id DESC LIMIT ?", limit);
+    while (query.next()) builds.push_back(read_build(query));
+    return builds;
+  });
 }
 
 std::map<std::string, std::int64_t> Store::durations() {

@@ -37,6 +37,10 @@ struct ImageRow {
   bool verified = true;  ///< false: the context changed while it was built
   std::string reach;     ///< of its context: what counted (core/reach)
   std::vector<StoredInput> inputs;
+  std::string source = {};    ///< for people: the directory, or remote, ref and commit (redacted)
+  std::string commit = {};    ///< of a git source; else ""
+  std::string tree = {};      ///< of a git source: the id of the tree that is the context
+  std::int64_t built_ms = 0;  ///< since 1970, UTC: when its build began; 0: not known
   bool operator==(const ImageRow&) const = default;
 };
 
@@ -51,12 +55,14 @@ struct BuildRow {
   std::int64_t started_ms = 0;  ///< since 1970, UTC
   std::int64_t duration_ms = 0;
   BuildResult result = BuildResult::Failed;
-  int exit_status = 0;   ///< the engine's
-  std::string message;   ///< why it failed, one line; "" for a success
-  std::string reasons;   ///< why it was built, as it was shown
-  std::string digest;    ///< over all inputs, as they were when it started
-  std::string image_id;  ///< "" unless it succeeded
-  std::string log;       ///< the path of the log file; "" if there is none
+  int exit_status = 0;       ///< the engine's
+  std::string message;       ///< why it failed, one line; "" for a success
+  std::string reasons;       ///< why it was built, as it was shown
+  std::string digest;        ///< over all inputs, as they were when it started
+  std::string image_id;      ///< "" unless it succeeded
+  std::string log;           ///< the path of the log file; "" if there is none
+  std::string source = {};   ///< as of ImageRow
+  std::string details = {};  ///< the reasons as JSON (docs/formats.md); "": not kept any more
   bool operator==(const BuildRow&) const = default;
 };
 
@@ -100,6 +106,9 @@ class Store {
   std::optional<BuildRow> last_build(const std::string& name);
   std::vector<BuildRow> builds(
       const std::string& name);  ///< newest first; at most the last 100 are kept
+
+  /// Of all images, newest first.
+  std::vector<BuildRow> builds_of_all(int limit);
 
   /// How long the last success of each image took, in milliseconds, by name.
   std::map<std::string, std::int64_t> durations();

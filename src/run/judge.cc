@@ -1,11 +1,22 @@
 #include "run/judge.h"
 
 #include <algorithm>
+#include <chrono>
+
+#include "core/config_values.h"
 
 namespace imagewright {
 
 Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force)
-    : store_(store), engine_(engine), force_(force) {
+    : store_(store),
+      engine_(engine),
+      force_(force),
+      now_ms_(std::chrono::duration_cast<std::chrono::milliseconds>(
+                  std::chrono::system_clock::now().time_since_epoch())
+                  .count()) {
+  for (const ImageConfig& image : images) {
+    if (image.max_age.count() != 0) max_ages_.emplace(image.name, image.max_age);
+  }
   for (ImageRow& row : store.rows()) rows_.emplace(row.name, std::move(row));
   const bool any = std::any_of(images.begin(), images.end(), [&](const ImageConfig& image) {
     return rows_.count(image.name) != 0;
@@ -62,9 +73,10 @@ bool Judge::is_up_to_date(const std::string& image, const std::vector<Input>& in
                           const StandsOn& stands_on) {
   const ImageRow* row = last(image);
   return row != nullptr && stands_on.stale.empty() &&
-         imagewright::is_up_to_date(digest_of(inputs, stands_on.ground),
-                                    {row->digest, row->format, row->verified, {}},
-                                    engine_has(row->image_id), force_);
+         imagewright::is_up_to_date(
+             digest_of(inputs, stands_on.ground),
+             {row->digest, row->format, row->verified, {}, too_old_for(*row)},
+             engine_has(row->image_id), force_);
 }
 
 Verdict Judge::decide(const std::string& image, const Manifest& now) {
@@ -75,6 +87,7 @@ Verdict Judge::decide(const std::string& image, const Manifest& now) {
     last->digest = row->digest;
     last->format = row->format;
     last->verified = row->verified;
+    last->too_old_for = too_old_for(*row);
     // (What changed is of interest only where something did.)
     if (row->digest != now.digest) {
       for (const StoredInput& input : inputs(image)) {
@@ -85,6 +98,12 @@ Verdict Judge::decide(const std::string& image, const Manifest& now) {
     has_image = engine_has(row->image_id);
   }
   return imagewright::decide(now, last, has_image, engine_.name(), force_);
+}
+
+std::string Judge::too_old_for(const ImageRow& row) const {
+  const auto found = max_ages_.find(row.name);
+  if (found == max_ages_.end() || now_ms_ - row.built_ms <= found->second.count()) return "";
+  return duration_text(found->second);
 }
 
 bool Judge::engine_has(const std::string& image_id) {

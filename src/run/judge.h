@@ -3,6 +3,8 @@
 // something is stored.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <future>
 #include <map>
 #include <set>
@@ -68,6 +70,7 @@ class Judge {
 
  private:
   Verdict decide(const std::string& image, const Manifest& now);
+  std::string too_old_for(const ImageRow& row) const;
   bool engine_has(const std::string& image_id);
 
   Store& store_;
@@ -75,6 +78,8 @@ class Judge {
   std::unordered_map<std::string, std::vector<StoredInput>> inputs_;  // of those that were asked
   Engine& engine_;
   bool force_;
+  std::unordered_map<std::string, std::chrono::milliseconds> max_ages_;  // of those that have one
+  std::int64_t now_ms_;
   std::shared_future<std::set<std::string>> image_ids_;
 };
 

@@ -487,6 +487,8 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
     }
   }
   observation.source = "git " + describe(Source(source)) + " at " + at.commit;
+  observation.commit = at.commit;
+  observation.tree = tree;
   return observation;
 }
 
@@ -523,6 +525,13 @@ void Observer::name_changes(const ImageConfig& image, Observation& observation,
 
 void Observer::keep(const Observation& observation) const {
   if (observation.files) kept_.keep(observation.context_digest, observation.files->snapshot);
+}
+
+GitCommits Observer::commits_since(const ImageConfig& image, const Observation& observation,
+                                   const std::string& before) {
+  const std::lock_guard lock(git_mutex_);
+  return git_.commits_between(absolute(std::get<GitSource>(image.source)), before,
+                              observation.commit);
 }
 
 // The next look at it need not go into its files.
@@ -603,10 +612,12 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   }
   files(image, observation);
   auto checkout = std::move(observation.files->checkout);
-  std::string source = std::move(observation.source);
-  observation = read_context(image, observation.files->request.root, true, &reach);
+  Observation before = std::move(observation);
+  observation = read_context(image, before.files->request.root, true, &reach);
   observation.files->checkout = std::move(checkout);
-  observation.source = std::move(source);
+  observation.source = std::move(before.source);
+  observation.commit = std::move(before.commit);
+  observation.tree = std::move(before.tree);
   const std::lock_guard lock(git_mutex_);
   const GitSource git = absolute(std::get<GitSource>(image.source));
   KnownTree(cache_, git_.tree(git, git_.resolve(git)), dockerfile_key(image), reach)

@@ -65,6 +65,9 @@ struct Observation {
   std::string dockerfile;   ///< its bytes
   std::vector<Link> links;  ///< what it is built from
   std::string source;       ///< for people: the directory, or remote, ref and commit (redacted)
+  // Of a git source: the ids of the commit and of the tree that is the context; else "".
+  std::string commit;
+  std::string tree;
   /// nullptr where the digests were known already: `Observer::files` brings them.
   std::unique_ptr<ContextFiles> files;
   std::vector<NamedDirectory> named;            ///< complete where there are `files`
@@ -126,6 +129,9 @@ class Observer {
   /// that was kept. Throws as above.
   void name_changes(const ImageConfig& image, Observation& observation, const std::string& before,
                     Verdict& verdict);
+  /// What led from the commit `before` to the one that was observed. Throws as above.
+  GitCommits commits_since(const ImageConfig& image, const Observation& observation,
+                           const std::string& before);
   /// Keeps what is needed for that later, of what an image was built from. Costs next to nothing
   /// where that is kept already.
   void keep(const Observation& observation) const;

@@ -20,6 +20,7 @@
 #include "run/bases.h"
 #include "run/estimate.h"
 #include "run/inbox.h"
+#include "run/json.h"
 #include "run/judge.h"
 #include "run/observe.h"
 #include "run/plan.h"
@@ -506,6 +507,9 @@ class Run {
     request.options = with_absolute_paths(image.options, project_.base);
     // What is named exactly is not looked for anew, and what is ours is nowhere to be found.
     if (!job.references.empty()) request.options.pull = false;
+    // What is too old is to get what its steps bring today.
+    for (const Reason& reason : job.decision.verdict.reasons)
+      request.options.no_cache = request.options.no_cache || reason.kind == ReasonKind::TooOld;
     request.context_name = store_->open_context_name(observation.context_digest);
 
     BuildRow& row = job.row;
@@ -513,6 +517,8 @@ class Run {
     row.config = project_.config_path;
     row.engine = engine_->name();
     row.reasons = describe(job.decision.verdict.reasons);
+    row.source = observation.source;
+    row.details = dump(to_json(job.decision.verdict.reasons), false);
     progress_.build_started(image.name);
   }
 
@@ -599,6 +605,10 @@ class Run {
     image.format = kFingerprintFormat;
     image.verified = verified;
     image.reach = observation.reach;
+    image.source = row.source;
+    image.built_ms = row.started_ms;
+    image.commit = observation.commit;
+    image.tree = observation.tree;
     for (const Input& input : job.decision.manifest.inputs)
       image.inputs.push_back({word(input.kind), input.name, input.digest, input.value});
     store_->record_success(image, row);

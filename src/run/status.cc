@@ -1,30 +1,8 @@
-// What a run would do, without a lock and without writing. Declared in run/run.h.
-#include <fmt/format.h>
-
-#include <memory>
-#include <optional>
-
-#include "io/error.h"
-#include "io/interrupt.h"
-#include "run/bases.h"
-#include "run/judge.h"
-#include "run/observe.h"
-#include "run/plan.h"
+// What a run would do. Declared in run/run.h.
+#include "run/review.h"
 #include "run/run.h"
 
 namespace imagewright {
-
-namespace {
-
-// The last attempt at exactly these inputs failed: building again is likely to fail again.
-std::optional<BuildRow> failed_attempt(Store& store, const std::string& image,
-                                       const std::string& digest) {
-  auto last = store.last_build(image);
-  if (last && last->result == BuildResult::Failed && last->digest == digest) return last;
-  return std::nullopt;
-}
-
-}  // namespace
 
 const char* word(Standing standing) {
   switch (standing) {
@@ -40,110 +18,12 @@ const char* word(Standing standing) {
   return "";
 }
 
-namespace {
-
-// What all images of the plan are, parents first.
-class Review {
- public:
-  Review(const Project& project, const RunOptions& options, Progress& progress)
-      : project_(project),
-        options_(options),
-        progress_(progress),
-        selected_(select_images(project.config.images, options.images)),
-        engine_(find_engine(wished_engine(project, options.engine), project.places.cache)),
-        store_(Store::open_read_only(project.state_directory)),
-        observer_(project) {}
-
-  std::vector<ImageStatus> go() {
-    judge_.emplace(store_, *engine_, project_.config.images, options_.force);
-    observer_.expect(judge_->reaches());
-    observer_.look_ahead(selected_);
-    names_.emplace(project_.config.images, engine_->name() != "docker");
-    bases_.emplace(
-        project_, *engine_, *names_,
-        [this](const std::string& image, const std::string& base) {
-          return judge_->last_value(image, InputKind::Base, base);
-        },
-        [this](const std::string& text) { progress_.warning(text); });
-    plan_ = make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
-      bases_->want(*image.config, image.observation.links);
-    });
-    all_.resize(plan_.images.size());
-    for (const std::size_t image : plan_.graph.order()) {
-      if (interrupted() != 0) break;
-      look_at(image);
-    }
-    return std::move(all_);
-  }
-
- private:
-  void look_at(std::size_t i) {
-    PlannedImage& planned = plan_.images[i];
-    const ImageConfig& image = *planned.config;
-    progress_.image_started(image.name);
-    ImageStatus& status = all_[i];
-    status.name = image.name;
-    if (const ImageRow* row = judge_->last(image.name)) status.image_id = row->image_id;
-    status.message = planned.error;
-    if (planned.error.empty()) {
-      try {
-        judge(i, status);
-      } catch (const Error& error) {
-        if (error.kind() != Error::Kind::Source) throw;
-        status.message = error.what();
-      }
-    }
-  }
-
-  void judge(std::size_t i, ImageStatus& status) {
-    const ImageConfig& image = *plan_.images[i].config;
-    Observation& observation = plan_.images[i].observation;
-    status.source = observation.source;
-    if (observation.files) {
-      for (const std::string& warning : observation.files->request.rules.warnings()) {
-        progress_.warning(image.name + ": " + warning);
-      }
-    }
-    StandsOn stands_on;
-    stands_on.ground.bases = bases_->inputs(image, observation.links);
-    for (const Edge& edge : plan_.graph.parents(i)) {
-      const ImageStatus& parent = all_[edge.parent];
-      stands_on.add_parent(parent.name, parent.image_id, parent.standing != Standing::UpToDate);
-    }
-    auto [verdict, manifest] = judge_->decide(image.name, observation.inputs, stands_on);
-    if (verdict.build()) {
-      observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
-    }
-    progress_.image_decided(image.name, verdict);
-    observation.drop_files();
-    status.reasons = verdict.reasons;
-    status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
-    if (!verdict.build()) return;
-    if (const auto failure = failed_attempt(store_, image.name, manifest.digest)) {
-      status.standing = Standing::Failed;
-      status.message = "last build failed: " + failure->message;
-    }
-  }
-
-  const Project& project_;
-  const RunOptions& options_;
-  Progress& progress_;
-  std::vector<std::size_t> selected_;
-  std::unique_ptr<Engine> engine_;
-  Store store_;
-  Observer observer_;
-  std::optional<Judge> judge_;
-  std::optional<ImageNames> names_;
-  std::optional<Bases> bases_;
-  Plan plan_;
-  std::vector<ImageStatus> all_;
-};
-
-}  // namespace
-
 std::vector<ImageStatus> image_status(const Project& project, const RunOptions& options,
                                       Progress& progress) {
-  return Review(project, options, progress).go();
+  std::vector<ImageStatus> all;
+  for (Reviewed& image : Review(project, options, progress).look(false))
+    all.push_back(std::move(image.status));
+  return all;
 }
 
 }  // namespace imagewright

@@ -253,7 +253,7 @@ TEST(Config, RefusesUnknownKeys) {
             "f:5:5: unknown key 'zzz' in an image; known are name, from, dockerfile, target, args, "
             "labels, matrix, depends_on, dockerfile_inline, platforms, secrets, ssh, cache_from, "
             "cache_to, network, extra_hosts, shm_size, ulimits, no_cache, pull, privileged, "
-            "timeout, retries, weight, narrow, additional_contexts, track_base");
+            "timeout, retries, weight, narrow, additional_contexts, track_base, max_age");
   EXPECT_EQ(error("builder: {image: []}"),
             "f:1:11: unknown key 'image' in 'builder'; did you mean 'images'?");
   EXPECT_EQ(error(with_from("{git: https://h/r, brunch: x}")),
@@ -266,7 +266,7 @@ TEST(Config, RefusesUnknownKeys) {
 }
 
 TEST(Config, RefusesKeysOfLaterVersions) {
-  for (const char* key : {"tags", "push", "max_age", "submodules", "lfs", "oci_labels"}) {
+  for (const char* key : {"tags", "push", "submodules", "lfs", "oci_labels"}) {
     const std::string words =
         "'" + std::string(key) + "' is not available in this version of imagewright";
     EXPECT_EQ(error(one_image(std::string(key) + ": x")), "f:5:5: " + words);

@@ -368,6 +368,13 @@ TEST_F(StoreTest, UpgradesAStateWithoutReachInPlace) {
   Store::open(directory_).record_success(image("a"), attempt("a"));
   sql("ALTER TABLE image_state DROP COLUMN reach;"
       "ALTER TABLE image_input DROP COLUMN value;"
+      "ALTER TABLE image_state DROP COLUMN source;"
+      "ALTER TABLE image_state DROP COLUMN commit_id;"
+      "ALTER TABLE image_state DROP COLUMN tree_id;"
+      "ALTER TABLE image_state DROP COLUMN built_ms;"
+      "ALTER TABLE build DROP COLUMN source;"
+      "ALTER TABLE build DROP COLUMN details;"
+      "DROP TABLE published;"
       "PRAGMA user_version = 1");
   ImageRow row = image("a");
   row.reach.clear();

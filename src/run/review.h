@@ -1,0 +1,62 @@
+// A run's look at its images without a lock and without writing: what would be built, and why.
+// Decides as a run does (run/judge).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/engine.h"
+#include "io/store.h"
+#include "run/bases.h"
+#include "run/judge.h"
+#include "run/observe.h"
+#include "run/plan.h"
+#include "run/run.h"
+
+namespace imagewright {
+
+/// One image, reviewed.
+struct Reviewed {
+  ImageStatus status;
+  /// Its inputs now, with what it stands on; empty where it could not be looked at.
+  std::vector<Input> inputs;
+  std::string commit, tree;  ///< of a git source
+};
+
+class Review {
+ public:
+  /// Borrows all of them. Throws as image_status.
+  Review(const Project& project, const RunOptions& options, Progress& progress);
+
+  /// All images that were asked for and what they stand on, in the file's order. `keep_inputs`:
+  /// with their inputs, for which there is a price where there are many.
+  std::vector<Reviewed> look(bool keep_inputs);
+
+  /// Of one that was looked at: what led to its commit. Throws as Observer::commits_since.
+  GitCommits commits_since(const std::string& image, const std::string& before);
+
+  Store& store() { return store_; }
+  const Engine& engine() const { return *engine_; }
+
+ private:
+  void look_at(std::size_t i);
+  void judge(std::size_t i, ImageStatus& status);
+
+  const Project& project_;
+  const RunOptions& options_;
+  Progress& progress_;
+  std::vector<std::size_t> selected_;
+  std::unique_ptr<Engine> engine_;
+  Store store_;
+  Observer observer_;
+  std::optional<Judge> judge_;
+  std::optional<ImageNames> names_;
+  std::optional<Bases> bases_;
+  Plan plan_;
+  std::vector<Reviewed> all_;
+  bool keep_inputs_ = false;
+};
+
+}  // namespace imagewright
