@@ -11,6 +11,7 @@
 #include "cli/config_text.h"
 #include "cli/graph_command.h"
 #include "cli/project.h"
+#include "cli/prune_command.h"
 #include "cli/why_command.h"
 #include "io/error.h"
 #include "io/interrupt.h"
@@ -66,7 +67,8 @@ int build(const Options& options) {
   const auto progress = make_progress(options);
   const RunSummary summary = build_images(project, options.run, *progress);
   if (summary.signal != 0) return kInterruptedBase + summary.signal;
-  return summary.count(ImageState::Failed) > 0 ? kSomethingFailed : 0;
+  const bool failed = summary.count(ImageState::Failed) > 0 || summary.publishing_failures > 0;
+  return failed ? kSomethingFailed : 0;
 }
 
 Json status_json(const ImageStatus& image) {
@@ -80,8 +82,9 @@ Json status_json(const ImageStatus& image) {
 
 std::string status_line(const ImageStatus& image, std::size_t width, bool color) {
   const char* paint = image.standing == Standing::UpToDate ? "32"
-                      : image.standing == Standing::Stale  ? "33"
-                                                           : "31";
+                      : image.standing == Standing::Stale || image.standing == Standing::Unpublished
+                          ? "33"
+                          : "31";
   std::string state = fmt::format("{:<10}", word(image.standing));
   if (color) state = fmt::format("\x1b[{}m{}\x1b[0m", paint, state);
   std::string why = describe(image.reasons);
@@ -231,6 +234,8 @@ int run_command_line(const Options& options) {
       return show_why(options, *make_reader_progress(options));
     case CommandName::History:
       return show_history(options);
+    case CommandName::Prune:
+      return show_prune(options, *make_reader_progress(options));
     case CommandName::Graph:
       return show_graph(options);
     case CommandName::Context:

@@ -99,6 +99,9 @@ Json image_json(const ImageConfig& image, const fs::path& base) {
   if (image.max_age.count() != 0) json["max_age"] = duration_text(image.max_age);
   if (image.retries != 0) json["retries"] = image.retries;
   if (image.weight != 1) json["weight"] = image.weight;
+  if (!image.tags.empty()) json["tags"] = image.tags;
+  if (image.push) json["push"] = *image.push;
+  if (image.oci_labels) json["oci_labels"] = true;
   if (!image.narrow) json["narrow"] = false;
   if (image.track_base != TrackBase::Digest) json["track_base"] = word(image.track_base);
   add_options(json, image.options, base);
@@ -138,6 +141,7 @@ Json config_json(const Config& config, const fs::path& base) {
   Json builder = {{"engine", text_or_null(config.engine)}};
   if (!config.insecure_registries.empty())
     builder["insecure_registries"] = config.insecure_registries;
+  if (config.publish != PublishWhen::Each) builder["publish"] = word(config.publish);
   builder["images"] = std::move(images);
   return builder;
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <thread>
 
+#include "core/config_values.h"
 #include "core/suggest.h"
 
 namespace imagewright {
@@ -14,11 +15,11 @@ namespace {
 // Every option that takes a value: the word behind it is no command and no file.
 const std::vector<std::string> kWithValue = {"-s",      "--state-dir", "-i",       "--image",
                                              "-j",      "--jobs",      "--engine", "--progress",
-                                             "--color", "--format"};
-const std::vector<std::string> kCommands = {"build",   "status", "why", "graph",
-                                            "context", "config", "log", "history"};
+                                             "--color", "--format",    "--keep",   "--grace"};
+const std::vector<std::string> kCommands = {"build",  "status", "why",     "graph", "context",
+                                            "config", "log",    "history", "prune"};
 // In the design, not in this version.
-const std::vector<std::string> kLater = {"prune", "import", "watch", "serve", "worker"};
+const std::vector<std::string> kLater = {"import", "watch", "serve", "worker"};
 
 bool among(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -75,6 +76,7 @@ class CommandLine {
     add_config();
     add_log();
     add_history();
+    add_prune();
   }
 
   std::variant<Options, EarlyEnd> parse(std::vector<std::string> arguments) {
@@ -136,6 +138,7 @@ class CommandLine {
     sub->add_flag("-n,--dry-run", options_.run.dry_run,
                   "show what would be built; build and write nothing");
     sub->add_flag("--force", options_.run.force, "build whatever the verdict");
+    add_push(sub);
     sub->add_flag("--fail-fast", options_.run.fail_fast, "start nothing more after a failure");
     sub->add_flag_callback(
         "--no-wait", [this] { options_.run.wait = false; },
@@ -160,6 +163,7 @@ class CommandLine {
     add_state(sub);
     add_selection(sub);
     sub->add_flag("--force", options_.run.force, "as if everything were to be built");
+    add_push(sub);
     add_engine(sub);
     sub->add_flag("--exit-code", options_.exit_code, "exit 1 if anything is stale");
     add_json(sub, "one JSON document");
@@ -184,6 +188,33 @@ class CommandLine {
         ->option_text(" ");
     add_config_file(sub);
     add_state(sub);
+    add_json(sub, "one JSON document");
+    add_talk(sub);
+  }
+
+  void add_prune() {
+    CLI::App* sub = add_command(CommandName::Prune, "prune",
+                                "what is not needed any more: shows it, and removes it with --yes");
+    add_config_file(sub);
+    add_state(sub);
+    sub->add_flag("-y,--yes", options_.prune.remove, "remove it");
+    sub->add_option("--keep", options_.prune.keep,
+                    "how many superseded images of each name stay (default: 1)")
+        ->check(CLI::Range(0, 1'000'000))
+        ->option_text("N");
+    sub->add_option_function<std::string>(
+           "--grace",
+           [this](const std::string& text) {
+             const auto grace = parse_duration(text);
+             if (!grace) throw CLI::ValidationError("--grace", grace.error().message);
+             options_.prune.grace = *grace;
+           },
+           "how long what went out of use stays (default: 24h)")
+        ->option_text("DURATION");
+    sub->add_flag_callback(
+        "--no-wait", [this] { options_.prune.wait = false; },
+        "give up if another run holds the state, instead of waiting");
+    add_engine(sub);
     add_json(sub, "one JSON document");
     add_talk(sub);
   }
@@ -250,6 +281,11 @@ class CommandLine {
         ->option_text("GLOB")
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  }
+  void add_push(CLI::App* sub) {
+    sub->add_flag(
+        "--push", options_.run.push,
+        "push all images but those with 'push: false' (default: those with 'push: true')");
   }
   void add_engine(CLI::App* sub) {
     sub->add_option("--engine", options_.run.engine,

@@ -5,11 +5,12 @@
 #include <variant>
 #include <vector>
 
+#include "run/prune.h"
 #include "run/run.h"
 
 namespace imagewright {
 
-enum class CommandName { Build, Status, Why, Graph, Context, Config, Log, History };
+enum class CommandName { Build, Status, Why, Graph, Context, Config, Log, History, Prune };
 
 enum class ProgressStyle { Auto, Tty, Plain };
 enum class ColorStyle { Auto, Always, Never };
@@ -24,6 +25,7 @@ struct Options {
   bool original_form = false;
   std::string state_directory;  ///< "": the default
   RunOptions run;               ///< with the default for what was not given
+  PruneOptions prune;
   bool json = false;
   bool exit_code = false;  ///< status: exit 1 if anything is stale
   bool quiet = false;

@@ -17,6 +17,7 @@
 #include "core/reference.h"
 #include "core/shown.h"
 #include "core/suggest.h"
+#include "core/tags.h"
 
 namespace imagewright {
 
@@ -24,7 +25,7 @@ namespace {
 
 const Keys& builder_keys() {
   static const Keys keys{
-      "'builder'", {"images", "engine", "vars", "defaults", "insecure_registries"}, {"publish"}};
+      "'builder'", {"images", "engine", "vars", "defaults", "insecure_registries", "publish"}, {}};
   return keys;
 }
 
@@ -57,8 +58,11 @@ const Keys& image_keys() {
                           "narrow",
                           "additional_contexts",
                           "track_base",
-                          "max_age"},
-                         {"tags", "push", "submodules", "lfs", "oci_labels"}};
+                          "max_age",
+                          "tags",
+                          "push",
+                          "oci_labels"},
+                         {"submodules", "lfs"}};
   return keys;
 }
 
@@ -90,6 +94,7 @@ class Parser {
     for (const YamlEntry& entry : reader_.known_entries(builder, builder_keys())) {
       if (entry.key == "engine") config.engine = engine(entry);
       if (entry.key == "insecure_registries") config.insecure_registries = registries(entry);
+      if (entry.key == "publish") config.publish = publish(entry);
       if (entry.key == "images") images = entry.value;
       if (entry.key == "vars") vars = entry;
       if (entry.key == "defaults") defaults = entry;
@@ -197,6 +202,7 @@ class Parser {
     for (const YamlValue& item : items) add(item);
     if (images_.empty()) fail(list.place, "'images' is empty; it needs at least one image");
     for (const Wish& wish : wishes_) grant(wish);
+    check_names();
     return std::move(images_);
   }
 
@@ -274,6 +280,12 @@ class Parser {
         image.weight = number(entry, 1, kMaxWeight);
       } else if (entry.key == "track_base") {
         image.track_base = track_base(entry);
+      } else if (entry.key == "tags") {
+        image.tags = tags(entry);
+      } else if (entry.key == "push") {
+        image.push = reader_.flag(entry);
+      } else if (entry.key == "oci_labels") {
+        image.oci_labels = reader_.flag(entry);
       } else if (entry.key == "narrow") {
         image.narrow = reader_.flag(entry);
       } else {
@@ -355,6 +367,25 @@ class Parser {
          fmt::format("'track_base' cannot be {}{}", shown(text), hint(text, kWords)));
   }
 
+  PublishWhen publish(const YamlEntry& entry) {
+    static const std::vector<std::string> kWords = {"each", "together"};
+    const std::string text = reader_.filled_text(entry);
+    for (const PublishWhen when : {PublishWhen::Each, PublishWhen::Together}) {
+      if (text == word(when)) return when;
+    }
+    fail(entry.value.place,
+         fmt::format("'publish' cannot be {}{}", shown(text), hint(text, kWords)));
+  }
+
+  std::vector<std::string> tags(const YamlEntry& entry) {
+    std::vector<std::string> all;
+    for (auto& [text, place] : reader_.texts(entry)) {
+      if (const auto good = check_tag(text); !good) fail(place, good.error().message);
+      all.push_back(std::move(text));
+    }
+    return all;
+  }
+
   std::vector<std::string> registries(const YamlEntry& entry) {
     std::vector<std::string> all;
     for (auto& [text, place] : reader_.texts(entry)) {
@@ -368,6 +399,31 @@ class Parser {
       all.push_back(std::move(text));
     }
     return all;
+  }
+
+  /// No name of an image may be another one's, whatever it is built from.
+  void check_names() {
+    std::unordered_map<std::string, const ImageConfig*> owners;
+    for (const ImageConfig& image : images_) {
+      if (image.tags.empty()) continue;
+      if (owners.empty()) {
+        for (const ImageConfig& other : images_)
+          owners.emplace(normalized(*parse_reference(other.name)), &other);
+      }
+      std::vector<std::string> fixed;
+      for (const std::string& tag : image.tags) {
+        if (!has_placeholder(tag)) fixed.push_back(tag);
+      }
+      const auto references = references_for(image.name, fixed, {});
+      if (!references) fail({image.line, 0}, references.error().message);
+      for (const std::string& reference : *references) {
+        const auto [owner, fresh] = owners.emplace(normalized(*parse_reference(reference)), &image);
+        if (!fresh && owner->second != &image) {
+          fail({image.line, 0}, fmt::format("the images '{}' and '{}' cannot both be {}",
+                                            owner->second->name, image.name, shown(reference)));
+        }
+      }
+    }
   }
 
   // --- What an image depends on
@@ -508,6 +564,10 @@ tl::expected<T, ParseError> with_errors(const Read& read) {
 }
 
 }  // namespace
+
+const char* word(PublishWhen when) {
+  return when == PublishWhen::Each ? "each" : "together";
+}
 
 const char* word(TrackBase track) {
   switch (track) {

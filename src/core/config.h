@@ -31,6 +31,15 @@ enum class TrackBase {
 /// "digest", "local", "off".
 const char* word(TrackBase track);
 
+/// When what was built is tagged and pushed.
+enum class PublishWhen {
+  Each,      ///< each image when it is built
+  Together,  ///< all of them when all have ended well; else none
+};
+
+/// "each", "together".
+const char* word(PublishWhen when);
+
 /// One image to build. All paths are as written, relative to the configuration's base directory
 /// (`from`, and those in `options`) or to the context (`dockerfile`). What `defaults` brings is in
 /// it, no variable is left, and a matrix has become one of these for each of its combinations.
@@ -43,8 +52,11 @@ struct ImageConfig {
   std::map<std::string, std::string> args;  ///< build arguments
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> additional_contexts;  ///< by name; as written
-  std::vector<std::string> depends_on;   ///< names of other images of the file, as those write them
-  BuildOptions options;                  ///< what is only passed on
+  std::vector<std::string> depends_on;  ///< names of other images of the file, as those write them
+  std::vector<std::string> tags;        ///< further names, as templates (core/tags)
+  std::optional<bool> push;             ///< nullopt: if the command line says so
+  bool oci_labels = false;  ///< labels that say where it is from (org.opencontainers.image.…)
+  BuildOptions options;     ///< what is only passed on
   std::chrono::milliseconds timeout{0};  ///< 0: none
   std::chrono::milliseconds max_age{0};  ///< build again when it is so old; 0: never for that
   int retries = 0;                       ///< how often a failed build is tried again
@@ -62,6 +74,7 @@ struct Config {
   std::string engine;  ///< "", "docker", "podman" or "buildah"
   /// Registries (`HOST` or `HOST:PORT`) that may be asked by plain http or with any certificate.
   std::vector<std::string> insecure_registries;
+  PublishWhen publish = PublishWhen::Each;
 };
 
 /// Looks up an environment variable; nullopt: not set. (A YAML arg without a value takes its value

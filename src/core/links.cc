@@ -140,6 +140,35 @@ std::string edited(std::string_view text, std::vector<Edit> edits) {
 
 }  // namespace
 
+std::string base_name(const Link& link) {
+  return link.platform.empty() ? link.image : link.image + " for " + link.platform;
+}
+
+std::optional<Link> base_of_target(std::string_view dockerfile, const ImageConfig& image,
+                                   const Platforms& platforms) {
+  const auto file = parse_dockerfile(dockerfile);
+  if (!file || !is_known_frontend(file->syntax)) return std::nullopt;
+  const auto stages = find_stages(*file, request_for(image, platforms));
+  const auto links = find_links(dockerfile, image, platforms);
+  if (!stages || !links) return std::nullopt;
+  // (A stage stands on earlier ones only.)
+  for (std::size_t number = stages->target;;) {
+    const auto& sources = stages->all[number].sources;
+    if (sources.empty() || sources.front().kind != StageSource::Kind::Base) return std::nullopt;
+    const StageSource& source = sources.front();
+    if (source.stage) {
+      if (*source.stage >= number) return std::nullopt;
+      number = *source.stage;
+      continue;
+    }
+    for (const Link& link : *links) {
+      if (link.kind == LinkKind::Base && link.written == source.image && link.line == source.line)
+        return link;
+    }
+    return std::nullopt;
+  }
+}
+
 bool is_known_frontend(const std::string& syntax) {
   if (syntax.empty()) return true;
   const auto reference = parse_reference(syntax);

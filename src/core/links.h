@@ -42,6 +42,10 @@ struct Link {
   bool operator==(const Link&) const = default;
 };
 
+/// As which input an image from elsewhere is known (core/fingerprint): with the platform where FROM
+/// says one.
+std::string base_name(const Link& link);
+
 /// Which platforms the automatic arguments speak of.
 struct Platforms {
   std::string target;  ///< `linux/amd64`
@@ -72,6 +76,11 @@ std::string image_meant(const ImageConfig& image, const std::string& written);
 tl::expected<std::vector<Link>, ParseError> find_links(std::string_view dockerfile,
                                                        const ImageConfig& image,
                                                        const Platforms& platforms);
+
+/// What the target of a Dockerfile without errors stands on in the end, over stages of the file;
+/// nullopt: nothing (`scratch`), or that cannot be told.
+std::optional<Link> base_of_target(std::string_view dockerfile, const ImageConfig& image,
+                                   const Platforms& platforms);
 
 /// References for images, by what is written and the platform (Link).
 using References = std::map<std::pair<std::string, std::string>, std::string>;

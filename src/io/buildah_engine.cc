@@ -8,6 +8,7 @@
 #include "io/engine_isolation.h"
 #include "io/engine_memory.h"
 #include "io/error.h"
+#include "io/scratch.h"
 #include "io/staging.h"
 
 namespace imagewright {
@@ -96,14 +97,85 @@ std::string image_argument(const std::string& image) {
   return image.starts_with("sha256:") ? bare_id(image) : image;
 }
 
-std::set<std::string> listed_image_ids(const std::string& program) {
-  const Output output = capture({.argv = {program, "images", "--all", "--quiet", "--no-trunc"}});
+EngineImages listed_images(const std::string& program) {
+  const std::string name = fs::path(program).filename().string();
+  // A line for each name of an image; Buildah says the tag of a name apart, as Podman does the
+  // name.
+  const std::string format =
+      name == "buildah" ? "{{.ID}} {{.Name}}:{{.Tag}}" : "{{.ID}} {{.Repository}}:{{.Tag}}";
+  const Output output =
+      capture({.argv = {program, "images", "--all", "--no-trunc", "--format", format}});
   if (!output.exit.ok()) {
     throw Error(Error::Kind::Missing,
-                fs::path(program).filename().string() +
-                    " cannot list its images: " + output.err.substr(0, output.err.find('\n')));
+                name + " cannot list its images: " + output.err.substr(0, output.err.find('\n')));
   }
-  return lines_of(output.out);
+  EngineImages images;
+  for (const std::string& line : lines_of(output.out)) {
+    const std::size_t blank = line.find(' ');
+    std::string id = line.substr(0, blank);
+    if (!id.starts_with("sha256:")) id.insert(0, "sha256:");
+    if (blank != std::string::npos) images.names.emplace(line.substr(line.rfind(' ') + 1), id);
+    images.ids.insert(std::move(id));
+  }
+  return images;
+}
+
+void tag_by(const std::string& program, const std::string& image_id, const std::string& reference) {
+  const Output output = capture({.argv = {program, "tag", bare_id(image_id), reference}});
+  if (output.exit.ok()) return;
+  throw Error(Error::Kind::Source, fs::path(program).filename().string() +
+                                       " cannot name the image " + reference + ": " +
+                                       output.err.substr(0, output.err.find('\n')));
+}
+
+std::set<std::string> used_images_by(const std::string& program) {
+  // (Both list each other's.)
+  const bool buildah = fs::path(program).filename() == "buildah";
+  const std::vector<std::string> argv =
+      buildah ? std::vector<std::string>{program,        "containers", "--all",
+                                         "--notruncate", "--format",   "{{.ImageID}}"}
+              : std::vector<std::string>{program,      "ps",       "--all",       "--external",
+                                         "--no-trunc", "--format", "{{.ImageID}}"};
+  const Output output = capture({.argv = argv});
+  if (!output.exit.ok()) {
+    throw Error(Error::Kind::Missing, program + " cannot list its containers: " +
+                                          output.err.substr(0, output.err.find('\n')));
+  }
+  std::set<std::string> ids;
+  for (std::string id : lines_of(output.out)) {
+    id.erase(id.find_last_not_of(' ') + 1);
+    ids.insert(id.starts_with("sha256:") ? id : "sha256:" + id);
+  }
+  return ids;
+}
+
+std::string remove_by(const std::string& program, const std::string& image_id,
+                      const std::vector<std::string>& names) {
+  Command command;
+  command.argv = {program, "rmi"};
+  command.argv.insert(command.argv.end(), names.begin(), names.end());
+  if (names.empty()) command.argv.push_back(bare_id(image_id));
+  const Output output = capture(command);
+  if (output.exit.ok()) return "";
+  const std::string said = output.err.substr(0, output.err.find('\n'));
+  return said.empty() ? program + " does not remove it" : said;
+}
+
+PushOutcome push_by(const std::string& program, const fs::path& cache, const std::string& image_id,
+                    const std::string& reference, bool insecure, const OnLine& on_line) {
+  const ScratchDirectory scratch(cache / "staging");
+  const fs::path digest = scratch.path() / "digest";
+  Command command;
+  command.argv = {program, "push", "--digestfile", digest};
+  if (insecure) command.argv.emplace_back("--tls-verify=false");
+  command.argv.insert(command.argv.end(), {bare_id(image_id), "docker://" + reference});
+  PushOutcome outcome;
+  outcome.exit = run_command(command, [&](std::string_view line) {
+    if (!line.empty()) outcome.message = line;
+    on_line(line);
+  });
+  std::ifstream(digest) >> outcome.digest;
+  return outcome;
 }
 
 std::optional<EngineImage> listed_image(const std::string& image, const std::string& platform) {

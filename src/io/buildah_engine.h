@@ -35,8 +35,17 @@ std::string bare_id(const std::string& image_id);
 /// An image as an argument of theirs: by its bare id, or by the reference that it is.
 std::string image_argument(const std::string& image);
 
-/// The ids of all images by `PROGRAM images`. Throws Error(Missing).
-std::set<std::string> listed_image_ids(const std::string& program);
+/// All images by `PROGRAM images`. Throws Error(Missing).
+EngineImages listed_images(const std::string& program);
+
+/// Engine's questions and commands of these names, by Buildah or Podman.
+std::set<std::string> used_images_by(const std::string& program);
+std::string remove_by(const std::string& program, const std::string& image_id,
+                      const std::vector<std::string>& names);
+void tag_by(const std::string& program, const std::string& image_id, const std::string& reference);
+PushOutcome push_by(const std::string& program, const std::filesystem::path& cache,
+                    const std::string& image_id, const std::string& reference, bool insecure,
+                    const OnLine& on_line);
 
 /// By Buildah. (Podman's own listing leaves the ONBUILD out.)
 std::optional<EngineImage> listed_image(const std::string& image, const std::string& platform);
@@ -46,7 +55,7 @@ class BuildahEngine : public Engine {
   explicit BuildahEngine(std::filesystem::path cache) : cache_(std::move(cache)) {}
 
   std::string name() const override { return "buildah"; }
-  std::set<std::string> image_ids() override { return listed_image_ids("buildah"); }
+  EngineImages images() override { return listed_images("buildah"); }
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override { return bare_id(image_id); }
   std::optional<EngineImage> find_image(const std::string& image,
@@ -54,6 +63,18 @@ class BuildahEngine : public Engine {
     return listed_image(image, platform);
   }
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
+  void tag(const std::string& image_id, const std::string& reference) override {
+    tag_by("buildah", image_id, reference);
+  }
+  std::set<std::string> used_image_ids() override { return used_images_by("buildah"); }
+  std::string remove_image(const std::string& image_id,
+                           const std::vector<std::string>& names) override {
+    return remove_by("buildah", image_id, names);
+  }
+  PushOutcome push(const std::string& image_id, const std::string& reference, bool insecure,
+                   const OnLine& on_line) override {
+    return push_by("buildah", cache_, image_id, reference, insecure, on_line);
+  }
 
  private:
   std::filesystem::path cache_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/reference.h"
 #include "io/base_image_json.h"
 #include "io/docker_socket.h"
 #include "io/engine_memory.h"
@@ -102,14 +103,64 @@ DockerCli find_docker_cli(const fs::path& cache) {
   return best;
 }
 
-std::set<std::string> DockerEngine::image_ids() {
-  if (auto ids = docker_image_ids()) return *ids;
-  const Output output = capture({.argv = {cli_.path, "images", "--all", "--quiet", "--no-trunc"}});
+EngineImages DockerEngine::images() {
+  if (auto images = docker_images()) return *std::move(images);
+  const Output output = capture({.argv = {cli_.path, "images", "--all", "--no-trunc", "--format",
+                                          "{{.ID}} {{.Repository}}:{{.Tag}}"}});
   if (!output.exit.ok()) {
     throw Error(Error::Kind::Missing, "docker does not answer (" + docker_host() +
                                           "): " + output.err.substr(0, output.err.find('\n')));
   }
-  return lines_of(output.out);
+  EngineImages images;
+  for (const std::string& line : lines_of(output.out)) {
+    const std::size_t blank = std::min(line.find(' '), line.size());
+    images.ids.insert(line.substr(0, blank));
+    if (blank < line.size()) images.names.emplace(line.substr(blank + 1), line.substr(0, blank));
+  }
+  return images;
+}
+
+void DockerEngine::tag(const std::string& image_id, const std::string& reference) {
+  const auto name = parse_reference(reference);
+  if (name && docker_tag(image_id, name->repository, name->tag.empty() ? "latest" : name->tag))
+    return;
+  throw Error(Error::Kind::Source,
+              "docker cannot name the image " + reference + ": it has no image " + image_id);
+}
+
+std::set<std::string> DockerEngine::used_image_ids() {
+  if (auto ids = docker_used_image_ids()) return *std::move(ids);
+  throw Error(Error::Kind::Missing, "docker does not say which images its containers use");
+}
+
+std::string DockerEngine::remove_image(const std::string& image_id,
+                                       const std::vector<std::string>& names) {
+  Command command;
+  command.argv = {cli_.path, "rmi"};
+  command.argv.insert(command.argv.end(), names.begin(), names.end());
+  if (names.empty()) command.argv.push_back(image_id);
+  const Output output = capture(command);
+  if (output.exit.ok()) return "";
+  const std::string said = output.err.substr(0, output.err.find('\n'));
+  return said.empty() ? "docker does not remove it" : said;
+}
+
+PushOutcome DockerEngine::push(const std::string& /*image_id*/, const std::string& reference,
+                               bool /*insecure*/, const OnLine& on_line) {
+  // (By its name; whether by plain http is the daemon's own setting.)
+  PushOutcome outcome;
+  outcome.exit = run_command({.argv = {cli_.path, "push", reference}}, [&](std::string_view line) {
+    if (!line.empty()) outcome.message = line;
+    on_line(line);
+  });
+  // "1.0: digest: sha256:… size: 528"
+  constexpr std::string_view kMark = " digest: ";
+  const std::size_t mark = outcome.message.find(kMark);
+  if (outcome.exit.ok() && mark != std::string::npos) {
+    const std::size_t begin = mark + kMark.size();
+    outcome.digest = outcome.message.substr(begin, outcome.message.find(' ', begin) - begin);
+  }
+  return outcome;
 }
 
 Readiness DockerEngine::prepare() {

@@ -31,12 +31,18 @@ class DockerEngine : public Engine {
       : cache_(std::move(cache)), cli_(std::move(cli)) {}
 
   std::string name() const override { return "docker"; }
-  std::set<std::string> image_ids() override;
+  EngineImages images() override;
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override;
   std::optional<EngineImage> find_image(const std::string& image,
                                         const std::string& platform) override;
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
+  void tag(const std::string& image_id, const std::string& reference) override;
+  std::set<std::string> used_image_ids() override;
+  std::string remove_image(const std::string& image_id,
+                           const std::vector<std::string>& names) override;
+  PushOutcome push(const std::string& image_id, const std::string& reference, bool insecure,
+                   const OnLine& on_line) override;
 
  private:
   std::filesystem::path cache_;

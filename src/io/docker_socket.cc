@@ -132,33 +132,50 @@ std::optional<DockerDaemon> daemon_by_cli() {
   return daemon;
 }
 
-// The "Id" of each object in a list: of thousands of images nothing else is wanted.
-class ImageIds : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, ImageIds> {
+// The "Id" and the "RepoTags" of each object in a list: of thousands of images nothing else is
+// wanted.
+class ListedImages : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, ListedImages> {
  public:
-  std::set<std::string> take() { return std::move(ids_); }
+  EngineImages take() { return std::move(images_); }
 
   // Each says whether to go on. (A list stands around all of it.)
   bool Default() const { return depth_ > 0; }
   bool StartArray() { return ++depth_ > 0; }
   bool EndArray(rapidjson::SizeType /*size*/) { return --depth_ >= 0; }
   bool StartObject() {
-    is_id_ = false;
+    key_ = Key::Other;
     return ++depth_ > 1;
   }
-  bool EndObject(rapidjson::SizeType /*size*/) { return --depth_ >= 0; }
+  bool EndObject(rapidjson::SizeType /*size*/) {
+    if (depth_ == kOfImage) {
+      for (std::string& name : names_) images_.names.insert_or_assign(std::move(name), id_);
+      names_.clear();
+      if (!id_.empty()) images_.ids.insert(std::move(id_));
+      id_.clear();
+    }
+    return --depth_ >= 0;
+  }
   bool Key(const char* name, rapidjson::SizeType size, bool /*copy*/) {
-    is_id_ = depth_ == 2 && std::string_view(name, size) == "Id";
+    if (depth_ != kOfImage) return true;
+    const std::string_view key(name, size);
+    key_ = key == "Id" ? Key::Id : key == "RepoTags" ? Key::Names : Key::Other;
     return true;
   }
   bool String(const char* value, rapidjson::SizeType size, bool /*copy*/) {
-    if (is_id_ && depth_ == 2) ids_.emplace(value, size);
+    if (key_ == Key::Id && depth_ == kOfImage) id_.assign(value, size);
+    if (key_ == Key::Names && depth_ == kOfImage + 1) names_.emplace_back(value, size);
     return depth_ > 0;
   }
 
  private:
-  std::set<std::string> ids_;
+  enum class Key { Other, Id, Names };
+  static constexpr int kOfImage = 2;
+
+  EngineImages images_;
   int depth_ = 0;
-  bool is_id_ = false;  // the value that comes next is one
+  enum Key key_ = Key::Other;  // whose value comes next
+  std::string id_;
+  std::vector<std::string> names_;
 };
 
 // The texts of a list under a key of each of the objects, or of the one.
@@ -202,17 +219,37 @@ std::string docker_info() {
   return answer ? answer->body() : std::string();
 }
 
-std::optional<std::set<std::string>> docker_image_ids() {
+std::optional<EngineImages> docker_images() {
   auto answer = get("/images/json?all=1");
   if (!answer) return std::nullopt;
-  ImageIds ids;
+  ListedImages images;
   // It is long where there are many images. (Iterative: whatever it holds, the stack stays small.)
   rapidjson::InsituStringStream text(answer->body().data());
   if (!rapidjson::Reader().Parse<rapidjson::kParseInsituFlag | rapidjson::kParseIterativeFlag>(
-          text, ids)) {
+          text, images)) {
     return std::nullopt;
   }
-  return ids.take();
+  return images.take();
+}
+
+std::optional<std::set<std::string>> docker_used_image_ids() {
+  std::set<std::string> ids;
+  if (!socket_path()) {
+    const auto containers = ask_cli({"ps", "--all", "--quiet", "--no-trunc"});
+    if (!containers) return std::nullopt;
+    std::istringstream stream(*containers);
+    for (std::string id; std::getline(stream, id);) {
+      const auto image = ask_cli({"inspect", "--format", "{{.Image}}", id});
+      if (!image) return std::nullopt;
+      ids.insert(image->substr(0, image->find('\n')));
+    }
+    return ids;
+  }
+  const auto answer = get("/containers/json?all=1");
+  const Json list = Json::parse(answer ? answer->body() : "", nullptr, false);
+  if (!list.is_array()) return std::nullopt;
+  for (const Json& container : list) ids.insert(text_of(container, "ImageID"));
+  return ids;
 }
 
 bool docker_tag(const std::string& image_id, const std::string& repository,

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "io/engine.h"
+
 namespace imagewright {
 
 /// Where the docker CLI would look for the daemon: DOCKER_HOST, else the current docker context,
@@ -25,9 +27,12 @@ std::optional<DockerDaemon> docker_daemon();
 /// The daemon's `/info`, JSON; "": it gave none. Asked as above.
 std::string docker_info();
 
-/// The ids of all images, by one request. nullopt: the host is no unix socket, or nothing sensible
-/// came; the CLI can still be asked.
-std::optional<std::set<std::string>> docker_image_ids();
+/// All images, by one request. nullopt: the host is no unix socket, or nothing sensible came; the
+/// CLI can still be asked.
+std::optional<EngineImages> docker_images();
+
+/// The ids of the images of all containers. nullopt: the daemon does not answer.
+std::optional<std::set<std::string>> docker_used_image_ids();
 
 /// Gives an image another name. False: the daemon has no such image, or does not answer.
 bool docker_tag(const std::string& image_id, const std::string& repository, const std::string& tag);

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "core/build_options.h"
@@ -29,7 +30,7 @@ struct NamedContext {
 
 /// One build, as it was fingerprinted.
 struct BuildRequest {
-  std::string tag;                              ///< the image's name
+  std::string tag;                              ///< the image's name; "": it gets none yet
   std::filesystem::path context;                ///< the directory
   std::function<std::vector<Entry>()> entries;  ///< what of it counts; asked for a copy only
   /// Under which name the context may be shown to an engine that remembers contexts by name
@@ -57,6 +58,26 @@ struct BuildOutcome {
   bool ok() const { return exit.status == 0 && !image_id.empty(); }
 };
 
+/// All images that an engine has.
+struct EngineImages {
+  std::set<std::string> ids;                           ///< `sha256:…`
+  std::unordered_map<std::string, std::string> names;  ///< ids by name, as the engine writes it
+
+  /// Is this the name of that image? `localhost`: the engine calls an image without a registry
+  /// `localhost/NAME`.
+  bool is_named(const std::string& reference, const std::string& image_id, bool localhost) const;
+};
+
+/// How an engine writes a reference in its lists: the ways there are. `localhost`: as above.
+std::vector<std::string> engine_spellings(const std::string& reference, bool localhost);
+
+struct PushOutcome {
+  Exit exit;
+  std::string digest;   ///< of the manifest, `sha256:…`; "" unless it was pushed
+  std::string message;  ///< where it was not: what the engine said last
+  bool ok() const { return exit.ok() && !digest.empty(); }
+};
+
 /// An image that an engine has.
 struct EngineImage {
   std::string id;                   ///< `sha256:…`
@@ -78,9 +99,9 @@ class Engine {
 
   /// "docker", "buildah", "podman".
   virtual std::string name() const = 0;
-  /// The ids (`sha256:…`) of all images that the engine has. One question. May be called from
-  /// another thread until the first `prepare`. Throws Error(Missing).
-  virtual std::set<std::string> image_ids() = 0;
+  /// One question. May be called from another thread until the first `prepare`. Throws
+  /// Error(Missing).
+  virtual EngineImages images() = 0;
   /// Makes ready for building: finds out, once, how this engine's program must be called. Throws
   /// Error(Missing).
   virtual Readiness prepare() = 0;
@@ -98,6 +119,20 @@ class Engine {
   /// all; Error(Source), before anything is run, if it cannot do what the request's options ask
   /// for. After `prepare`, several threads may build at once.
   virtual BuildOutcome build(const BuildRequest& request, const OnLine& on_line) = 0;
+  /// Gives an image that the engine has another name, which it takes from whichever image has it.
+  /// Several threads may. Throws Error(Source).
+  virtual void tag(const std::string& image_id, const std::string& reference) = 0;
+  /// The ids of the images that containers use, whether they run or not. One question. Throws
+  /// Error(Missing).
+  virtual std::set<std::string> used_image_ids() = 0;
+  /// Takes an image's names, which are all that it has, away, and with them the image, unless
+  /// something uses it. "": it is gone; else why not.
+  virtual std::string remove_image(const std::string& image_id,
+                                   const std::vector<std::string>& names) = 0;
+  /// Pushes an image under a name that it has. `insecure`: by plain http, if need be. A push that
+  /// fails is a value. Several threads may. Throws Error(Missing) if the program cannot be run.
+  virtual PushOutcome push(const std::string& image_id, const std::string& reference, bool insecure,
+                           const OnLine& on_line) = 0;
 };
 
 /// The engine by name, or, if `wish` is "", the one that answers: docker where a daemon of Docker's

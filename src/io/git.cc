@@ -18,6 +18,7 @@
 #include "io/git_mirror.h"
 #include "io/git_program.h"
 #include "io/git_tree_writer.h"
+#include "io/local_git.h"
 #include "io/scratch.h"
 
 namespace imagewright {
@@ -278,6 +279,12 @@ void Git::write_tree(const GitSource& source, const std::string& tree, const fs:
   if (!is_full_git_id(tree))
     throw Error(Error::Kind::Source, fmt::format("'{}' is not a full tree id", tree));
   write_git_tree(mirror, tree, directory);
+}
+
+std::string Git::commit_time(const GitSource& source, const std::string& commit) {
+  settle();
+  GitMirror mirror(remotes_->program, cache_, git_remote(source));
+  return imagewright::commit_time(mirror.read_commit(commit));
 }
 
 GitCommits Git::commits_between(const GitSource& source, const std::string& before,

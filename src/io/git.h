@@ -74,6 +74,9 @@ class Git {
   void write_tree(const GitSource& source, const std::string& tree,
                   const std::filesystem::path& directory);
 
+  /// When a commit that `tree` has seen was made, by its committer: RFC 3339.
+  std::string commit_time(const GitSource& source, const std::string& commit);
+
   /// The commits that `now` has and `before` had not, by a question of its own to the repository
   /// for the last hundred, without their trees where the server can leave those out.
   GitCommits commits_between(const GitSource& source, const std::string& before,

@@ -287,6 +287,12 @@ void GitMirror::read_trees(const std::vector<std::string>& ids, const OnTree& on
   });
 }
 
+std::string GitMirror::read_commit(const std::string& id) {
+  std::string commit;
+  read({id}, "commit", [&](std::size_t, std::string_view content) { commit = content; });
+  return commit;
+}
+
 void GitMirror::read_blobs(const std::vector<std::string>& ids, const OnBlob& on_blob) {
   read(ids, "blob", on_blob);
 }

@@ -54,6 +54,7 @@ class GitMirror {
   using OnTree = std::function<void(std::size_t index, const std::vector<Entry>& entries)>;
   using OnBlob = std::function<void(std::size_t index, std::string_view content)>;
   void read_trees(const std::vector<std::string>& ids, const OnTree& on_tree);
+  std::string read_commit(const std::string& id);
   void read_blobs(const std::vector<std::string>& ids, const OnBlob& on_blob);
 
   /// Drops the mirror, which lacks what it should hold, so that the next run fetches anew; throws

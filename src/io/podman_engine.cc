@@ -66,8 +66,8 @@ std::string buildah_store(const fs::path& cache) {
 
 }  // namespace
 
-std::set<std::string> PodmanEngine::image_ids() {
-  return listed_image_ids(shares_buildahs_store() ? "buildah" : program_);
+EngineImages PodmanEngine::images() {
+  return listed_images(shares_buildahs_store() ? "buildah" : program_);
 }
 
 bool PodmanEngine::shares_buildahs_store() const {

@@ -19,12 +19,24 @@ class PodmanEngine : public Engine {
   std::string name() const override { return "podman"; }
   /// By Buildah where there is one with the same store: Podman works out a size for each image it
   /// lists, which takes minutes for some hundred images that share a layer.
-  std::set<std::string> image_ids() override;
+  EngineImages images() override;
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override { return bare_id(image_id); }
   std::optional<EngineImage> find_image(const std::string& image,
                                         const std::string& platform) override;
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
+  void tag(const std::string& image_id, const std::string& reference) override {
+    tag_by(program_, image_id, reference);
+  }
+  std::set<std::string> used_image_ids() override { return used_images_by(program_); }
+  std::string remove_image(const std::string& image_id,
+                           const std::vector<std::string>& names) override {
+    return remove_by(program_, image_id, names);
+  }
+  PushOutcome push(const std::string& image_id, const std::string& reference, bool insecure,
+                   const OnLine& on_line) override {
+    return push_by(program_, cache_, image_id, reference, insecure, on_line);
+  }
 
  private:
   // Is there a Buildah with the same store?

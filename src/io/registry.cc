@@ -113,6 +113,11 @@ RegistryAnswer nothing(RegistryAnswer::Kind kind, std::string why) {
 
 }  // namespace
 
+bool is_insecure_registry(const std::string& registry, const std::vector<std::string>& named) {
+  return is_loopback(host_without_port(registry)) ||
+         std::find(named.begin(), named.end(), registry) != named.end();
+}
+
 RegistryName registry_name(const Reference& reference) {
   RegistryName name;
   const std::string full = normalized(reference);
@@ -159,8 +164,7 @@ Registries::Registries(fs::path cache, std::vector<std::string> insecure)
 Registries::~Registries() = default;
 
 bool Registries::is_insecure(const std::string& registry) const {
-  return is_loopback(host_without_port(registry)) ||
-         std::find(insecure_.begin(), insecure_.end(), registry) != insecure_.end();
+  return is_insecure_registry(registry, insecure_);
 }
 
 Registries::Host& Registries::host(const std::string& registry) {

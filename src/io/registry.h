@@ -46,6 +46,10 @@ struct RegistryName {
   std::string full() const { return registry + '/' + repository; }
 };
 
+/// May a registry be asked by plain http, or show any certificate? Those of this machine may, and
+/// those that are `named`.
+bool is_insecure_registry(const std::string& registry, const std::vector<std::string>& named);
+
 RegistryName registry_name(const Reference& reference);
 
 /// The registries of one run. Several threads may ask at once. What an answer's digest stands for

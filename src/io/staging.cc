@@ -164,8 +164,8 @@ std::string Staging::image_digest() const {
 
 void add_common_arguments(std::vector<std::string>& argv, const BuildRequest& request,
                           const Staging& staging) {
-  argv.insert(argv.end(), {"-f", staging.dockerfile(), "-t", request.tag, "--iidfile",
-                           staging.image_id_file()});
+  argv.insert(argv.end(), {"-f", staging.dockerfile(), "--iidfile", staging.image_id_file()});
+  if (!request.tag.empty()) argv.insert(argv.end(), {"-t", request.tag});
   if (!request.target.empty()) argv.insert(argv.end(), {"--target", request.target});
   for (const auto& [name, value] : request.args)
     argv.insert(argv.end(), {"--build-arg", name + "=" + value});

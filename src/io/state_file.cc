@@ -88,6 +88,12 @@ constexpr const char* kSchema4 = R"(
   PRAGMA user_version = 4;
 )";
 
+// Which names we gave to images.
+constexpr const char* kSchema5 = R"(
+  CREATE TABLE given_name (reference TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+  PRAGMA user_version = 5;
+)";
+
 int version_of(SQLite::Database& database) {
   return database.execAndGet("PRAGMA user_version").getInt();
 }
@@ -124,7 +130,8 @@ void upgrade(SQLite::Database& database, const fs::path& file) {
   }
   if (version < 2) database.exec(kSchema2);
   if (version < 3) database.exec(kSchema3);
-  database.exec(kSchema4);
+  if (version < 4) database.exec(kSchema4);
+  database.exec(kSchema5);
   transaction.commit();
 }
 

@@ -17,7 +17,7 @@ namespace imagewright {
 ///   1  image_state gets config, engine, format, verified, our_digest; the tables image_input,
 ///      build and context_name are new. The original can still read and write its own table.
 ///   2  image_state gets reach
-inline constexpr int kStateVersion = 4;
+inline constexpr int kStateVersion = 5;
 
 /// Opens the file to read and write, creating it, or upgrading it in place in one transaction. A
 /// current file is only read here. From then until the database is closed, `-wal` and `-shm` stand

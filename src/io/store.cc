@@ -325,6 +325,30 @@ void Store::record_attempt(const BuildRow& build) {
   });
 }
 
+std::map<std::string, PublishedRow> Store::published(const std::string& name) {
+  return in_state(database_->file, [&] {
+    std::map<std::string, PublishedRow> all;
+    Query query(database_->statements,
+                "SELECT reference, image_id, digest, pushed_ms FROM published WHERE name = ?",
+                name);
+    while (query.next()) all[query.text(0)] = {query.text(1), query.text(2), query.number(3)};
+    return all;
+  });
+}
+
+void Store::record_push(const std::string& name, const std::string& reference,
+                        const PublishedRow& row) {
+  in_state(database_->file, [&] {
+    Change change(database_->sqlite);
+    Query(database_->statements,
+          "REPLACE INTO published (name, reference, image_id, digest, pushed_ms) "
+          "VALUES (?, ?, ?, ?, ?)",
+          name, reference, row.image_id, row.digest, row.pushed_ms)
+        .run();
+    change.commit();
+  });
+}
+
 std::optional<BuildRow> Store::last_build(const std::string& name) {
   return in_state(database_->file, [&]() -> std::optional<BuildRow> {
     std::vector<BuildRow> builds = read_builds(database_->statements, name, 1);
@@ -345,6 +369,40 @@ std::vector<BuildRow> Store::builds_of_all(int limit) {
                 "SELECT " BUILD_COLUMNS " FROM build ORDER BY id DESC LIMIT ?", limit);
     while (query.next()) builds.push_back(read_build(query));
     return builds;
+  });
+}
+
+void Store::record_name(const std::string& name, const std::string& reference) {
+  in_state(database_->file, [&] {
+    Change change(database_->sqlite);
+    Query(database_->statements, "REPLACE INTO given_name (reference, name) VALUES (?, ?)",
+          reference, name)
+        .run();
+    change.commit();
+  });
+}
+
+std::vector<std::string> Store::names_given() {
+  return in_state(database_->file, [&] {
+    std::vector<std::string> names;
+    Query query(database_->statements, "SELECT reference FROM given_name ORDER BY reference");
+    while (query.next()) names.push_back(query.text(0));
+    return names;
+  });
+}
+
+void Store::forget(const std::set<std::string>& names, const std::string& config) {
+  in_state(database_->file, [&] {
+    Statements& statements = database_->statements;
+    Change change(database_->sqlite);
+    for (const std::string& name : names) {
+      Query(statements, "DELETE FROM image_state WHERE name = ? AND config = ?", name, config)
+          .run();
+      Query(statements, "DELETE FROM build WHERE name = ? AND config = ?", name, config).run();
+      Query(statements, "DELETE FROM published WHERE name = ?", name).run();
+      Query(statements, "DELETE FROM given_name WHERE name = ?", name).run();
+    }
+    change.commit();
   });
 }
 
@@ -376,6 +434,7 @@ std::vector<std::string> Store::retire(const std::string& config,
     }
     for (const std::string& name : dropped) {
       Query(statements, "DELETE FROM image_state WHERE name = ?", name).run();
+      Query(statements, "DELETE FROM published WHERE name = ?", name).run();
     }
     change.commit();
     return dropped;
@@ -397,6 +456,7 @@ void Store::clear() {
   in_state(database_->file, [&] {
     Change change(database_->sqlite);
     Query(database_->statements, "DELETE FROM image_input").run();
+    Query(database_->statements, "DELETE FROM published").run();
     Query(database_->statements, "DELETE FROM image_state").run();
     change.commit();
   });

@@ -44,6 +44,14 @@ struct ImageRow {
   bool operator==(const ImageRow&) const = default;
 };
 
+/// An image under one of its names in a registry.
+struct PublishedRow {
+  std::string image_id;
+  std::string digest;          ///< of the manifest, `sha256:…`
+  std::int64_t pushed_ms = 0;  ///< since 1970, UTC
+  bool operator==(const PublishedRow&) const = default;
+};
+
 enum class BuildResult { Success, Failed, Interrupted };
 
 /// One attempt to build an image.
@@ -103,12 +111,25 @@ class Store {
   /// A build that failed or was interrupted: the attempt only; the last success stays.
   void record_attempt(const BuildRow& build);
 
+  /// What was last pushed of an image, by reference.
+  std::map<std::string, PublishedRow> published(const std::string& name);
+  /// It was pushed.
+  void record_push(const std::string& name, const std::string& reference, const PublishedRow& row);
+
   std::optional<BuildRow> last_build(const std::string& name);
   std::vector<BuildRow> builds(
       const std::string& name);  ///< newest first; at most the last 100 are kept
 
-  /// Of all images, newest first.
+  /// Of all images, newest first; the first of them, or all that are kept.
   std::vector<BuildRow> builds_of_all(int limit);
+  std::vector<BuildRow> all_builds() { return builds_of_all(-1); }
+
+  /// An image got this name from us.
+  void record_name(const std::string& name, const std::string& reference);
+  /// All names that we gave to images.
+  std::vector<std::string> names_given();
+  /// Forgets the rows, attempts and pushes of these names, as far as they are of `config`.
+  void forget(const std::set<std::string>& names, const std::string& config);
 
   /// How long the last success of each image took, in milliseconds, by name.
   std::map<std::string, std::int64_t> durations();

@@ -33,10 +33,6 @@ std::string value_in(const std::vector<Input>& inputs, const std::string& name) 
 
 }  // namespace
 
-std::string base_name(const Link& link) {
-  return link.platform.empty() ? link.image : link.image + " for " + link.platform;
-}
-
 Bases::Bases(const Project& project, Engine& engine, const ImageNames& names, Stored stored,
              Warn warn)
     : names_(names),

@@ -105,7 +105,4 @@ class Bases {
   std::vector<std::thread> threads_;
 };
 
-/// As which input an image is known that another one takes from.
-std::string base_name(const Link& link);
-
 }  // namespace imagewright

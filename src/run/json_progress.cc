@@ -85,6 +85,24 @@ class JsonProgress : public Progress {
           {"log", text_or_null(result.log.string())}});
   }
 
+  void image_tagged(const std::string& name, const std::string& reference) override {
+    emit({{"event", "image-tagged"}, {"image", name}, {"reference", reference}});
+  }
+
+  void image_pushed(const std::string& name, const std::string& reference,
+                    const std::string& digest) override {
+    emit(
+        {{"event", "image-pushed"}, {"image", name}, {"reference", reference}, {"digest", digest}});
+  }
+
+  void publishing_failed(const std::string& name, const std::string& reference,
+                         const std::string& message) override {
+    emit({{"event", "publishing-failed"},
+          {"image", name},
+          {"reference", reference},
+          {"message", message}});
+  }
+
   void row_retired(const std::string& name) override {
     emit({{"event", "row-retired"}, {"image", name}});
   }
@@ -95,6 +113,7 @@ class JsonProgress : public Progress {
           {"up_to_date", summary.count(ImageState::UpToDate)},
           {"failed", summary.count(ImageState::Failed)},
           {"skipped", summary.count(ImageState::Skipped)},
+          {"not_published", summary.publishing_failures},
           {"interrupted", summary.signal != 0},
           {"seconds", seconds(summary.duration)}});
   }

@@ -21,7 +21,7 @@ Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& image
   const bool any = std::any_of(images.begin(), images.end(), [&](const ImageConfig& image) {
     return rows_.count(image.name) != 0;
   });
-  if (any) image_ids_ = std::async(std::launch::async, [this] { return engine_.image_ids(); });
+  if (any) images_ = std::async(std::launch::async, [this] { return engine_.images(); });
 }
 
 const ImageRow* Judge::last(const std::string& image) const {
@@ -106,8 +106,12 @@ std::string Judge::too_old_for(const ImageRow& row) const {
   return duration_text(found->second);
 }
 
+bool Judge::is_named(const std::string& reference, const std::string& image_id) const {
+  return images_.valid() && images_.get().is_named(reference, image_id, engine_.name() != "docker");
+}
+
 bool Judge::engine_has(const std::string& image_id) {
-  return image_ids_.get().count(image_id) != 0;
+  return images_.get().ids.count(image_id) != 0;
 }
 
 }  // namespace imagewright

@@ -50,6 +50,9 @@ class Judge {
   bool is_up_to_date(const std::string& image, const std::vector<Input>& inputs,
                      const StandsOn& stands_on);
 
+  /// Does the engine call that image so? As it was when this was made. Throws as that does.
+  bool is_named(const std::string& reference, const std::string& image_id) const;
+
   /// The last success of an image, as it was when this was made, without its inputs. nullptr: none
   /// is known.
   const ImageRow* last(const std::string& image) const;
@@ -80,7 +83,7 @@ class Judge {
   bool force_;
   std::unordered_map<std::string, std::chrono::milliseconds> max_ages_;  // of those that have one
   std::int64_t now_ms_;
-  std::shared_future<std::set<std::string>> image_ids_;
+  std::shared_future<EngineImages> images_;
 };
 
 }  // namespace imagewright

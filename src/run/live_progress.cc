@@ -102,6 +102,23 @@ class LiveProgress : public Progress {
     show_words(result.state == ImageState::Failed ? "31" : "");
   }
 
+  void image_tagged(const std::string& name, const std::string& reference) override {
+    plain_->image_tagged(name, reference);
+    show_words();
+  }
+
+  void image_pushed(const std::string& name, const std::string& reference,
+                    const std::string& digest) override {
+    plain_->image_pushed(name, reference, digest);
+    show_words();
+  }
+
+  void publishing_failed(const std::string& name, const std::string& reference,
+                         const std::string& message) override {
+    plain_->publishing_failed(name, reference, message);
+    show_words("31");
+  }
+
   void row_retired(const std::string& name) override {
     plain_->row_retired(name);
     show_words();

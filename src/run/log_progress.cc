@@ -91,6 +91,20 @@ class LogProgress : public Progress {
     end_story(result.name);
   }
 
+  void image_tagged(const std::string& name, const std::string& reference) override {
+    logger_.info("Tagged {} as {}", name, reference);
+  }
+
+  void image_pushed(const std::string& /*name*/, const std::string& reference,
+                    const std::string& digest) override {
+    logger_.info("Pushed {}: {}", reference, digest);
+  }
+
+  void publishing_failed(const std::string& name, const std::string& reference,
+                         const std::string& message) override {
+    logger_.error("Not published {} as {}: {}", name, reference, without_controls(message));
+  }
+
   void row_retired(const std::string& name) override {
     logger_.info("Cleaned up stale row {}", name);
   }

@@ -489,6 +489,7 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
   observation.source = "git " + describe(Source(source)) + " at " + at.commit;
   observation.commit = at.commit;
   observation.tree = tree;
+  observation.ref = at.ref;
   return observation;
 }
 
@@ -525,6 +526,17 @@ void Observer::name_changes(const ImageConfig& image, Observation& observation,
 
 void Observer::keep(const Observation& observation) const {
   if (observation.files) kept_.keep(observation.context_digest, observation.files->snapshot);
+}
+
+std::optional<Link> Observer::base_of(const ImageConfig& image,
+                                      const Observation& observation) const {
+  return base_of_target(observation.dockerfile, image, platforms_of(image, host_));
+}
+
+std::string Observer::time_of_commit(const ImageConfig& image, const Observation& observation) {
+  if (observation.commit.empty()) return "";
+  const std::lock_guard lock(git_mutex_);
+  return git_.commit_time(absolute(std::get<GitSource>(image.source)), observation.commit);
 }
 
 GitCommits Observer::commits_since(const ImageConfig& image, const Observation& observation,
@@ -618,6 +630,7 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   observation.source = std::move(before.source);
   observation.commit = std::move(before.commit);
   observation.tree = std::move(before.tree);
+  observation.ref = std::move(before.ref);
   const std::lock_guard lock(git_mutex_);
   const GitSource git = absolute(std::get<GitSource>(image.source));
   KnownTree(cache_, git_.tree(git, git_.resolve(git)), dockerfile_key(image), reach)

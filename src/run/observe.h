@@ -68,6 +68,7 @@ struct Observation {
   // Of a git source: the ids of the commit and of the tree that is the context; else "".
   std::string commit;
   std::string tree;
+  std::string ref;  ///< under which it was found: `refs/heads/x`, `HEAD`; "" if a commit was given
   /// nullptr where the digests were known already: `Observer::files` brings them.
   std::unique_ptr<ContextFiles> files;
   std::vector<NamedDirectory> named;            ///< complete where there are `files`
@@ -129,6 +130,11 @@ class Observer {
   /// that was kept. Throws as above.
   void name_changes(const ImageConfig& image, Observation& observation, const std::string& before,
                     Verdict& verdict);
+  /// What its target stands on in the end (core/links).
+  std::optional<Link> base_of(const ImageConfig& image, const Observation& observation) const;
+  /// When the commit that was observed was made (RFC 3339); "": it is not from git. Throws as
+  /// above.
+  std::string time_of_commit(const ImageConfig& image, const Observation& observation);
   /// What led from the commit `before` to the one that was observed. Throws as above.
   GitCommits commits_since(const ImageConfig& image, const Observation& observation,
                            const std::string& before);

@@ -41,6 +41,22 @@ class PlainProgress : public Progress {
     std::fflush(out_);
   }
 
+  void image_tagged(const std::string& name, const std::string& reference) override {
+    if (!quiet_) fmt::print(out_, "tagged {} as {}\n", name, reference);
+    std::fflush(out_);
+  }
+
+  void image_pushed(const std::string& /*name*/, const std::string& reference,
+                    const std::string& digest) override {
+    if (!quiet_) fmt::print(out_, "pushed {} ({})\n", reference, digest);
+    std::fflush(out_);
+  }
+
+  void publishing_failed(const std::string& name, const std::string& reference,
+                         const std::string& message) override {
+    fmt::print(err_, "not published {} as {}: {}\n", name, reference, without_controls(message));
+  }
+
   void row_retired(const std::string& name) override {
     if (!quiet_) fmt::print(out_, "forgot {} (no longer in the configuration)\n", name);
   }
@@ -131,6 +147,8 @@ std::string describe(const RunSummary& summary) {
   add(ImageState::Failed, "failed");
   add(ImageState::Skipped, "skipped");
   add(ImageState::UpToDate, "up to date");
+  if (summary.publishing_failures > 0)
+    text += fmt::format(", {} not published", summary.publishing_failures);
   return text.empty() ? "nothing to do" : text;
 }
 

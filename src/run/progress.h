@@ -31,7 +31,9 @@ struct ImageResult {
 };
 
 struct RunSummary {
-  std::vector<ImageResult> images;  ///< in the file's order
+  std::vector<ImageResult> images;      ///< in the file's order
+  std::size_t published = 0;            ///< names that were set or pushed
+  std::size_t publishing_failures = 0;  ///< of them that could not be
   std::chrono::milliseconds duration{0};
   int signal = 0;  ///< SIGINT or SIGTERM, if that ended it
   std::size_t count(ImageState state) const;
@@ -82,6 +84,17 @@ class Progress {
   /// to take from now, by what is known of earlier ones; nullopt: that is not known.
   virtual void tick(std::optional<std::chrono::milliseconds> remaining) { (void)remaining; }
   virtual void image_finished(const ImageResult& result) = 0;
+  /// After its end: an image got a name that it did not have; or is in a registry under one now
+  /// (`digest`: its manifest's); or could not be tagged or pushed, in one line why.
+  virtual void image_tagged(const std::string& name, const std::string& reference) {
+    (void)name, (void)reference;
+  }
+  virtual void image_pushed(const std::string& name, const std::string& reference,
+                            const std::string& digest) {
+    (void)name, (void)reference, (void)digest;
+  }
+  virtual void publishing_failed(const std::string& name, const std::string& reference,
+                                 const std::string& message) = 0;
   /// An image that left the configuration was forgotten.
   virtual void row_retired(const std::string& name) { (void)name; }
   virtual void run_finished(const RunSummary& summary) { (void)summary; }

@@ -38,6 +38,10 @@ std::vector<Reviewed> Review::look(bool keep_inputs) {
         return judge_->last_value(image, InputKind::Base, base);
       },
       [this](const std::string& text) { progress_.warning(text); });
+  publisher_.emplace(project_, store_, options_.push,
+                     [this](const std::string& reference, const std::string& image_id) {
+                       return judge_->is_named(reference, image_id);
+                     });
   plan_ = make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
     bases_->want(*image.config, image.observation.links);
   });
@@ -88,7 +92,9 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   stands_on.ground.bases = bases_->inputs(image, observation.links);
   for (const Edge& edge : plan_.graph.parents(i)) {
     const ImageStatus& parent = all_[edge.parent].status;
-    stands_on.add_parent(parent.name, parent.image_id, parent.standing != Standing::UpToDate);
+    stands_on.add_parent(
+        parent.name, parent.image_id,
+        parent.standing != Standing::UpToDate && parent.standing != Standing::Unpublished);
   }
   auto [verdict, manifest] = judge_->decide(image.name, observation.inputs, stands_on);
   if (verdict.build()) {
@@ -103,7 +109,15 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   }
   status.reasons = verdict.reasons;
   status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
-  if (!verdict.build()) return;
+  if (!verdict.build()) {
+    const ImageRow& row = *judge_->last(image.name);
+    const Publication publication =
+        publisher_->plan(image, observation, row.image_id, row.built_ms, false);
+    if (publication.empty()) return;
+    status.standing = Standing::Unpublished;
+    status.message = describe(publication);
+    return;
+  }
   if (const auto failure = failed_attempt(store_, image.name, manifest.digest)) {
     status.standing = Standing::Failed;
     status.message = "last build failed: " + failure->message;

@@ -13,6 +13,7 @@
 #include "run/judge.h"
 #include "run/observe.h"
 #include "run/plan.h"
+#include "run/publish.h"
 #include "run/run.h"
 
 namespace imagewright {
@@ -54,6 +55,7 @@ class Review {
   std::optional<Judge> judge_;
   std::optional<ImageNames> names_;
   std::optional<Bases> bases_;
+  std::optional<Publisher> publisher_;
   Plan plan_;
   std::vector<Reviewed> all_;
   bool keep_inputs_ = false;

@@ -6,6 +6,7 @@
 #include <exception>
 #include <map>
 #include <optional>
+#include <semaphore>
 #include <set>
 #include <string_view>
 #include <thread>
@@ -24,6 +25,7 @@
 #include "run/judge.h"
 #include "run/observe.h"
 #include "run/plan.h"
+#include "run/publish.h"
 #include "run/secrets.h"
 
 namespace imagewright {
@@ -58,6 +60,7 @@ struct Job {
   Reach reach;
   std::string context_digest;  // by which its context's name was opened
   References references;       // in the Dockerfile
+  std::string commit_time;     // for its labels
   Redaction without_secrets{{}};
   BuildRow row;
   BuildRequest request;
@@ -92,11 +95,16 @@ class Run {
           return judge_->last_value(image, InputKind::Base, base);
         },
         [this](const std::string& text) { progress_.warning(text); });
+    publisher_.emplace(project_, *store_, options_.push,
+                       [this](const std::string& reference, const std::string& image_id) {
+                         return judge_->is_named(reference, image_id);
+                       });
     make_schedule(
         make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
           bases_->want(*image.config, image.observation.links);
         }));
     work();
+    if (!fatal_ && project_.config.publish == PublishWhen::Together) publish_together();
     if (fatal_) std::rethrow_exception(fatal_);
     if (interrupted() == 0 && options_.images.empty() && !options_.dry_run) retire();
     return finish();
@@ -163,12 +171,12 @@ class Run {
 
   // Whatever goes wrong, builds that run are waited for: their threads need this one.
   void work() {
-    while (!schedule_->done() || !builds_.empty()) {
+    while (!schedule_->done() || !builds_.empty() || publishing_ > 0) {
       try {
         if (interrupted() != 0) schedule_->cancel();
         look_at_what_can_be();
         while (const auto image = schedule_->next_to_build()) with(*image, &Run::start);
-        if (builds_.empty()) continue;
+        if (builds_.empty() && publishing_ == 0) continue;
         inbox_.serve(kTick);
         for (const std::size_t ended : ended_) builds_.erase(ended);
         ended_.clear();
@@ -316,7 +324,13 @@ class Run {
       }
       observer_.keep(observation);
     }
+    std::optional<Publication> publication;
+    if (!options_.dry_run) {
+      const ImageRow& row = *judge_->last(image.name);
+      publication = plan_publication(i, row.image_id, row.built_ms, false);
+    }
     end(i, ImageState::UpToDate);
+    if (publication) publish(*std::move(publication));
   }
 
   // --- Building
@@ -382,6 +396,7 @@ class Run {
     observer_.name_changes(image, observation, job.last_context, job.decision.verdict);
     job.reach = observer_.narrow(image, observation, bases_of(job, image.options.pull));
     const ContextFiles& files = observer_.files(image, observation);
+    if (image.oci_labels) job.commit_time = observer_.time_of_commit(image, observation);
     job.without_secrets =
         Redaction(Secrets(project_.base, project_.places.cache).contents(image.options.secrets));
     inbox_.call([&] { prepare(job, files); });
@@ -487,7 +502,7 @@ class Run {
     BuildRequest& request = job.request;
     request.insecure = pins.insecure;
     job.references = std::move(pins.references);
-    request.tag = image.name;
+    if (project_.config.publish == PublishWhen::Each) request.tag = image.name;
     request.context = files.request.root;
     request.entries = [&files, all = job.reach.skips_stages] {
       return all ? files.entries_of_all() : files.entries();
@@ -498,6 +513,13 @@ class Run {
     request.target = image.target;
     request.args = image.args;
     request.labels = image.labels;
+    if (image.oci_labels) {
+      // What the configuration says itself stays.
+      auto base = observer_.base_of(image, observation);
+      if (base && names_->find(base->image)) base.reset();
+      request.labels.merge(publisher_->labels(image, observation, base,
+                                              job.decision.manifest.inputs, job.commit_time));
+    }
     for (const NamedDirectory& named : observation.named) {
       const ContextFiles& its = *named.files;
       request.named_contexts.push_back(
@@ -620,7 +642,133 @@ class Run {
     result(i).image_id = image_id;
     observer_.keep(observation);
     forget_context(job.last_context, observation.context_digest);
+    auto publication = plan_publication(i, image_id, row.started_ms, true);
     end(i, ImageState::Built);
+    if (publication) publish(*std::move(publication));
+  }
+
+  // --- Publishing
+
+  // nullopt: there is nothing to do, or it cannot be done.
+  std::optional<Publication> plan_publication(std::size_t i, const std::string& image_id,
+                                              std::int64_t built_ms, bool fresh) {
+    try {
+      auto publication =
+          publisher_->plan(config(i), plan_.images[i].observation, image_id, built_ms, fresh);
+      if (!publication.empty()) return publication;
+    } catch (const Error& error) {
+      if (error.kind() != Error::Kind::Source) throw;
+      publishing_failed(config(i).name, config(i).name, error.what());
+    }
+    return std::nullopt;
+  }
+
+  void publish(Publication publication) {
+    if (project_.config.publish == PublishWhen::Together) {
+      later_.push_back(std::move(publication));
+      return;
+    }
+    start_publishing(std::move(publication));
+  }
+
+  // In a thread of its own, beside the builds.
+  void start_publishing(Publication publication) {
+    ++publishing_;
+    publishers_.emplace_back([this, publication = std::move(publication)] {
+      try {
+        if (tag(publication)) push(publication);
+      } catch (...) {
+        const auto error = std::current_exception();
+        inbox_.call([&] {
+          try {
+            std::rethrow_exception(error);
+          } catch (...) {
+            give_up();
+          }
+        });
+      }
+      inbox_.call([&] { --publishing_; });
+    });
+  }
+
+  bool tag(const Publication& publication) {
+    for (const std::string& reference : publication.to_tag) {
+      try {
+        engine_->tag(publication.image_id, reference);
+      } catch (const Error& error) {
+        if (error.kind() != Error::Kind::Source) throw;
+        inbox_.call([&] { publishing_failed(publication.name, reference, error.what()); });
+        return false;
+      }
+      inbox_.call([&] {
+        ++summary_.published;
+        store_->record_name(publication.name, reference);
+        progress_.image_tagged(publication.name, reference);
+      });
+    }
+    return true;
+  }
+
+  void push(const Publication& publication) {
+    for (const std::string& reference : publication.to_push) {
+      PushOutcome outcome;
+      {
+        const PushSlot slot(push_slots_);
+        if (interrupted() == 0)
+          outcome = publisher_->push(*engine_, publication.image_id, reference);
+      }
+      inbox_.call([&] {
+        if (!outcome.ok()) {
+          publishing_failed(publication.name, reference,
+                            interrupted() != 0 ? "interrupted" : redacted(outcome.message));
+          return;
+        }
+        ++summary_.published;
+        store_->record_push(publication.name, reference,
+                            {publication.image_id, outcome.digest, now_ms()});
+        progress_.image_pushed(publication.name, reference, outcome.digest);
+      });
+    }
+  }
+
+  void publishing_failed(const std::string& name, const std::string& reference,
+                         const std::string& message) {
+    ++summary_.publishing_failures;
+    progress_.publishing_failed(name, reference, message);
+  }
+
+  // When all have ended: no name moves unless all are there.
+  void publish_together() {
+    const bool all_well = interrupted() == 0 && summary_.publishing_failures == 0 &&
+                          summary_.count(ImageState::Failed) == 0 &&
+                          summary_.count(ImageState::Skipped) == 0;
+    if (!all_well) {
+      if (!later_.empty())
+        progress_.warning("nothing is tagged or pushed, as not all images ended well");
+      return;
+    }
+    // (From a thread, as what it tells comes by the inbox.)
+    ++publishing_;
+    publishers_.emplace_back([this] {
+      bool tagged = true;
+      try {
+        for (const Publication& publication : later_) tagged = tagged && tag(publication);
+      } catch (...) {
+        const auto error = std::current_exception();
+        inbox_.call([&] { fatal_ = error; });
+        tagged = false;
+      }
+      inbox_.call([&] {
+        if (tagged) {
+          for (Publication& publication : later_) {
+            publication.to_tag.clear();
+            start_publishing(std::move(publication));
+          }
+        }
+        --publishing_;
+      });
+    });
+    work();
   }
 
   std::string failure_of(const Job& job, const BuildOutcome& outcome) const {
@@ -721,6 +869,16 @@ class Run {
   const ImageConfig& config(std::size_t i) const { return *plan_.images[i].config; }
   ImageResult& result(std::size_t i) { return summary_.images[i]; }
 
+  // Holds one of the places for pushes.
+  struct PushSlot {
+    explicit PushSlot(std::counting_semaphore<>& all) : slots(all) { slots.acquire(); }
+    ~PushSlot() { slots.release(); }
+    PushSlot(const PushSlot&) = delete;
+    PushSlot& operator=(const PushSlot&) = delete;
+    std::counting_semaphore<>& slots;
+  };
+
+  static constexpr int kMostPushes = 4;
   static constexpr milliseconds kTick{100};
   static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
 
@@ -735,6 +893,7 @@ class Run {
   std::optional<Store> store_;
   std::optional<Judge> judge_;
   std::optional<Bases> bases_;
+  std::optional<Publisher> publisher_;
   std::optional<ImageNames> names_;
   Plan plan_;
   std::vector<std::size_t> places_;  // in the plan, by number in the configuration
@@ -751,6 +910,10 @@ class Run {
   Inbox inbox_;
   std::vector<std::size_t> ended_;  // whose thread has nothing more to do
   std::map<std::size_t, std::jthread> builds_;
+  std::counting_semaphore<> push_slots_{kMostPushes};
+  std::vector<Publication> later_;  // all together
+  int publishing_ = 0;              // threads that tag and push
+  std::vector<std::jthread> publishers_;
 };
 
 }  // namespace

@@ -23,8 +23,9 @@ struct RunOptions {
   bool force = false;               ///< build whatever the verdict
   bool dry_run = false;             ///< build nothing, write nothing
   bool fail_fast = false;
-  int jobs = 1;      ///< how much is built at once (ImageConfig::weight)
-  bool wait = true;  ///< wait for another run over the same state
+  bool push = false;  ///< whatever does not say `push: false`
+  int jobs = 1;       ///< how much is built at once (ImageConfig::weight)
+  bool wait = true;   ///< wait for another run over the same state
 };
 
 /// Builds what changed. A failed image is a value in the summary; throws Error(Missing) for what
@@ -34,21 +35,22 @@ RunSummary build_images(const Project& project, const RunOptions& options, Progr
 
 enum class Standing {
   UpToDate,
-  Stale,    ///< would be built
-  Failed,   ///< would be built, and the last attempt at exactly these inputs failed
-  Unknown,  ///< its source cannot be read
+  Stale,        ///< would be built
+  Failed,       ///< would be built, and the last attempt at exactly these inputs failed
+  Unpublished,  ///< would not be built, but tagged or pushed
+  Unknown,      ///< its source cannot be read
 };
 
-/// "up-to-date", "stale", "failed", "unknown".
+/// "up-to-date", "stale", "failed", "unpublished", "unknown".
 const char* word(Standing standing);
 
 struct ImageStatus {
   std::string name;
   Standing standing = Standing::Unknown;
   std::vector<Reason> reasons;  ///< why it would be built
-  std::string message;          ///< Unknown, Failed: what is or went wrong
-  std::string source;           ///< for people
-  std::string image_id;         ///< of the last success; "": none
+  std::string message;  ///< Unknown, Failed: what is or went wrong; Unpublished: what is to be done
+  std::string source;   ///< for people
+  std::string image_id;  ///< of the last success; "": none
 };
 
 /// What `build_images` would do: reads only, takes no lock, works on a read-only state directory.

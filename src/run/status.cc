@@ -12,6 +12,8 @@ const char* word(Standing standing) {
       return "stale";
     case Standing::Failed:
       return "failed";
+    case Standing::Unpublished:
+      return "unpublished";
     case Standing::Unknown:
       return "unknown";
   }

@@ -1,6 +1,6 @@
 // Stands in for Buildah where 10,000 images must have been built and nothing of the engine is to be
 // measured: to be called `buildah`, first on PATH. It says that it is Buildah 1.28, "builds" an
-// image by writing an id of its own for its tag, lists the ids of all that it built, and
+// image by writing an id of its own for its tag, lists all that it built, and
 // says of each that it brings nothing into builds.
 //   INSTANT_IDS=FILE buildah --version | images ... | inspect ... | build ... -t TAG --iidfile FILE
 //   ...
@@ -66,7 +66,8 @@ int main(int argc, char** argv) {
   }
   if (command == "images") return list(ids);
   if (command == "inspect") {  // whatever image it is
-    std::puts(R"({"Docker": {"os": "linux", "architecture": "amd64", "config": {}}})");
+    std::puts(
+        R"({"FromImageID": "1", "Docker": {"os": "linux", "architecture": "amd64", "config": {}}})");
     return 0;
   }
   if (command != "build") return 125;
@@ -79,5 +80,8 @@ int main(int argc, char** argv) {
   if (iidfile == nullptr) return 42;
   if (tag == nullptr) return 125;
   const std::string id = id_of(tag);
-  return write_to(iidfile, O_TRUNC, id) && write_to(ids, O_APPEND, id + '\n') ? 0 : 1;
+  return write_to(iidfile, O_TRUNC, id) &&
+                 write_to(ids, O_APPEND, id + " localhost/" + tag + ":latest\n")
+             ? 0
+             : 1;
 }

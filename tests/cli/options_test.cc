@@ -85,7 +85,7 @@ TEST(Options, MistakesEndWithStatusTwoAndOneHint) {
   EXPECT_THAT(early_end({"build", "--dryrun"}).text, HasSubstr("did you mean '--dry-run'?"));
   EXPECT_THAT(early_end({"build", "a", "b"}).text, HasSubstr("'b' is one argument too many"));
   EXPECT_THAT(early_end({"build", "-j", "none"}).text, HasSubstr("imagewright build --help"));
-  EXPECT_THAT(early_end({"prune"}).text, HasSubstr("not available in this version"));
+  EXPECT_THAT(early_end({"import", "a"}).text, HasSubstr("not available in this version"));
   EXPECT_EQ(early_end({"context"}).status, 2);
   EXPECT_EQ(early_end({"build", "--engine", "rkt"}).status, 2);
   EXPECT_THAT(early_end({"build", "--progress", "tyt"}).text,

@@ -253,7 +253,8 @@ TEST(Config, RefusesUnknownKeys) {
             "f:5:5: unknown key 'zzz' in an image; known are name, from, dockerfile, target, args, "
             "labels, matrix, depends_on, dockerfile_inline, platforms, secrets, ssh, cache_from, "
             "cache_to, network, extra_hosts, shm_size, ulimits, no_cache, pull, privileged, "
-            "timeout, retries, weight, narrow, additional_contexts, track_base, max_age");
+            "timeout, retries, weight, narrow, additional_contexts, track_base, max_age, tags, "
+            "push, oci_labels");
   EXPECT_EQ(error("builder: {image: []}"),
             "f:1:11: unknown key 'image' in 'builder'; did you mean 'images'?");
   EXPECT_EQ(error(with_from("{git: https://h/r, brunch: x}")),
@@ -266,15 +267,13 @@ TEST(Config, RefusesUnknownKeys) {
 }
 
 TEST(Config, RefusesKeysOfLaterVersions) {
-  for (const char* key : {"tags", "push", "submodules", "lfs", "oci_labels"}) {
+  for (const char* key : {"submodules", "lfs"}) {
     const std::string words =
         "'" + std::string(key) + "' is not available in this version of imagewright";
     EXPECT_EQ(error(one_image(std::string(key) + ": x")), "f:5:5: " + words);
     EXPECT_EQ(error("builder:\n  images: []\n  defaults: {" + std::string(key) + ": x}\n"),
               "f:3:14: " + words);
   }
-  EXPECT_EQ(error("builder:\n  publish: {}\n"),
-            "f:2:3: 'publish' is not available in this version of imagewright");
 }
 
 TEST(Config, RefusesAKeyGivenTwice) {
@@ -920,6 +919,38 @@ TEST(Config, RefusesWhatIsNoWayToKnowABase) {
   EXPECT_EQ(
       error("builder:\n  insecure_registries: [x]\n  images: []\n"),
       "f:2:25: 'x' is no registry; it must be HOST or HOST:PORT, as image names begin with it");
+}
+
+TEST(Config, SaysWhatIsPublished) {
+  const auto config = parse_config(
+      "builder:\n"
+      "  publish: together\n"
+      "  defaults: {push: true}\n"
+      "  images:\n"
+      "  - {name: a, from: a, tags: [':{git.short}', 'b:1'], oci_labels: true}\n"
+      "  - {name: c, from: c, push: false}\n",
+      {});
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  EXPECT_EQ(config->publish, PublishWhen::Together);
+  EXPECT_EQ(config->images[0].tags, (std::vector<std::string>{":{git.short}", "b:1"}));
+  EXPECT_EQ(config->images[0].push, true);
+  EXPECT_TRUE(config->images[0].oci_labels);
+  EXPECT_EQ(config->images[1].push, false);
+  EXPECT_EQ(parse_config("builder: {images: [{name: a, from: a}]}", {})->images[0].push,
+            std::nullopt);
+}
+
+TEST(Config, RefusesNamesThatCannotBePublished) {
+  EXPECT_EQ(error(one_image("tags: [':{git.sort}']")),
+            "f:5:12: there is no '{git.sort}' to be filled in; did you mean 'git.short'?");
+  EXPECT_EQ(error("builder:\n  publish: all\n"),
+            "f:2:12: 'publish' cannot be 'all'; known are each, together");
+  EXPECT_EQ(error("builder:\n  images:\n  - {name: a, from: .}\n"
+                  "  - {name: b, from: ., tags: ['docker.io/library/a:latest']}\n"),
+            "f:4: the images 'a' and 'b' cannot both be 'docker.io/library/a:latest'");
+  EXPECT_EQ(error("builder:\n  images:\n  - {name: a, from: ., tags: [c]}\n"
+                  "  - {name: b, from: ., tags: [c]}\n"),
+            "f:4: the images 'a' and 'b' cannot both be 'c'");
 }
 
 }  // namespace

@@ -8,6 +8,8 @@ load base_tests
 load engine_tests
 load narrow_tests
 load parent_tests
+load prune_tests
+load publish_tests
 load registry_servers
 
 setup_file() { own_buildah; }
@@ -130,3 +132,15 @@ teardown() {
 @test "buildah: with track base local nothing is pulled" { with_track_base_local_nothing_is_pulled; }
 @test "buildah: with track base off the name is all" { with_track_base_off_the_name_is_all; }
 @test "buildah: a registry's base narrows the context" { a_registrys_base_narrows_the_context; }
+
+@test "buildah: names are set and pushed" { names_are_set_and_pushed; }
+@test "buildah: only a name changed" { only_a_name_changed; }
+@test "buildah: a name that was moved away is set again" { a_name_that_was_moved_away_is_set_again; }
+@test "buildah: a failed push is no failed build" { a_failed_push_is_no_failed_build; }
+@test "buildah: together all or none" { together_all_or_none; }
+@test "buildah: push says what is pushed" { push_says_what_is_pushed; }
+@test "buildah: oci labels say where it is from" { oci_labels_say_where_it_is_from; }
+
+@test "buildah: prune: superseded images go" { superseded_images_go; }
+@test "buildah: prune: images of others and in use stay" { images_of_others_and_in_use_stay; }
+@test "buildah: prune: what left the configuration goes" { what_left_the_configuration_goes; }

@@ -134,6 +134,7 @@ unpack_buildah() {
   mkdir -p "$2"
   container=$(buildah from --pull-never "$1")
   mount=$(buildah mount "$container")
+  [ -n "$mount" ] || return 1
   cp -a "$mount/." "$2"
   buildah umount "$container" >/dev/null
   buildah rm "$container" >/dev/null
@@ -143,6 +144,7 @@ unpack_podman() {
   local mount
   mkdir -p "$2"
   mount=$(podman image mount "$1")
+  [ -n "$mount" ] || return 1
   cp -a "$mount/." "$2"
   podman image unmount "$1" >/dev/null
 }
@@ -367,6 +369,13 @@ equal() {
 
 # sql SQL [DATABASE]: on the state, also to change it.
 sql() { sqlite3 "${2:-.builder.state.db}" "$1"; }
+
+# name_again IMAGE: Buildah calls the image of the state so, whatever another test has given its name to.
+name_again() {
+  local id
+  id=$(sql "SELECT image_id FROM image_state WHERE name = '$1'")
+  buildah tag "${id#sha256:}" "$1"
+}
 
 # row_names [DATABASE]: of all rows, in one line.
 row_names() { sql "SELECT name FROM image_state ORDER BY name" "$@" | paste -sd' '; }

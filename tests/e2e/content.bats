@@ -29,6 +29,7 @@ setup() {
   mkdir -p "$XDG_CACHE_HOME"
   cp -a "$BATS_FILE_TMPDIR/cache/imagewright" "$XDG_CACHE_HOME"
   cp -a "$BATS_FILE_TMPDIR/model/." .
+  name_again test/content
 }
 
 teardown() {

@@ -37,6 +37,7 @@ teardown_file() { end_buildah; }
 setup() {
   project
   cp -a "$BATS_FILE_TMPDIR/model/." .
+  name_again test/app
 }
 
 # All that the state holds but who owns the row: a project that was copied elsewhere has another configuration.

@@ -8,6 +8,8 @@ load base_tests
 load engine_tests
 load narrow_tests
 load parent_tests
+load prune_tests
+load publish_tests
 load registry_servers
 
 setup_file() {
@@ -305,3 +307,15 @@ own_tags() {
 @test "docker: with track base local nothing is pulled" { with_track_base_local_nothing_is_pulled; }
 @test "docker: with track base off the name is all" { with_track_base_off_the_name_is_all; }
 @test "docker: a registry's base narrows the context" { a_registrys_base_narrows_the_context; }
+
+@test "docker: names are set and pushed" { names_are_set_and_pushed; }
+@test "docker: only a name changed" { only_a_name_changed; }
+@test "docker: a name that was moved away is set again" { a_name_that_was_moved_away_is_set_again; }
+@test "docker: a failed push is no failed build" { a_failed_push_is_no_failed_build; }
+@test "docker: together all or none" { together_all_or_none; }
+@test "docker: push says what is pushed" { push_says_what_is_pushed; }
+@test "docker: oci labels say where it is from" { oci_labels_say_where_it_is_from; }
+
+@test "docker: prune: superseded images go" { superseded_images_go; }
+@test "docker: prune: images of others and in use stay" { images_of_others_and_in_use_stay; }
+@test "docker: prune: what left the configuration goes" { what_left_the_configuration_goes; }

@@ -57,7 +57,7 @@ TEST(DockerSocket, NobodyThereIsNoAnswer) {
   const Variable host("DOCKER_HOST", "unix:///nonexistent/docker.sock");
   EXPECT_FALSE(docker_daemon());
   EXPECT_EQ(docker_info(), "");
-  EXPECT_EQ(docker_image_ids(), std::nullopt);
+  EXPECT_FALSE(docker_images());
 }
 
 // A directory of programs, to be the whole PATH.

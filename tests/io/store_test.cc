@@ -375,6 +375,7 @@ TEST_F(StoreTest, UpgradesAStateWithoutReachInPlace) {
       "ALTER TABLE build DROP COLUMN source;"
       "ALTER TABLE build DROP COLUMN details;"
       "DROP TABLE published;"
+      "DROP TABLE given_name;"
       "PRAGMA user_version = 1");
   ImageRow row = image("a");
   row.reach.clear();

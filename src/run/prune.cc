@@ -1,0 +1,270 @@
+#include "run/prune.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+#include <system_error>
+#include <unordered_set>
+
+#include "core/digest.h"
+#include "io/error.h"
+#include "io/interrupt.h"
+
+namespace imagewright {
+
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+// A cache that was not written for so long is unlikely to be read again.
+constexpr auto kCacheAge = std::chrono::hours(24 * 30);
+constexpr std::size_t kShortDigits = 12;
+
+std::uint64_t size_of(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return fs::file_size(path, ignored);
+  std::uint64_t bytes = 0;
+  for (fs::recursive_directory_iterator it(path, ignored), end; !ignored && it != end;
+       it.increment(ignored)) {
+    std::error_code none;
+    if (it->is_regular_file(none)) bytes += it->file_size(none);
+  }
+  return bytes;
+}
+
+std::string short_id(const std::string& id) {
+  return id.substr(id.find(':') + 1, kShortDigits);
+}
+
+class Pruning {
+ public:
+  Pruning(const Project& project, const PruneOptions& options, Store& store, Engine& engine)
+      : project_(project), options_(options), store_(store), engine_(engine) {
+    for (const ImageConfig& image : project.config.images) configured_.insert(image.name);
+    now_ms_ = std::chrono::duration_cast<milliseconds>(
+                  std::chrono::system_clock::now().time_since_epoch())
+                  .count();
+  }
+
+  std::vector<PruneItem> go() {
+    images();
+    rows();
+    logs();
+    caches();
+    return std::move(items_);
+  }
+
+ private:
+  bool is_configured(const std::string& name) const { return configured_.count(name) != 0; }
+
+  // --- Images
+
+  struct Candidate {
+    std::string name;  // the image's in the configuration, now or then
+    std::string why;
+  };
+
+  // Of those that this configuration built by this engine: by id, what nothing needs any more.
+  std::map<std::string, Candidate> candidates() {
+    std::set<std::string> current;
+    for (const ImageRow& row : store_.rows()) {
+      if (row.config != project_.config_path || is_configured(row.name))
+        current.insert(row.image_id);
+    }
+    std::map<std::string, std::vector<BuildRow>> successes;  // newest first
+    for (BuildRow& build : store_.all_builds()) {
+      if (build.result == BuildResult::Success && build.config == project_.config_path &&
+          build.engine == engine_.name() && !build.image_id.empty()) {
+        successes[build.name].push_back(std::move(build));
+      }
+    }
+    std::map<std::string, Candidate> found;
+    for (const auto& [name, builds] : successes) {
+      std::set<std::string> seen;
+      int kept = is_configured(name) ? -1 : options_.keep;  // (the newest one is no superseded one)
+      std::int64_t out_of_use = is_configured(name) ? now_ms_ : end_of(builds.front());
+      for (const BuildRow& build : builds) {
+        if (!seen.insert(build.image_id).second) {
+          out_of_use = build.started_ms;
+          continue;
+        }
+        const bool stays = kept < options_.keep;
+        kept += stays ? 1 : 0;
+        const bool is_recent = now_ms_ - out_of_use < options_.grace.count();
+        if (!stays && !is_recent && current.count(build.image_id) == 0) {
+          found.try_emplace(build.image_id,
+                            Candidate{name, is_configured(name) ? "a newer one has its place"
+                                                                : "it left the configuration"});
+        }
+        if (is_configured(name)) out_of_use = end_of(build);
+      }
+    }
+    return found;
+  }
+
+  static std::int64_t end_of(const BuildRow& build) { return build.started_ms + build.duration_ms; }
+
+  void images() {
+    const auto found = candidates();
+    if (found.empty()) return;
+    const EngineImages all = engine_.images();
+    const std::set<std::string> used = engine_.used_image_ids();
+    std::map<std::string, std::vector<std::string>> names;
+    for (const auto& [name, id] : all.names) names[id].push_back(name);
+    const auto given = store_.names_given();
+    for (const auto& [id, candidate] : found) {
+      if (interrupted() != 0) return;
+      if (all.ids.count(id) == 0) continue;
+      std::vector<std::string> its;
+      for (const std::string& name : names[id]) {
+        if (!name.empty() && name.find("<none>") == std::string::npos) its.push_back(name);
+      }
+      PruneItem item{PruneKind::Image, candidate.name + " " + short_id(id), candidate.why, 0, ""};
+      if (used.count(id) != 0) {
+        item.left = "a container uses it";
+      } else if (const auto strange = not_ours(its, candidate, given)) {
+        item.left = "it has a name that was not given here: " + *strange;
+      } else if (options_.remove) {
+        item.left = engine_.remove_image(id, its);
+      }
+      items_.push_back(std::move(item));
+    }
+  }
+
+  // A name among them that we did not give.
+  std::optional<std::string> not_ours(const std::vector<std::string>& names,
+                                      const Candidate& candidate,
+                                      const std::vector<std::string>& given) const {
+    std::unordered_set<std::string> ours;
+    const bool localhost = engine_.name() != "docker";
+    for (const std::string& reference : given) {
+      for (std::string& name : engine_spellings(reference, localhost)) ours.insert(std::move(name));
+    }
+    for (std::string& name : engine_spellings(candidate.name, localhost))
+      ours.insert(std::move(name));
+    for (const std::string& name : names) {
+      if (ours.count(name) == 0 && !name.starts_with("imagewright.invalid/")) return name;
+    }
+    return std::nullopt;
+  }
+
+  // --- State and logs
+
+  void rows() {
+    std::set<std::string> gone;
+    for (const ImageRow& row : store_.rows()) {
+      if (row.config == project_.config_path && !is_configured(row.name)) gone.insert(row.name);
+    }
+    std::set<std::string> recent;
+    for (const BuildRow& build : store_.all_builds()) {
+      if (build.config != project_.config_path || is_configured(build.name)) continue;
+      gone.insert(build.name);
+      if (now_ms_ - end_of(build) < options_.grace.count()) recent.insert(build.name);
+    }
+    for (const std::string& name : recent) gone.erase(name);
+    for (const std::string& name : gone)
+      items_.push_back({PruneKind::Row, name, "it left the configuration", 0, ""});
+    if (options_.remove) store_.forget(gone, project_.config_path);
+  }
+
+  void logs() {
+    std::set<fs::path> wanted;
+    for (const ImageConfig& image : project_.config.images)
+      wanted.insert(log_directory(project_, image.name));
+    std::set<std::string> gone;
+    for (const PruneItem& item : items_) {
+      if (item.kind == PruneKind::Row) gone.insert(item.what);
+    }
+    // (Another configuration may keep its state in the same place.)
+    for (const BuildRow& build : store_.all_builds()) {
+      if (build.config != project_.config_path || gone.count(build.name) == 0)
+        wanted.insert(log_directory(project_, build.name));
+    }
+    std::error_code ignored;
+    for (const auto& entry :
+         fs::directory_iterator(log_directory(project_, "x").parent_path(), ignored)) {
+      if (wanted.count(entry.path()) == 0)
+        drop(PruneKind::Logs, entry.path(), "their image left the configuration");
+    }
+  }
+
+  // --- Caches
+
+  void caches() {
+    const auto newest = fs::file_time_type::clock::now() - kCacheAge;
+    for (const char* name : {"contexts", "trees", "configs", "registry"}) {
+      std::error_code ignored;
+      std::vector<fs::path> old;
+      for (const auto& entry : fs::directory_iterator(project_.places.cache / name, ignored)) {
+        std::error_code error;
+        const auto written = entry.last_write_time(error);
+        if (!error && written < newest) old.push_back(entry.path());
+      }
+      for (const fs::path& path : old)
+        drop(PruneKind::Cache, path, "it was not written for 30 days");
+    }
+  }
+
+  void drop(PruneKind kind, const fs::path& path, const std::string& why) {
+    PruneItem item{kind, path.string(), why, size_of(path), ""};
+    if (options_.remove) {
+      std::error_code error;
+      fs::remove_all(path, error);
+      if (error) item.left = error.message();
+    }
+    items_.push_back(std::move(item));
+  }
+
+  const Project& project_;
+  const PruneOptions& options_;
+  Store& store_;
+  Engine& engine_;
+  std::set<std::string> configured_;
+  std::int64_t now_ms_ = 0;
+  std::vector<PruneItem> items_;
+};
+
+}  // namespace
+
+const char* word(PruneKind kind) {
+  switch (kind) {
+    case PruneKind::Row:
+      return "row";
+    case PruneKind::Image:
+      return "image";
+    case PruneKind::Logs:
+      return "logs";
+    case PruneKind::Cache:
+      return "cache";
+  }
+  return "";
+}
+
+std::vector<PruneItem> prune(const Project& project, const PruneOptions& options,
+                             Progress& progress) {
+  const auto engine = find_engine(wished_engine(project, options.engine), project.places.cache);
+  if (!options.remove) {
+    Store store = Store::open_read_only(project.state_directory);
+    return Pruning(project, options, store, *engine).go();
+  }
+  // (Where there is no state, there is nothing of ours.)
+  std::error_code ignored;
+  if (!fs::exists(project.state_directory / Store::file_names().front(), ignored)) return {};
+  const auto lock = StateLock::acquire(project.state_directory, [&](int process_id) {
+    if (options.wait) progress.waiting(project.state_directory, process_id);
+    return options.wait;
+  });
+  if (!lock) {
+    if (interrupted() != 0) return {};
+    throw Error(Error::Kind::Missing,
+                "another run holds the state in " + project.state_directory.string());
+  }
+  Store store = Store::open(project.state_directory);
+  return Pruning(project, options, store, *engine).go();
+}
+
+}  // namespace imagewright

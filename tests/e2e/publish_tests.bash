@@ -1,0 +1,230 @@
+# Names of images and their way to a registry, on every engine: bodies of tests, to be wrapped by the file of each one.
+# Wants what engine_tests.bash wants, and registry_servers.
+#
+# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2154 # status, built, events come from run_build; registry from the server
+
+# The digest that the registry has under NAME:TAG; "" if it has none.
+in_registry() {
+  curl -s -I -H 'Accept: application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json' \
+    "http://$registry/v2/${1%:*}/manifests/${1##*:}" | tr -d '\r' | sed -n 's/^docker-content-digest: //ip'
+}
+
+# What $events tell of names: "tagged REFERENCE", "pushed REFERENCE", "failed REFERENCE", in order.
+published() {
+  jq -r 'select(.event == "image-tagged" or .event == "image-pushed" or .event == "publishing-failed")
+    | (.event | sub("image-"; "") | sub("publishing-"; "")) + " " + .reference' <<<"$events" | sort | paste -sd,
+}
+
+names_are_set_and_pushed() {
+  exercised docker-registry curl
+  start_plain_registry
+  image=$registry/app
+  directory_image test
+  one_image test 'tags: [":1.0", "'"$registry"'/other/name:x"]' 'push: true'
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$built" "$image"
+  equal "$(published)" "pushed $image,pushed $image:1.0,pushed $registry/other/name:x,tagged $image:1.0,tagged $registry/other/name:x"
+  local name
+  for name in app:latest app:1.0 other/name:x; do [ -n "$(in_registry "$name")" ]; done
+  equal "$(engine_id "$registry/other/name:x")" "$(engine_id "$image")"
+  equal "$(state "SELECT reference || ' ' || digest FROM published ORDER BY reference")" \
+    "$image $(in_registry app:latest)
+$image:1.0 $(in_registry app:1.0)
+$registry/other/name:x $(in_registry other/name:x)"
+  # Nothing is new.
+  : >"$registry_log"
+  run_build
+  equal "$built$(published)" ""
+  equal "$(requests_for "$registry_log" '"(PUT|POST|PATCH|HEAD) ')" 0
+  equal "$(iw status --json | jq -r '.[0].state')" up-to-date
+  # What is built anew is.
+  echo other >test/file.txt
+  run_build
+  equal "$built" "$image"
+  equal "$(engine_id "$image:1.0")" "$(engine_id "$image")"
+  equal "$(state "SELECT DISTINCT image_id FROM published")" "$(engine_id "$image")"
+}
+
+only_a_name_changed() {
+  exercised docker-registry curl
+  start_plain_registry
+  image=$registry/app
+  directory_image test
+  one_image test 'push: true'
+  run_build
+  [ "$status" -eq 0 ]
+  one_image test 'push: true' 'tags: [":new"]'
+  equal "$(iw status --json | jq -r '.[0] | .state + ": " + .message')" \
+    "unpublished: to be tagged $image:new, to be pushed $image:new"
+  expect 1 status --exit-code
+  : >"$registry_log"
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$built" ""
+  equal "$(published)" "pushed $image:new,tagged $image:new"
+  equal "$(in_registry app:new)" "$(in_registry app:latest)"
+  run_build
+  equal "$(published)" ""
+}
+
+a_name_that_was_moved_away_is_set_again() {
+  directory_image test
+  directory_image other
+  echo other >other/file.txt
+  one_image test
+  run_build
+  local id
+  id=$(engine_id "$image")
+  build_by_hand "$image" other
+  [ "$(engine_id "$image")" != "$id" ]
+  equal "$(iw status --json | jq -r '.[0].state')" unpublished
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$built" ""
+  equal "$(published)" "tagged $image"
+  equal "$(engine_id "$image")" "$id"
+  run_build
+  equal "$(published)" ""
+}
+
+a_failed_push_is_no_failed_build() {
+  exercised docker-registry curl
+  start_plain_registry
+  image=$registry/app
+  stop_registries
+  directory_image test
+  mkdir child
+  printf 'FROM %s\nCOPY --from=%s file.txt /\n' scratch "$image" >child/Dockerfile
+  cat >imagewright.yml <<END
+builder:
+  images:
+  - {name: $image, from: test, push: true}
+  - {name: $image-child, from: child}
+END
+  run_build
+  [ "$status" -eq 1 ]
+  equal "$(tr ' ' '\n' <<<"$built" | sort | paste -sd' ')" "$image $image-child"
+  equal "$(published)" "failed $image"
+  has "$events" "refused"
+  equal "$(jq -r 'select(.event == "run-finished") | "\(.built) \(.failed) \(.not_published)"' <<<"$events")" "2 0 1"
+  equal "$(iw status --json | jq -r '.[0].state')" unpublished
+  expect 1 build
+  has "$stderr" "not published $image as $image: "
+  # The next run only pushes.
+  serve_again
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$built" ""
+  equal "$(published)" "pushed $image"
+  [ -n "$(in_registry app:latest)" ]
+}
+
+# The registry of before, on its port.
+serve_again() {
+  local dir=$BATS_TEST_TMPDIR/again
+  mkdir -p "$dir"
+  printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s/data}}\nhttp: {addr: "%s"}\n' "$dir" "$registry" \
+    >"$dir/config.yml"
+  docker-registry serve "$dir/config.yml" >"$dir/log" 2>&1 </dev/null 3>&- &
+  echo $! >"$BATS_TEST_TMPDIR/registries/${registry#*:}.pid"
+  until_true 10 port_is_open "${registry#*:}"
+}
+
+together_all_or_none() {
+  exercised docker-registry curl
+  start_plain_registry
+  directory_image first
+  directory_image second
+  cat >imagewright.yml <<END
+builder:
+  publish: together
+  defaults: {push: true}
+  images:
+  - {name: $registry/first, from: first, tags: [":x"]}
+  - {name: $registry/second, from: second}
+END
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$(published)" "pushed $registry/first,pushed $registry/first:x,pushed $registry/second,tagged $registry/first,tagged $registry/first:x,tagged $registry/second"
+  local first in
+  first=$(engine_id "$registry/first")
+  in=$(in_registry first:latest)
+  run_build
+  equal "$built$(published)" ""
+  # One fails: none moves.
+  echo other >first/file.txt
+  printf 'FROM scratch\nCOPY nothing /\n' >second/Dockerfile
+  run_build
+  [ "$status" -eq 1 ]
+  equal "$built" "$registry/first"
+  equal "$(published)" ""
+  has "$events" "nothing is tagged or pushed"
+  equal "$(engine_id "$registry/first") $(in_registry first:latest)" "$first $in"
+  # What was built is not built again, once the other one can be.
+  printf 'FROM scratch\nCOPY file.txt /\n' >second/Dockerfile
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$built" "$registry/second"
+  [ "$(engine_id "$registry/first")" != "$first" ]
+  [ "$(in_registry first:x)" != "$in" ]
+}
+
+push_says_what_is_pushed() {
+  exercised docker-registry curl
+  start_plain_registry
+  directory_image test
+  cat >imagewright.yml <<END
+builder:
+  images:
+  - {name: $registry/silent, from: test}
+  - {name: $registry/never, from: test, push: false}
+END
+  run_build
+  equal "$(published)" ""
+  equal "$(iw status --push --json | jq -r '.[].state' | paste -sd' ')" "unpublished up-to-date"
+  run_build --push
+  [ "$status" -eq 0 ]
+  equal "$(published)" "pushed $registry/silent"
+  run_build --push
+  equal "$(published)" ""
+}
+
+oci_labels_say_where_it_is_from() {
+  exercised docker-registry curl git
+  start_plain_registry
+  push_base "$registry/base:1" base >/dev/null
+  git init -q repository
+  directory_image repository
+  printf 'FROM scratch AS other\nFROM %s\nCOPY file.txt /\n' "$registry/base:1" >repository/Dockerfile
+  git -C repository add .
+  GIT_COMMITTER_DATE='2026-03-21T22:02:01+01:00' git -C repository commit -q -m first
+  git -C repository remote add origin https://someone:secret@git.example.com/repository.git
+  git -C repository tag v1.2
+  cat >imagewright.yml <<END
+builder:
+  defaults: {oci_labels: true}
+  images:
+  - {name: $image, from: {git: ./repository}, labels: {org.opencontainers.image.source: ours}}
+  - {name: $image-directory, from: repository, tags: [":{git.short}", ":{git.tag}", ":{git.branch}", ":{date}-x"]}
+END
+  run_build
+  [ "$status" -eq 0 ]
+  local commit labels
+  commit=$(git -C repository rev-parse HEAD)
+  labels=$(engine_labels "$image")
+  label() { jq -r --arg key "org.opencontainers.image.$1" '.[$key] // "-"' <<<"$labels"; }
+  equal "$(label source) $(label revision) $(label created) $(label base.name) $(label base.digest)" \
+    "ours $commit 2026-03-21T21:02:01Z $registry/base:1 $base_manifest"
+  labels=$(engine_labels "$image-directory")
+  equal "$(label source) $(label revision) $(label created)" \
+    "https://xxxxx@git.example.com/repository.git $commit 2026-03-21T21:02:01Z"
+  equal "$(published)" "tagged $image-directory:$(date -u +%F)-x,tagged $image-directory:${commit:0:12},tagged $image-directory:main,tagged $image-directory:v1.2"
+  # They make nothing stale; but a new commit is a new name.
+  git -C repository commit -q --allow-empty -m second
+  git -C repository checkout -q -b feature/x
+  run_build
+  equal "$built" ""
+  equal "$(published)" "tagged $image-directory:$(git -C repository rev-parse --short=12 HEAD),tagged $image-directory:feature-x"
+}
