@@ -24,6 +24,11 @@ bool is_here_alone(const RegistryName& name) {
   return name.registry == "localhost";
 }
 
+std::vector<std::string> with(std::vector<std::string> some, const std::vector<std::string>& more) {
+  some.insert(some.end(), more.begin(), more.end());
+  return some;
+}
+
 std::string value_in(const std::vector<Input>& inputs, const std::string& name) {
   for (const Input& input : inputs) {
     if (input.kind == InputKind::Base && input.name == name) return input.value;
@@ -40,7 +45,9 @@ Bases::Bases(const Project& project, Engine& engine, const ImageNames& names, St
       stored_(std::move(stored)),
       warn_(std::move(warn)),
       host_(host_platform()),
-      registries_(project.places.cache, project.config.insecure_registries) {}
+      short_names_(engine.name() == "docker" ? ShortNames() : ShortNames::load()),
+      registries_(project.places.cache,
+                  with(project.config.insecure_registries, short_names_.insecure())) {}
 
 Bases::~Bases() {
   {
@@ -70,7 +77,7 @@ std::string Bases::platform_of(const ImageConfig& image, const Link& link) const
 
 // --- Questions
 
-// nullptr: no registry is asked for it.
+// nullptr: it is no name that there can be a question about.
 Bases::Question* Bases::question(const Link& link, const std::string& platform) {
   const auto reference = parse_reference(link.image);
   if (!reference) return nullptr;
@@ -79,16 +86,36 @@ Bases::Question* Bases::question(const Link& link, const std::string& platform) 
   const auto [place, is_new] = questions_.try_emplace(key);
   Question& found = place->second;
   if (!is_new) return &found;
-  found.name = registry_name(*reference);
+  found.link = link;
   found.platform = platform;
-  if (is_here_alone(found.name)) {
-    found.answer = {Kind::Missing, {}, "it is the engine's own"};
-    return &found;
-  }
+  found.at = registry_name(*reference);
   open_.push_back(&found);
   if (threads_.size() < kMostThreads) threads_.emplace_back([this] { answer_questions(); });
   changed_.notify_all();
   return &found;
+}
+
+// Under which names registries are asked for it: the first that there is is it. Empty: none is.
+std::vector<std::string> Bases::meanings(const Link& link, const std::string& platform) {
+  const auto reference = parse_reference(link.image);
+  if (is_here_alone(registry_name(*reference))) return {};
+  if (engine_.name() == "docker" || !is_short_name(*reference)) return {link.image};
+  // (What the engine has under its own localhost/ comes before what would have to be looked for.)
+  if (!short_names_.is_alias(*reference) && find_own("localhost/" + link.image, platform))
+    return {};
+  return short_names_.meanings(*reference);
+}
+
+RegistryAnswer Bases::find(const Question& question, RegistryName& at) {
+  RegistryAnswer answer{Kind::Missing, {}, "it is the engine's own"};
+  for (const std::string& name : meanings(question.link, question.platform)) {
+    const auto reference = parse_reference(name);
+    if (!reference) continue;
+    at = registry_name(*reference);
+    answer = registries_.find(at, question.platform);
+    if (answer.kind != Kind::Missing && answer.kind != Kind::Refused) break;
+  }
+  return answer;
 }
 
 void Bases::answer_questions() {
@@ -98,25 +125,26 @@ void Bases::answer_questions() {
     if (stop_) return;
     Question& next = *open_.front();
     open_.pop_front();
+    RegistryName at = next.at;
     lock.unlock();
     RegistryAnswer answer;
     try {
-      answer = registries_.find(next.name, next.platform);
+      answer = find(next, at);
     } catch (const std::exception& error) {
       answer = {Kind::Unreachable, {}, error.what()};
     }
     lock.lock();
+    next.at = std::move(at);
     next.answer = std::move(answer);
     changed_.notify_all();
   }
 }
 
-RegistryAnswer Bases::ask(const Link& link, const std::string& platform) {
+const Bases::Question& Bases::ask(const Link& link, const std::string& platform) {
   Question* const asked = question(link, platform);
-  if (asked == nullptr) return {Kind::Missing, {}, "it is no name that a registry knows"};
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return asked->answer.has_value(); });
-  return *asked->answer;
+  return *asked;
 }
 
 void Bases::want(const ImageConfig& image, const std::vector<Link>& links) {
@@ -158,8 +186,9 @@ Input Bases::resolve(const ImageConfig& image, const Link& link) {
                 fmt::format("{} has no image {}, and with 'track_base: local' none is pulled",
                             engine_.name(), link.image));
   }
-  const RegistryAnswer answer = ask(link, platform);
-  const RegistryName at = registry_name(*parse_reference(link.image));
+  const Question& question = ask(link, platform);
+  const RegistryAnswer& answer = *question.answer;
+  const RegistryName& at = question.at;
   if (answer.kind == Kind::Found)
     return base_input(name, answer.image.config, at.full() + '@' + answer.image.manifest);
 

@@ -22,6 +22,7 @@
 #include "core/reach.h"
 #include "io/engine.h"
 #include "io/registry.h"
+#include "io/short_names.h"
 #include "run/project.h"
 
 namespace imagewright {
@@ -71,8 +72,9 @@ class Bases {
 
  private:
   struct Question {
-    RegistryName name;
+    Link link;
     std::string platform;
+    RegistryName at;  // where it was found, or asked for last
     std::optional<RegistryAnswer> answer;
   };
   using Key = std::pair<std::string, std::string>;  // a reference in full, and a platform
@@ -83,7 +85,9 @@ class Bases {
   Input resolve(const ImageConfig& image, const Link& link);
   Input own(const Link& link, const std::string& name, const std::string& platform);
   std::optional<EngineImage> find_own(const std::string& image, const std::string& platform);
-  RegistryAnswer ask(const Link& link, const std::string& platform);
+  const Question& ask(const Link& link, const std::string& platform);
+  std::vector<std::string> meanings(const Link& link, const std::string& platform);
+  RegistryAnswer find(const Question& question, RegistryName& at);
   Question* question(const Link& link, const std::string& platform);
   void answer_questions();
   void warn(const std::string& about, const std::string& text);
@@ -93,6 +97,7 @@ class Bases {
   Stored stored_;
   Warn warn_;
   std::string host_;  // platform
+  ShortNames short_names_;
   Registries registries_;
   std::set<std::string> warned_;
 

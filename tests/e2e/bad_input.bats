@@ -643,6 +643,29 @@ on_small_disk() {
   has "$stderr" "imagewright: " "$PWD/small" "No space left on device"
 }
 
+@test "bad input: a full disk for the engine fails the image, and nothing is lost" {
+  # shellcheck disable=SC2016
+  on_small_disk '
+    mount -o remount,size=6m small
+    own=$PWD/small/store.conf
+    printf "[storage]\ndriver = \"vfs\"\ngraphroot = \"%s\"\nrunroot = \"%s\"\n" "$PWD/small/graph" "$PWD/small/run" >"$own"
+    export CONTAINERS_STORAGE_CONF=$own
+    "$1" good.yml -s state
+    dd if=/dev/urandom of=test/big bs=1M count=5 2>/dev/null
+    "$1" good.yml -s state || status=$?
+    echo "exit $status"
+    sqlite3 state/.builder.state.db "SELECT count(*) FROM image_state"
+    sqlite3 state/.builder.state.db "PRAGMA integrity_check"
+    mount -o remount,size=64m small
+    "$1" good.yml -s state
+    umount -l small/graph/vfs 2>/dev/null || true'
+  equal "$status" 0
+  has "${lines[0]}" "built test/tmp in "
+  equal "${lines[1]} ${lines[2]} ${lines[3]}" "exit 1 1 ok"
+  has "${lines[4]}" "built test/tmp in "
+  has "$stderr" "failed test/tmp: buildah build ended with status" "no space left on device"
+}
+
 @test "bad input: an output that nobody takes is an error" {
   [ -e /dev/full ] || skip "no /dev/full here"
   # shellcheck disable=SC2016

@@ -318,6 +318,32 @@ in_trouble() {
   equal "$(requests_for "$registry_log" imagewright)" 10
 }
 
+@test "bases: a short name is what podman and buildah take it for" {
+  start_plain_registry
+  push_base "$registry/base:1" first >/dev/null
+  printf '[aliases]\n"e2e-alias" = "%s/base"\n' "$registry" >>"$CONTAINERS_REGISTRIES_CONF"
+  on_base e2e-alias:1
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$(content "$image" base.txt)" first
+  push_base "$registry/base:1" second >/dev/null
+  run_build
+  equal "$built" "$image"
+  equal "$(content "$image" base.txt)" second
+  # What is no alias is the engine's own first, and then looked for.
+  printf 'unqualified-search-registries = ["%s"]\n' "$registry" | cat - "$CONTAINERS_REGISTRIES_CONF" >conf
+  cp conf "$CONTAINERS_REGISTRIES_CONF"
+  on_base base:1
+  run_build
+  equal "$(content "$image" base.txt)" second
+  directory_image own
+  echo own >own/base.txt
+  build_by_hand base:1 own
+  run_build
+  equal "$built" "$image"
+  equal "$(content "$image" base.txt)" own
+}
+
 @test "bases: localhost is no registry" {
   on_base localhost/not/there
   expect 0 status
