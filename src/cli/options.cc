@@ -348,6 +348,10 @@ class CommandLine {
 
 }  // namespace
 
+const std::vector<std::string>& command_words() {
+  return kCommands;
+}
+
 std::variant<Options, EarlyEnd> parse_options(const std::vector<std::string>& arguments) {
   return CommandLine().parse(arguments);
 }

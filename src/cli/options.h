@@ -42,6 +42,9 @@ struct EarlyEnd {
   std::string text;
 };
 
+/// The words for the commands that there are.
+const std::vector<std::string>& command_words();
+
 /// `arguments` without the program's name.
 std::variant<Options, EarlyEnd> parse_options(const std::vector<std::string>& arguments);
 

@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
     message +=
         "; '" + options.image + "' was taken for the image: the configuration comes behind it";
   } else if (error == ENOENT && options.original_form) {
-    message += did_you_mean(options.config, {"build", "status", "context", "config", "log"});
+    message += did_you_mean(options.config, command_words());
   } else if (error == ENOENT && options.config == Options().config) {
     message += "; name another one behind the command";
   }

@@ -39,9 +39,9 @@ struct Unit {
   std::int64_t size;
 };
 
-constexpr std::array<Unit, 4> kDurations = {
-    {{"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
-constexpr std::int64_t kMaxDuration = 10'000 * kDurations[0].size;
+constexpr std::array<Unit, 5> kDurations = {
+    {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
+constexpr std::int64_t kMaxDuration = std::int64_t{10'000} * 3'600'000;
 
 }  // namespace
 
@@ -99,7 +99,7 @@ tl::expected<milliseconds, ParseError> parse_duration(std::string_view text) {
     const auto unit =
         std::find_if(next, kDurations.end(), [&](const Unit& known) { return known.name == name; });
     if (number < 0 || unit == kDurations.end())
-      return must_be(fmt::format("{}; units are h, m, s and ms", kWanted));
+      return must_be(fmt::format("{}; units are d, h, m, s and ms", kWanted));
     if (number > (kMaxDuration - total) / unit->size) return must_be("at most 10000h");
     total += number * unit->size;
     next = unit + 1;
