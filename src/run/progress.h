@@ -32,8 +32,7 @@ struct ImageResult {
 
 struct RunSummary {
   std::vector<ImageResult> images;      ///< in the file's order
-  std::size_t published = 0;            ///< names that were set or pushed
-  std::size_t publishing_failures = 0;  ///< of them that could not be
+  std::size_t publishing_failures = 0;  ///< names that could not be set or pushed
   std::chrono::milliseconds duration{0};
   int signal = 0;  ///< SIGINT or SIGTERM, if that ended it
   std::size_t count(ImageState state) const;

@@ -6,7 +6,6 @@
 #include <exception>
 #include <map>
 #include <optional>
-#include <semaphore>
 #include <set>
 #include <string_view>
 #include <thread>
@@ -26,6 +25,7 @@
 #include "run/observe.h"
 #include "run/plan.h"
 #include "run/publish.h"
+#include "run/publishing.h"
 #include "run/secrets.h"
 
 namespace imagewright {
@@ -99,6 +99,7 @@ class Run {
                        [this](const std::string& reference, const std::string& image_id) {
                          return judge_->is_named(reference, image_id);
                        });
+    publishing_.emplace(*engine_, *publisher_, inbox_, publishing_told());
     make_schedule(
         make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
           bases_->want(*image.config, image.observation.links);
@@ -171,12 +172,12 @@ class Run {
 
   // Whatever goes wrong, builds that run are waited for: their threads need this one.
   void work() {
-    while (!schedule_->done() || !builds_.empty() || publishing_ > 0) {
+    while (!schedule_->done() || !builds_.empty() || !publishing_->idle()) {
       try {
         if (interrupted() != 0) schedule_->cancel();
         look_at_what_can_be();
         while (const auto image = schedule_->next_to_build()) with(*image, &Run::start);
-        if (builds_.empty() && publishing_ == 0) continue;
+        if (builds_.empty() && publishing_->idle()) continue;
         inbox_.serve(kTick);
         for (const std::size_t ended : ended_) builds_.erase(ended);
         ended_.clear();
@@ -666,69 +667,34 @@ class Run {
   void publish(Publication publication) {
     if (project_.config.publish == PublishWhen::Together) {
       later_.push_back(std::move(publication));
-      return;
+    } else {
+      publishing_->start(std::move(publication));
     }
-    start_publishing(std::move(publication));
   }
 
-  // In a thread of its own, beside the builds.
-  void start_publishing(Publication publication) {
-    ++publishing_;
-    publishers_.emplace_back([this, publication = std::move(publication)] {
+  Publishing::Told publishing_told() {
+    Publishing::Told told;
+    told.tagged = [this](const std::string& name, const std::string& reference) {
+      store_->record_name(name, reference);
+      progress_.image_tagged(name, reference);
+    };
+    told.pushed = [this](const std::string& name, const std::string& reference,
+                         const PublishedRow& row) {
+      store_->record_push(name, reference, row);
+      progress_.image_pushed(name, reference, row.digest);
+    };
+    told.failed = [this](const std::string& name, const std::string& reference,
+                         const std::string& message) {
+      publishing_failed(name, reference, message);
+    };
+    told.broken = [this](const std::exception_ptr& error) {
       try {
-        if (tag(publication)) push(publication);
+        std::rethrow_exception(error);
       } catch (...) {
-        const auto error = std::current_exception();
-        inbox_.call([&] {
-          try {
-            std::rethrow_exception(error);
-          } catch (...) {
-            give_up();
-          }
-        });
+        give_up();
       }
-      inbox_.call([&] { --publishing_; });
-    });
-  }
-
-  bool tag(const Publication& publication) {
-    for (const std::string& reference : publication.to_tag) {
-      try {
-        engine_->tag(publication.image_id, reference);
-      } catch (const Error& error) {
-        if (error.kind() != Error::Kind::Source) throw;
-        inbox_.call([&] { publishing_failed(publication.name, reference, error.what()); });
-        return false;
-      }
-      inbox_.call([&] {
-        ++summary_.published;
-        store_->record_name(publication.name, reference);
-        progress_.image_tagged(publication.name, reference);
-      });
-    }
-    return true;
-  }
-
-  void push(const Publication& publication) {
-    for (const std::string& reference : publication.to_push) {
-      PushOutcome outcome;
-      {
-        const PushSlot slot(push_slots_);
-        if (interrupted() == 0)
-          outcome = publisher_->push(*engine_, publication.image_id, reference);
-      }
-      inbox_.call([&] {
-        if (!outcome.ok()) {
-          publishing_failed(publication.name, reference,
-                            interrupted() != 0 ? "interrupted" : redacted(outcome.message));
-          return;
-        }
-        ++summary_.published;
-        store_->record_push(publication.name, reference,
-                            {publication.image_id, outcome.digest, now_ms()});
-        progress_.image_pushed(publication.name, reference, outcome.digest);
-      });
-    }
+    };
+    return told;
   }
 
   void publishing_failed(const std::string& name, const std::string& reference,
@@ -747,27 +713,7 @@ class Run {
         progress_.warning("nothing is tagged or pushed, as not all images ended well");
       return;
     }
-    // (From a thread, as what it tells comes by the inbox.)
-    ++publishing_;
-    publishers_.emplace_back([this] {
-      bool tagged = true;
-      try {
-        for (const Publication& publication : later_) tagged = tagged && tag(publication);
-      } catch (...) {
-        const auto error = std::current_exception();
-        inbox_.call([&] { fatal_ = error; });
-        tagged = false;
-      }
-      inbox_.call([&] {
-        if (tagged) {
-          for (Publication& publication : later_) {
-            publication.to_tag.clear();
-            start_publishing(std::move(publication));
-          }
-        }
-        --publishing_;
-      });
-    });
+    publishing_->start_together(std::move(later_));
     work();
   }
 
@@ -869,16 +815,6 @@ class Run {
   const ImageConfig& config(std::size_t i) const { return *plan_.images[i].config; }
   ImageResult& result(std::size_t i) { return summary_.images[i]; }
 
-  // Holds one of the places for pushes.
-  struct PushSlot {
-    explicit PushSlot(std::counting_semaphore<>& all) : slots(all) { slots.acquire(); }
-    ~PushSlot() { slots.release(); }
-    PushSlot(const PushSlot&) = delete;
-    PushSlot& operator=(const PushSlot&) = delete;
-    std::counting_semaphore<>& slots;
-  };
-
-  static constexpr int kMostPushes = 4;
   static constexpr milliseconds kTick{100};
   static constexpr std::size_t kNowhere = static_cast<std::size_t>(-1);
 
@@ -910,10 +846,9 @@ class Run {
   Inbox inbox_;
   std::vector<std::size_t> ended_;  // whose thread has nothing more to do
   std::map<std::size_t, std::jthread> builds_;
-  std::counting_semaphore<> push_slots_{kMostPushes};
   std::vector<Publication> later_;  // all together
-  int publishing_ = 0;              // threads that tag and push
-  std::vector<std::jthread> publishers_;
+  // (Its threads need the inbox.)
+  std::optional<Publishing> publishing_;
 };
 
 }  // namespace

@@ -1,0 +1,114 @@
+#include "run/publishing.h"
+
+#include <chrono>
+#include <utility>
+
+#include "core/source.h"
+#include "io/error.h"
+#include "io/interrupt.h"
+
+namespace imagewright {
+
+namespace {
+
+// So many go to registries at once.
+constexpr std::size_t kMostThreads = 4;
+
+std::int64_t now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+Publishing::Publishing(Engine& engine, const Publisher& publisher, Inbox& inbox, Told told)
+    : engine_(engine), publisher_(publisher), inbox_(inbox), told_(std::move(told)) {}
+
+Publishing::~Publishing() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  changed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Publishing::put(std::function<void()> work) {
+  ++open_;
+  const std::lock_guard lock(mutex_);
+  waiting_.push_back(std::move(work));
+  if (threads_.size() < kMostThreads) threads_.emplace_back([this] { this->work(); });
+  changed_.notify_one();
+}
+
+void Publishing::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return stop_ || !waiting_.empty(); });
+    if (stop_) return;
+    const auto next = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      next();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    inbox_.call([&] {
+      if (error) told_.broken(error);
+      --open_;
+    });
+    lock.lock();
+  }
+}
+
+void Publishing::start(Publication publication) {
+  put([this, publication = std::move(publication)] {
+    if (tag(publication)) push(publication);
+  });
+}
+
+void Publishing::start_together(std::vector<Publication> publications) {
+  put([this, publications = std::move(publications)] {
+    for (const Publication& publication : publications) {
+      if (!tag(publication)) return;
+    }
+    inbox_.call([&] {
+      for (const Publication& publication : publications)
+        put([this, publication] { push(publication); });
+    });
+  });
+}
+
+bool Publishing::tag(const Publication& publication) {
+  for (const std::string& reference : publication.to_tag) {
+    try {
+      engine_.tag(publication.image_id, reference);
+    } catch (const Error& error) {
+      if (error.kind() != Error::Kind::Source) throw;
+      inbox_.call([&] { told_.failed(publication.name, reference, error.what()); });
+      return false;
+    }
+    inbox_.call([&] { told_.tagged(publication.name, reference); });
+  }
+  return true;
+}
+
+void Publishing::push(const Publication& publication) {
+  for (const std::string& reference : publication.to_push) {
+    PushOutcome outcome;
+    if (interrupted() == 0) outcome = publisher_.push(engine_, publication.image_id, reference);
+    inbox_.call([&] {
+      if (outcome.ok()) {
+        told_.pushed(publication.name, reference, {publication.image_id, outcome.digest, now_ms()});
+      } else {
+        told_.failed(publication.name, reference,
+                     interrupted() != 0 ? "interrupted" : redacted(outcome.message));
+      }
+    });
+  }
+}
+
+}  // namespace imagewright
