@@ -9,8 +9,6 @@
 #include <tl/expected.hpp>
 #include <variant>
 
-#include "core/error.h"
-
 namespace imagewright {
 
 /// The media types that a question for a manifest accepts, as its Accept header has them.
@@ -34,9 +32,16 @@ struct ManifestElsewhere {
 
 using ReadManifest = std::variant<ManifestOfOne, ManifestElsewhere>;
 
-/// Reads what was answered, for `platform` ("linux/arm64", "linux/arm/v7"). Errors: it is no
-/// manifest, one of the first schema, no image (an artifact), or an index without this platform.
-tl::expected<ReadManifest, ParseError> read_manifest(std::string_view text,
+/// What was answered holds no image that could be named.
+struct NoManifest {
+  std::string message;  ///< a part of a sentence
+  /// It is an answer all the same: an index without this platform, a manifest of the first schema,
+  /// an artifact. Else nobody knows what it is (a proxy's page).
+  bool is_answer = false;
+};
+
+/// Reads what was answered, for `platform` (core/platform).
+tl::expected<ReadManifest, NoManifest> read_manifest(std::string_view text,
                                                      const std::string& platform);
 
 /// `sha256:` and 64 lower-case hexadecimal digits?

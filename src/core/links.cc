@@ -174,8 +174,9 @@ bool is_known_frontend(const std::string& syntax) {
   const auto reference = parse_reference(syntax);
   if (!reference) return false;
   const std::string full = normalized({reference->repository, reference->domain, "", ""});
-  return full == "docker.io/docker/dockerfile:latest" ||
-         full == "docker.io/docker/dockerfile-upstream:latest";
+  // (Also where a mirror has it.)
+  return full.ends_with("/docker/dockerfile:latest") ||
+         full.ends_with("/docker/dockerfile-upstream:latest");
 }
 
 StageRequest request_for(const ImageConfig& image, const Platforms& platforms) {
@@ -288,9 +289,12 @@ std::string with_references(std::string_view dockerfile, const ImageConfig& imag
   if (!file->syntax.empty()) {
     const std::string reader = first_word(file->syntax);
     const auto found = references.find({reader, ""});
-    const std::size_t key = dockerfile.find("syntax", begin_of_line(dockerfile, file->syntax_line));
-    const std::size_t at = dockerfile.find(reader, std::min(key, dockerfile.size()));
-    if (found != references.end() && at != std::string_view::npos)
+    const std::size_t begin = begin_of_line(dockerfile, file->syntax_line);
+    const std::size_t end = std::min(dockerfile.find('\n', begin), dockerfile.size());
+    const std::string line = lower_case(dockerfile.substr(begin, end - begin));
+    const std::size_t key = std::min(line.find("syntax"), line.size());
+    const std::size_t at = dockerfile.find(reader, begin + key);
+    if (found != references.end() && at < end)
       edits.push_back({{at, at + reader.size()}, found->second});
   }
   if (!is_known_frontend(file->syntax)) return edited(dockerfile, std::move(edits));

@@ -1,6 +1,9 @@
 #include "io/base_image_json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+
+#include "core/platform.h"
 
 namespace imagewright {
 
@@ -34,12 +37,18 @@ bool take_texts(const Json& list, std::vector<std::string>& texts) {
 
 }  // namespace
 
+bool fits_platform(const Json& image, const std::string& platform) {
+  if (!image.is_object()) return false;
+  const Platform its =
+      platform_of(text_of(image, "Os", "os"), text_of(image, "Architecture", "architecture"),
+                  text_of(image, "Variant", "variant"));
+  const auto all = what_runs_on(parse_platform(platform));
+  return std::find(all.begin(), all.end(), its) != all.end();
+}
+
 std::optional<BaseImage> base_image_of(const Json& image, const std::string& platform) {
   if (!image.is_object()) return std::nullopt;
-  const std::string its =
-      text_of(image, "Os", "os") + '/' + text_of(image, "Architecture", "architecture");
-  // (What has a variant more is still of the platform.)
-  if (platform != its && !platform.starts_with(its + '/')) return std::nullopt;
+  if (!fits_platform(image, platform)) return std::nullopt;
   const Json config = value_of(image, "Config", "config");
   if (!config.is_object()) return std::nullopt;
   BaseImage base;

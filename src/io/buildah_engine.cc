@@ -187,7 +187,8 @@ std::optional<EngineImage> listed_image(const std::string& image, const std::str
   const std::string id = answer.value("FromImageID", "");
   const auto docker = answer.find("Docker");
   if (id.empty() || docker == answer.end()) return std::nullopt;
-  return EngineImage{"sha256:" + id, base_image_of(*docker, platform)};
+  return EngineImage{"sha256:" + id, fits_platform(*docker, platform),
+                     base_image_of(*docker, platform)};
 }
 
 Readiness BuildahEngine::prepare() {

@@ -186,7 +186,8 @@ std::optional<EngineImage> DockerEngine::find_image(const std::string& image,
                                                     const std::string& platform) {
   const auto answer = nlohmann::json::parse(docker_image(image), nullptr, false);
   if (!answer.is_object()) return std::nullopt;
-  return EngineImage{answer.value("Id", ""), base_image_of(answer, platform)};
+  return EngineImage{answer.value("Id", ""), fits_platform(answer, platform),
+                     base_image_of(answer, platform)};
 }
 
 BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_line) {

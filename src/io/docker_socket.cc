@@ -289,7 +289,10 @@ std::string docker_image(const std::string& image) {
 }
 
 std::vector<std::string> docker_names(const std::string& image_id) {
-  return texts_under(docker_image(image_id), "RepoTags");
+  const std::string image = docker_image(image_id);
+  std::vector<std::string> names = texts_under(image, "RepoTags");
+  for (std::string& name : texts_under(image, "RepoDigests")) names.push_back(std::move(name));
+  return names;
 }
 
 std::vector<std::string> docker_tags(const std::string& repository) {

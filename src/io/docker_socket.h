@@ -44,7 +44,8 @@ void docker_untag(const std::string& reference);
 /// does not answer.
 std::string docker_image(const std::string& image);
 
-/// All names of an image, and all images of a repository: `repository:tag`.
+/// All names of an image, those by a digest included, and all images of a repository:
+/// `repository:tag`.
 std::vector<std::string> docker_names(const std::string& image_id);
 std::vector<std::string> docker_tags(const std::string& repository);
 

@@ -80,7 +80,9 @@ struct PushOutcome {
 
 /// An image that an engine has.
 struct EngineImage {
-  std::string id;                   ///< `sha256:…`
+  std::string id;  ///< `sha256:…`
+  /// Is it for the platform that was asked for, or does it run there?
+  bool fits = false;
   std::optional<BaseImage> brings;  ///< into builds on it; nullopt: not known
 };
 

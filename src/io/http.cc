@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "core/lower_case.h"
+#include "core/source.h"
 #include "io/environment.h"
 #include "io/error.h"
 #include "io/file_read.h"
@@ -20,6 +21,7 @@ namespace {
 
 constexpr long kConnectSeconds = 10;
 constexpr long kIdleSeconds = 30;
+constexpr long kMostSeconds = 60;
 constexpr long kMostRedirects = 5;
 
 // What we use of libcurl.
@@ -101,8 +103,20 @@ std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* 
   return size * count;
 }
 
-int stop_if_interrupted(void* /*ours*/, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  return interrupted() != 0 ? 1 : 0;
+int stop_if_wanted(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return interrupted() != 0 || *static_cast<const std::atomic<bool>*>(stop) ? 1 : 0;
+}
+
+// Without what could be a password: curl repeats addresses of proxies as they were given.
+std::string without_passwords(const std::string& message) {
+  std::string text = redacted(message);
+  for (std::size_t at = text.find('@'); at != std::string::npos; at = text.find('@', at + 1)) {
+    const std::size_t blank = text.find_last_of(" '\"/", at);
+    const std::size_t begin = blank == std::string::npos ? 0 : blank + 1;
+    text.replace(begin, at - begin, "xxxxx");
+    at = begin + 5;
+  }
+  return text;
 }
 
 HttpError::Kind kind_of(CURLcode code) {
@@ -150,11 +164,13 @@ std::string HttpResponse::header(const std::string& name) const {
 }
 
 struct Http::Handle {
+  const std::atomic<bool>* stop = nullptr;
   CURL* easy = nullptr;
   std::array<char, CURL_ERROR_SIZE> message{};
 };
 
-Http::Http() : handle_(std::make_unique<Handle>()) {
+Http::Http(const std::atomic<bool>& stop) : handle_(std::make_unique<Handle>()) {
+  handle_->stop = &stop;
   handle_->easy = curl().init();
   if (handle_->easy == nullptr) throw Error(Error::Kind::Missing, "libcurl cannot be used");
 }
@@ -189,7 +205,10 @@ HttpResponse Http::send(const HttpRequest& request) {
   lib.set(easy, CURLOPT_HEADERFUNCTION, take_header);
   lib.set(easy, CURLOPT_HEADERDATA, &answer);
   lib.set(easy, CURLOPT_NOPROGRESS, 0L);
-  lib.set(easy, CURLOPT_XFERINFOFUNCTION, stop_if_interrupted);
+  lib.set(easy, CURLOPT_XFERINFOFUNCTION, stop_if_wanted);
+  lib.set(easy, CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(handle_->stop));
+  lib.set(easy, CURLOPT_QUICK_EXIT, 1L);
+  lib.set(easy, CURLOPT_TIMEOUT, kMostSeconds);
 
   if (request.method == "HEAD") lib.set(easy, CURLOPT_NOBODY, 1L);
   if (request.method == "POST") {
@@ -237,7 +256,11 @@ HttpResponse Http::send(const HttpRequest& request) {
   }
   if (code != CURLE_OK) {
     const std::string message = handle_->message.data();
-    throw HttpError(kind_of(code), message.empty() ? lib.words(code) : message);
+    char* last = nullptr;
+    lib.info(easy, CURLINFO_EFFECTIVE_URL, &last);
+    const bool elsewhere = last != nullptr && host_of(last) != host_of(request.url);
+    throw HttpError(kind_of(code), without_passwords(message.empty() ? lib.words(code) : message),
+                    elsewhere);
   }
   long status = 0;
   lib.info(easy, CURLINFO_RESPONSE_CODE, &status);

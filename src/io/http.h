@@ -2,6 +2,7 @@
 // that asks nobody does not pay for it. Knows nothing of what is asked.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -49,26 +50,31 @@ class HttpError : public std::runtime_error {
     Wrong,  ///< not what HTTP is, or too long
     Interrupted,
   };
-  HttpError(Kind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+  /// `elsewhere`: it was another host's fault, to which the one that was asked had led.
+  HttpError(Kind kind, const std::string& message, bool elsewhere = false)
+      : std::runtime_error(message), kind_(kind), elsewhere_(elsewhere) {}
   Kind kind() const { return kind_; }
+  bool elsewhere() const { return elsewhere_; }
 
  private:
   Kind kind_;
+  bool elsewhere_;
 };
 
 /// A connection that is kept for the next request to the same host. One thread at a time.
 class Http {
  public:
-  /// Throws Error(Missing) where there is no libcurl.
-  Http();
+  /// `stop`: what ends a request, when it becomes true; borrowed. Throws Error(Missing) where there
+  /// is no libcurl.
+  explicit Http(const std::atomic<bool>& stop);
   ~Http();
   Http(const Http&) = delete;
   Http& operator=(const Http&) = delete;
 
   /// Follows up to 5 redirects (http and https only). Connecting may take 10 s, and 30 s may pass
-  /// without a byte. Proxies as curl takes them from the environment, never for this machine
-  /// itself; authorities of SSL_CERT_FILE, where that is set, instead of the system's. Throws
-  /// HttpError.
+  /// without a byte, a minute in all. Proxies as curl takes them from the environment, never for
+  /// this machine itself; authorities of SSL_CERT_FILE, where that is set, instead of the system's.
+  /// Throws HttpError.
   HttpResponse send(const HttpRequest& request);
 
  private:

@@ -85,6 +85,7 @@ std::optional<EngineImage> PodmanEngine::find_image(const std::string& image,
   const std::string id = list[0].value("Id", "");
   if (id.empty()) return std::nullopt;
   found.id = "sha256:" + id;
+  found.fits = fits_platform(list[0], platform);
   // It never shows an ONBUILD. In OCI's own format there is none, and its builds read none from it.
   if (list[0].value("ManifestType", "") == "application/vnd.oci.image.manifest.v1+json")
     found.brings = base_image_of(list[0], platform);

@@ -35,6 +35,8 @@ constexpr int kMostAttempts = 4;
 constexpr milliseconds kMostWaiting{30'000};
 // An index may hold indexes; deeper nobody nests them.
 constexpr int kMostLevels = 3;
+// After so many in a row a registry that answers nothing but errors is left alone.
+constexpr int kMostFailures = 2;
 
 constexpr int kOk = 200;
 constexpr int kUnauthorized = 401;
@@ -52,9 +54,9 @@ std::string host_without_port(const std::string& registry) {
 }
 
 // Until then, or an interrupt.
-void wait_for(milliseconds time) {
+void wait_for(milliseconds time, const std::atomic<bool>& stop) {
   constexpr milliseconds kSlice{50};
-  for (; time.count() > 0 && interrupted() == 0; time -= kSlice)
+  for (; time.count() > 0 && interrupted() == 0 && !stop; time -= kSlice)
     std::this_thread::sleep_for(std::min(time, kSlice));
 }
 
@@ -149,13 +151,15 @@ struct Registries::Host {
   // What it wants, once it has said so.
   std::string realm, service;
   bool basic = false;
+  int failures = 0;                           // answers that it could not give, one after the other
   std::map<std::string, std::string> tokens;  // by repository
-  std::optional<std::optional<RegistryCredentials>> credentials;
+  std::map<std::string, std::optional<RegistryCredentials>> credentials;  // by repository
 
-  // (Where a part of a repository's path has its own, by the first repository's.)
+  // (A part of a repository's path may have its own.)
   const std::optional<RegistryCredentials>& login(const RegistryName& name) {
-    if (!credentials) credentials = find_credentials(registry, name.repository);
-    return *credentials;
+    const auto [place, is_new] = credentials.try_emplace(name.repository);
+    if (is_new) place->second = find_credentials(registry, name.repository);
+    return place->second;
   }
 };
 
@@ -192,7 +196,7 @@ HttpResponse Registries::send(const HttpRequest& request) {
       idle_.pop_back();
     }
   }
-  if (!http) http = std::make_unique<Http>();
+  if (!http) http = std::make_unique<Http>(stop_);
   HttpResponse response = http->send(request);
   const std::lock_guard lock(mutex_);
   idle_.push_back(std::move(http));
@@ -218,7 +222,9 @@ HttpResponse Registries::send(Host& host, HttpRequest request, const std::string
   try {
     return by("https");
   } catch (const HttpError& error) {
-    if (error.kind() == HttpError::Kind::Interrupted) throw;
+    // (Who speaks plain http answers at once, if only that he does not understand.)
+    if (error.kind() == HttpError::Kind::Interrupted || error.kind() == HttpError::Kind::TimedOut)
+      throw;
     try {
       return by("http");
     } catch (const HttpError&) {
@@ -247,6 +253,7 @@ std::string Registries::fetch_token(Host& host, const RegistryName& name) {
   const std::string realm_host =
       request.url.substr(begin + 3, request.url.find('/', begin + 3) - begin - 3);
   // A password is not shown to whoever listens because a registry says so.
+  if (realm_host.find('@') != std::string::npos) return "";
   if (!request.url.starts_with("https://") && !is_insecure(realm_host)) return "";
   request.trust = realm_host == host.address ? host.trust : trust_of(realm_host);
   request.trust.any_certificate = request.trust.any_certificate || is_insecure(realm_host);
@@ -271,7 +278,8 @@ std::string Registries::fetch_token(Host& host, const RegistryName& name) {
 }
 
 // False: nothing more can be done about it.
-bool Registries::authorize(Host& host, const RegistryName& name, const std::string& challenge) {
+bool Registries::authorize(Host& host, const RegistryName& name, const std::string& challenge,
+                           bool had_login) {
   for (const Challenge& offer : parse_challenges(challenge)) {
     if (offer.scheme == "bearer") {
       {
@@ -288,9 +296,8 @@ bool Registries::authorize(Host& host, const RegistryName& name, const std::stri
     if (offer.scheme == "basic") {
       const std::lock_guard lock(host.mutex);
       const auto& login = host.login(name);
-      const bool fresh = !host.basic;
-      host.basic = login && !login->user.empty();
-      return host.basic && fresh;
+      host.basic = true;
+      return !had_login && login && !login->user.empty();
     }
   }
   return false;
@@ -303,10 +310,8 @@ HttpResponse Registries::get_once(Host& host, const RegistryName& name, const Ht
     const std::lock_guard lock(host.mutex);
     if (const auto token = host.tokens.find(name.full()); token != host.tokens.end())
       complete.bearer = token->second;
-    if (host.basic) {
-      const auto& login = host.login(name);
+    if (const auto& login = host.login(name); host.basic && login && !login->user.empty())
       complete.user_and_password = login->user + ':' + login->password;
-    }
     return complete;
   };
   bool wants_token = false;
@@ -321,9 +326,11 @@ HttpResponse Registries::get_once(Host& host, const RegistryName& name, const Ht
       host.tokens[name.full()] = token;
     }
   }
-  HttpResponse response = send(host, with_what_is_known(), path);
+  const HttpRequest first = with_what_is_known();
+  HttpResponse response = send(host, first, path);
   if (response.status != kUnauthorized) return response;
-  if (!authorize(host, name, response.header("www-authenticate"))) return response;
+  const bool had_login = !first.user_and_password.empty();
+  if (!authorize(host, name, response.header("www-authenticate"), had_login)) return response;
   return send(host, with_what_is_known(), path);
 }
 
@@ -344,7 +351,11 @@ HttpResponse Registries::get(const RegistryName& name, const std::string& method
     bool all_of_it = true;  // is it the registry that has to be left alone, not this image?
     try {
       HttpResponse response = get_once(its, name, request, path);
-      if (!is_passing(response.status)) return response;
+      if (!is_passing(response.status)) {
+        const std::lock_guard lock(its.mutex);
+        its.failures = 0;
+        return response;
+      }
       why = fmt::format("it answers with status {}", response.status);
       all_of_it = response.status == kTooMany;
       if (const int asked = retry_after_seconds(response.header("retry-after")); asked >= 0) {
@@ -356,17 +367,17 @@ HttpResponse Registries::get(const RegistryName& name, const std::string& method
       why = error.what();
       if (error.kind() != HttpError::Kind::Broken) {
         const std::lock_guard lock(its.mutex);
-        its.down = why;
+        if (!error.elsewhere() && error.kind() != HttpError::Kind::Wrong) its.down = why;
         throw;
       }
     }
     waited += pause;
-    if (attempt + 1 == kMostAttempts || waited > kMostWaiting || interrupted() != 0) {
+    if (attempt + 1 == kMostAttempts || waited > kMostWaiting || interrupted() != 0 || stop_) {
       const std::lock_guard lock(its.mutex);
-      if (all_of_it) its.down = why;
+      if (all_of_it || ++its.failures >= kMostFailures) its.down = why;
       throw HttpError(HttpError::Kind::Unreachable, why);
     }
-    wait_for(pause);
+    wait_for(pause, stop_);
   }
 }
 
@@ -438,7 +449,10 @@ RegistryAnswer Registries::read(const RegistryName& name, HttpResponse answer,
     if (answer.status != kOk)
       return nothing(Kind::Unreachable, fmt::format("it answers with status {}", answer.status));
     const auto manifest = read_manifest(answer.body, platform);
-    if (!manifest) return nothing(Kind::Missing, manifest.error().message);
+    if (!manifest) {
+      const auto& [message, is_answer] = manifest.error();
+      return nothing(is_answer ? Kind::Missing : Kind::Unreachable, message);
+    }
     if (const auto* one = std::get_if<ManifestOfOne>(&*manifest)) {
       return {Kind::Found, {one->config, "sha256:" + hex(sha256(answer.body))}, ""};
     }

@@ -5,6 +5,7 @@
 // Docker's for plain http and for /etc/docker/certs.d.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -72,6 +73,9 @@ class Registries {
   /// above.
   std::string config(const RegistryName& name, const RegistryImage& image);
 
+  /// Whoever asks or is going to ask gets no answer any more.
+  void stop() { stop_ = true; }
+
   /// May it be asked by plain http?
   bool is_insecure(const std::string& registry) const;
 
@@ -87,11 +91,13 @@ class Registries {
                         const std::string& path);
   HttpResponse send(Host& host, HttpRequest request, const std::string& path);
   HttpResponse send(const HttpRequest& request);
-  bool authorize(Host& host, const RegistryName& name, const std::string& challenge);
+  bool authorize(Host& host, const RegistryName& name, const std::string& challenge,
+                 bool had_login);
   std::string fetch_token(Host& host, const RegistryName& name);
 
   std::filesystem::path cache_;
   std::vector<std::string> insecure_;
+  std::atomic<bool> stop_{false};
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<Host>> hosts_;
   std::vector<std::unique_ptr<Http>> idle_;  // connections that nobody uses now

@@ -9,6 +9,7 @@
 #include "io/base_image_json.h"
 #include "io/error.h"
 #include "io/host_platform.h"
+#include "io/interrupt.h"
 
 namespace imagewright {
 
@@ -54,6 +55,7 @@ Bases::~Bases() {
     const std::lock_guard lock(mutex_);
     stop_ = true;
   }
+  registries_.stop();
   changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
@@ -127,9 +129,9 @@ void Bases::answer_questions() {
     open_.pop_front();
     RegistryName at = next.at;
     lock.unlock();
-    RegistryAnswer answer;
+    RegistryAnswer answer{Kind::Unreachable, {}, "interrupted"};
     try {
-      answer = find(next, at);
+      if (interrupted() == 0) answer = find(next, at);
     } catch (const std::exception& error) {
       answer = {Kind::Unreachable, {}, error.what()};
     }
@@ -168,12 +170,13 @@ std::optional<EngineImage> Bases::find_own(const std::string& image, const std::
 }
 
 Input Bases::own(const Link& link, const std::string& name, const std::string& platform) {
+  // (One of that name for another platform is another image.)
   const auto found = find_own(link.image, platform);
-  return base_input(name, found ? found->id : "", "");
+  return base_input(name, found && found->fits ? found->id : "", "");
 }
 
 void Bases::warn(const std::string& about, const std::string& text) {
-  if (warned_.insert(about).second) warn_(text);
+  if (interrupted() == 0 && warned_.insert(about).second) warn_(text);
 }
 
 Input Bases::resolve(const ImageConfig& image, const Link& link) {
@@ -182,9 +185,10 @@ Input Bases::resolve(const ImageConfig& image, const Link& link) {
   if (image.track_base == TrackBase::Local) {
     Input input = own(link, name, platform);
     if (!input.value.empty()) return input;
-    throw Error(Error::Kind::Source,
-                fmt::format("{} has no image {}, and with 'track_base: local' none is pulled",
-                            engine_.name(), link.image));
+    throw Error(
+        Error::Kind::Source,
+        fmt::format("{} has no image {} for {}, and with 'track_base: local' none is pulled",
+                    engine_.name(), link.image, platform));
   }
   const Question& question = ask(link, platform);
   const RegistryAnswer& answer = *question.answer;
@@ -218,6 +222,10 @@ Input Bases::resolve(const ImageConfig& image, const Link& link) {
     return base_input(name, config, manifest);
   }
   Input input = own(link, name, platform);
+  if (refused && before.empty() && !input.value.empty()) {
+    warn(name, fmt::format("{} does not say what {} is ({}); {}'s own image of that name is taken",
+                           at.registry, link.image, answer.why, engine_.name()));
+  }
   if (!refused && before.empty()) {
     warn(at.registry, input.value.empty()
                           ? fmt::format("{} cannot be asked ({}), and {} has no image {}",
@@ -244,13 +252,26 @@ std::vector<Input> Bases::inputs(const ImageConfig& image, const std::vector<Lin
 Pins Bases::pins(const ImageConfig& image, const std::vector<Link>& links,
                  const std::vector<Input>& inputs) {
   Pins pins;
+  // By plain http all of a build is pulled, or nothing: so all of it must be allowed to.
+  bool any_insecure = false;
+  bool any_secure = false;
+  const auto pulls_from = [&](const std::string& registry) {
+    (registries_.is_insecure(registry) ? any_insecure : any_secure) = true;
+  };
   for (const Link& link : links) {
-    if (!is_tracked(image, link)) continue;
+    if (!is_tracked(image, link)) {
+      const auto reference = parse_reference(link.image);
+      if (link.kind != LinkKind::DependsOn && reference && !names_.find(link.image))
+        pulls_from(registry_name(*reference).registry);
+      continue;
+    }
     const auto [config, manifest] = read_base_value(value_in(inputs, base_name(link)));
     if (config.empty()) continue;
     // (A frontend is read by the daemon's BuildKit, which takes no image of docker's own store.)
     std::string reference;
-    if (link.kind != LinkKind::Syntax && find_own(config, platform_of(image, link))) {
+    // (And a name that is there for another platform it looks for elsewhere.)
+    const auto found = find_own(config, platform_of(image, link));
+    if (link.kind != LinkKind::Syntax && found && found->fits) {
       try {
         reference = engine_.reference_to(config);
       } catch (const Error& error) {
@@ -259,11 +280,11 @@ Pins Bases::pins(const ImageConfig& image, const std::vector<Link>& links,
     }
     if (reference.empty() && !manifest.empty()) {
       reference = manifest;
-      pins.insecure =
-          pins.insecure || registries_.is_insecure(manifest.substr(0, manifest.find('/')));
+      pulls_from(manifest.substr(0, manifest.find('/')));
     }
     if (!reference.empty()) pins.references[{link.written, link.platform}] = reference;
   }
+  pins.insecure = any_insecure && !any_secure;
   return pins;
 }
 
@@ -273,10 +294,16 @@ std::optional<BaseImage> Bases::brings(const ImageConfig& image, const Link& bas
   const auto [config, manifest] = read_base_value(value_in(inputs, base_name(base)));
   const auto named = parse_reference(base.image);
   if (config.empty() && named && !named->digest.empty() && image.track_base == TrackBase::Digest) {
-    const RegistryName name = registry_name(*named);
-    const RegistryAnswer answer = registries_.find(name, platform);
-    if (answer.kind == Kind::Found)
-      return brought(registries_.config(name, answer.image), platform);
+    if (const auto found = find_own(base.image, platform); found && found->brings)
+      return found->brings;
+    try {
+      const RegistryName name = registry_name(*named);
+      const RegistryAnswer answer = registries_.find(name, platform);
+      if (answer.kind == Kind::Found)
+        return brought(registries_.config(name, answer.image), platform);
+    } catch (const Error& error) {
+      if (error.kind() != Error::Kind::Missing) throw;  // there is no libcurl
+    }
   }
   if (config.empty()) {
     if (unknown_until_built) return std::nullopt;

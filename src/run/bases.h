@@ -30,7 +30,7 @@ namespace imagewright {
 /// How a build names the images that were tracked, so that it gets no others.
 struct Pins {
   References references;
-  bool insecure = false;  ///< one is pulled from a registry that may be asked by plain http
+  bool insecure = false;  ///< all that is pulled is from registries that may be asked by plain http
 };
 
 /// One thread at a time, but for `brings` and `parent_brings`.

@@ -633,7 +633,7 @@ class Run {
     image.commit = observation.commit;
     image.tree = observation.tree;
     for (const Input& input : job.decision.manifest.inputs)
-      image.inputs.push_back({word(input.kind), input.name, input.digest, input.value});
+      image.inputs.push_back({word(input.kind), input.name, input.digest, redacted(input.value)});
     store_->record_success(image, row);
     progress_.image_step(row.name, "State updated");
     if (!verified) {

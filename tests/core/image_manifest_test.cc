@@ -67,6 +67,20 @@ TEST(ImageManifest, WhatRunsOnAMachineWillDo) {
   EXPECT_EQ(read(two, "linux/amd64/v2"), "manifest " + digest('2'));
 }
 
+TEST(ImageManifest, APlatformHasManySpellings) {
+  const std::string text = index(entry('1', "linux", "arm64") + "," + entry('2', "linux", "amd64"));
+  for (const char* name : {"arm64", "aarch64", "linux/arm64/v8", "Linux/ARM64", "linux/aarch64"})
+    EXPECT_EQ(read(text, name), "manifest " + digest('1')) << name;
+  for (const char* name : {"amd64", "x86_64", "linux/x86-64"})
+    EXPECT_EQ(read(text, name), "manifest " + digest('2')) << name;
+}
+
+TEST(ImageManifest, AnEntryWithoutAPlatformIsForWhoeverFindsNoOther) {
+  const std::string bare = R"({"digest": ")" + digest('1') + R"("})";
+  EXPECT_EQ(read(index(bare)), "manifest " + digest('1'));
+  EXPECT_EQ(read(index(bare + "," + entry('2', "linux", "amd64"))), "manifest " + digest('2'));
+}
+
 TEST(ImageManifest, WhatIsNoneIsSaidToBe) {
   EXPECT_EQ(read(""), "what it answers is no manifest");
   EXPECT_EQ(read("[]"), "what it answers is no manifest");
@@ -79,6 +93,13 @@ TEST(ImageManifest, WhatIsNoneIsSaidToBe) {
   EXPECT_EQ(read(index(R"(1, [], {"platform": 1}, {"digest": 1, "platform": {"os": 1}})")),
             "it has no image for linux/amd64");
   EXPECT_EQ(read(index("") + "x"), "what it answers is no manifest");
+}
+
+TEST(ImageManifest, WhatIsNoneAtAllIsNoAnswer) {
+  EXPECT_FALSE(read_manifest("<html>", "linux/amd64").error().is_answer);
+  EXPECT_FALSE(read_manifest("{}", "linux/amd64").error().is_answer);
+  EXPECT_TRUE(read_manifest(index(""), "linux/amd64").error().is_answer);
+  EXPECT_TRUE(read_manifest(R"({"schemaVersion": 1})", "linux/amd64").error().is_answer);
 }
 
 TEST(ImageManifest, KnowsADigest) {

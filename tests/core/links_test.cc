@@ -180,5 +180,18 @@ TEST(WithReferences, AStageForWhichAContextStandsIsOnlyThat) {
             "RUN three\n");
 }
 
+TEST(Links, TheFrontendIsNamedOtherwiseInItsOwnLineOnly) {
+  EXPECT_EQ(pinned("# SYNTAX=docker/dockerfile:1\nFROM a\nRUN echo syntax=docker/dockerfile:1\n"),
+            "# SYNTAX=pinned/docker/dockerfile:1\nFROM pinned/a\n"
+            "RUN echo syntax=docker/dockerfile:1\n");
+}
+
+TEST(Links, AMirrorOfDockersFrontendReadsAsThatDoes) {
+  EXPECT_TRUE(is_known_frontend("mirror.example.com/docker/dockerfile:1"));
+  EXPECT_TRUE(is_known_frontend("mirror.example.com/hub/docker/dockerfile-upstream:1"));
+  EXPECT_FALSE(is_known_frontend("mirror.example.com/dockerfile:1"));
+  EXPECT_FALSE(is_known_frontend("someone/docker-dockerfile"));
+}
+
 }  // namespace
 }  // namespace imagewright

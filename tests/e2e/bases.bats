@@ -344,6 +344,133 @@ in_trouble() {
   equal "$(content "$image" base.txt)" own
 }
 
+@test "bases: of several behind one password none is taken for refused" {
+  start_password_registry someone secret
+  login "$registry" someone secret
+  local number
+  printf 'builder:\n  images:\n' >imagewright.yml
+  for number in {1..8}; do
+    push_base "$registry/base$number:1" "base $number of $BATS_TEST_NAME" --user someone:secret >/dev/null
+    mkdir "dir$number"
+    printf 'FROM %s\n' "$registry/base$number:1" >"dir$number/Dockerfile"
+    printf '  - {name: %s-%s, from: dir%s}\n' "$image" "$number" "$number" >>imagewright.yml
+  done
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$(state "SELECT count(*) FROM image_input WHERE kind = 'base' AND value LIKE '%@%'")" 8
+  lacks "$events" '"warning"'
+}
+
+@test "bases: a login for one part of a registry is not all that there is" {
+  start_password_registry someone secret
+  push_base "$registry/a/base:1" "in a" --user someone:secret >/dev/null
+  push_base "$registry/b/base:1" "in b" --user someone:secret >/dev/null
+  export REGISTRY_AUTH_FILE=$PWD/auth.json
+  printf '{"auths": {"%s/b": {"auth": "%s"}}}\n' "$registry" "$(printf someone:secret | base64)" >auth.json
+  mkdir test
+  printf 'FROM %s AS a\nFROM %s\nCOPY --from=a /x /\n' "$registry/a/base:1" "$registry/b/base:1" >test/Dockerfile
+  one_image test
+  expect 0 why "$image" --json
+  equal "$(jq -r '.inputs[] | select(.kind == "base") | .name + " " + (if .now then "known" else "unknown" end)' <<<"$output")" \
+    "$registry/a/base:1 unknown
+$registry/b/base:1 known"
+}
+
+# The engine has an older one of that name.
+@test "bases: a page in a registry's place does not bring an older image back" {
+  start_plain_registry
+  start_troubled_registry
+  directory_image old
+  echo old >old/base.txt
+  build_by_hand "$troubled/base:1" old
+  push_base "$registry/base:1" "new of $image" >/dev/null
+  on_base "$troubled/base:1"
+  run_build
+  equal "$(content "$image" base.txt)" "new of $image"
+  make_trouble '[{"match": ".*", "status": 200, "body": "<html>Welcome</html>", "drop_headers": ["Docker-Content-Digest"]}]'
+  run_build
+  equal "$built" ""
+  has "$events" "cannot be asked (what it answers is no manifest)"
+}
+
+@test "bases: the engine's own image for another platform is another image" {
+  start_plain_registry
+  directory_image base
+  build_by_hand "$registry/base:1" base
+  on_base "$registry/base:1" 'track_base: local' 'platforms: [linux/s390x]'
+  expect 1 status
+  has "$output" "buildah has no image $registry/base:1 for linux/s390x"
+}
+
+@test "bases: all of a build by plain http, or nothing of it" {
+  start_plain_registry
+  push_base "$registry/base:1" base >/dev/null
+  mkdir wrapped
+  printf '#!/bin/sh\necho "$*" >>%s/argv\nexec %s "$@"\n' "$PWD" "$(type -P buildah)" >wrapped/buildah
+  chmod +x wrapped/buildah
+  PATH=$PWD/wrapped:$PATH
+  on_base "$registry/base:1"
+  run_build
+  has "$(grep -e --iidfile argv)" --tls-verify=false
+  : >argv
+  printf 'COPY --from=registry.invalid/tool@%s /x /\n' "$base_manifest" >>test/Dockerfile
+  run_build
+  [ "$status" -eq 1 ]
+  lacks "$(grep -e --iidfile argv)" --tls-verify
+}
+
+@test "bases: a proxy's password is not told" {
+  on_base registry.invalid/base:1
+  https_proxy='foo://someone:secret@proxy.invalid' expect 0 status
+  has "$stderr" "cannot be asked"
+  lacks "$stderr" secret
+  https_proxy='someone:secret@proxy.invalid:99999999' expect 0 status
+  lacks "$stderr" secret
+}
+
+@test "bases: an argument's password is not stored" {
+  on_base scratch 'args: {REPOSITORY: "https://someone:secret@git.example.com/x.git"}'
+  run_build
+  [ "$status" -eq 0 ]
+  lacks "$(state 'SELECT * FROM image_input; SELECT * FROM build')$(iw why "$image")$(iw why "$image" --json)" secret
+}
+
+# A server that takes what comes and says nothing: sets silent.
+start_silent_server() {
+  local port
+  port=$(free_port)
+  silent=127.0.0.1:$port
+  python3 -c 'import socket, sys, time
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+kept = []
+while True: kept.append(server.accept())' "$port" >/dev/null 2>&1 </dev/null 3>&- &
+  mkdir -p "$BATS_TEST_TMPDIR/registries"
+  echo $! >"$BATS_TEST_TMPDIR/registries/$port.pid"
+  until_true 10 port_is_open "$port"
+}
+
+@test "bases: what is wrong is told without waiting for a registry that says nothing" {
+  start_silent_server
+  mkdir a b
+  printf 'FROM %s\nCOPY --from=%s /x /\n' "$silent/base:1" "$image-b" >a/Dockerfile
+  printf 'FROM %s\n' "$image-a" >b/Dockerfile
+  configuration imagewright.yml "$image-a" a "$image-b" b
+  run timeout 8 "$IMAGEWRIGHT" build
+  [ "$status" -eq 2 ]
+  has "$output" "no order can build them"
+}
+
+@test "bases: Ctrl-C ends a question to a registry that says nothing" {
+  start_silent_server
+  on_base "$silent/base:1"
+  start_build
+  sleep 0.5
+  kill -INT "$run_pid"
+  end_of_build 8
+  [ "$status" -eq 130 ]
+  lacks "$(<"$run_err")" "cannot be asked"
+}
+
 @test "bases: localhost is no registry" {
   on_base localhost/not/there
   expect 0 status
