@@ -85,9 +85,12 @@ void Schedule::find_ways() {
   }
 }
 
-std::optional<std::size_t> Schedule::next_to_look_at() {
-  if (waiting_.empty()) return std::nullopt;
-  const std::size_t image = waiting_.begin()->second;
+std::optional<std::size_t> Schedule::next_to_look_at(
+    const std::function<bool(std::size_t image)>& can) {
+  const auto next = std::find_if(waiting_.begin(), waiting_.end(),
+                                 [&](const auto& one) { return !can || can(one.second); });
+  if (next == waiting_.end()) return std::nullopt;
+  const std::size_t image = next->second;
   set(image, ImageState::Looking);
   return image;
 }

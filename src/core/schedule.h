@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <set>
 #include <utility>
@@ -49,9 +50,10 @@ class Schedule {
   /// How long each build is likely to take; before this is known, all are alike.
   void expect(std::vector<std::chrono::milliseconds> durations);
 
-  /// Takes the next image whose parents have all ended well: it is Looking from now on. nullopt:
-  /// none is to be looked at now.
-  std::optional<std::size_t> next_to_look_at();
+  /// Takes the next image whose parents have all ended well, and of which `can` is true: it is
+  /// Looking from now on. nullopt: none is to be looked at now.
+  std::optional<std::size_t> next_to_look_at(
+      const std::function<bool(std::size_t image)>& can = {});
 
   /// Takes the first of those that are Ready: it is Building from now on. nullopt: none is, or
   /// there is no room for it. (No lighter one goes before a heavy one, or that would wait for

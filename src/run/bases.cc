@@ -156,6 +156,16 @@ void Bases::want(const ImageConfig& image, const std::vector<Link>& links) {
   }
 }
 
+bool Bases::are_known(const ImageConfig& image, const std::vector<Link>& links) {
+  if (image.track_base != TrackBase::Digest) return true;
+  return std::all_of(links.begin(), links.end(), [&](const Link& link) {
+    if (!is_tracked(image, link)) return true;
+    const Question* const asked = question(link, platform_of(image, link));
+    const std::lock_guard lock(mutex_);
+    return asked == nullptr || asked->answer.has_value();
+  });
+}
+
 // --- Answers
 
 std::optional<EngineImage> Bases::find_own(const std::string& image, const std::string& platform) {

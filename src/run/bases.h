@@ -49,6 +49,9 @@ class Bases {
   /// Begins to ask registries, in the background, for what an image with these links stands on.
   void want(const ImageConfig& image, const std::vector<Link>& links);
 
+  /// Would `inputs` have its answer without waiting?
+  bool are_known(const ImageConfig& image, const std::vector<Link>& links);
+
   /// What it stands on, as inputs, by name. A registry that does not answer leaves the images that
   /// came from it as they were at the last success, with a warning. Throws Error(Source) where the
   /// engine must have an image (`track_base: local`) and has none.

@@ -190,11 +190,19 @@ class Run {
 
   // One at a time, each is looked at when those before it have ended: the story is told in order.
   void look_at_what_can_be() {
+    // (Who waits for a registry keeps nobody else waiting.)
+    const auto is_known = [this](std::size_t i) {
+      return bases_->are_known(config(i), plan_.images[i].observation.links);
+    };
+    bool any_ready = !builds_.empty();
     while (options_.jobs > 1 || builds_.empty()) {
-      const auto image = schedule_->next_to_look_at();
+      auto image = options_.jobs > 1 ? schedule_->next_to_look_at(is_known) : std::nullopt;
+      if (!image && (options_.jobs == 1 || !any_ready)) image = schedule_->next_to_look_at();
       if (!image) return;
       with(*image, &Run::look_at);
-      if (options_.jobs == 1 && schedule_->state(*image) == ImageState::Ready) return;
+      const bool is_ready = schedule_->state(*image) == ImageState::Ready;
+      if (options_.jobs == 1 && is_ready) return;
+      any_ready = any_ready || is_ready;
     }
   }
 

@@ -34,6 +34,15 @@ TEST(Schedule, OneAtATimeTheyComeInOrder) {
   EXPECT_TRUE(schedule.done());
 }
 
+TEST(Schedule, WhatCannotBeLookedAtYetLetsOthersGoFirst) {
+  Schedule schedule = alone(3);
+  const auto not_the_first = [](std::size_t image) { return image != 0; };
+  EXPECT_EQ(schedule.next_to_look_at(not_the_first), 1U);
+  EXPECT_EQ(schedule.next_to_look_at(not_the_first), 2U);
+  EXPECT_EQ(schedule.next_to_look_at(not_the_first), std::nullopt);
+  EXPECT_EQ(schedule.next_to_look_at(), 0U);
+}
+
 TEST(Schedule, AFailureLeavesTheOthersGoing) {
   Schedule schedule = alone(2);
   schedule.move(*schedule.next_to_look_at(), ImageState::Failed);

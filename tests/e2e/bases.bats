@@ -460,6 +460,19 @@ while True: kept.append(server.accept())' "$port" >/dev/null 2>&1 </dev/null 3>&
   has "$output" "no order can build them"
 }
 
+@test "bases: who waits for a registry keeps nobody else waiting" {
+  start_silent_server
+  directory_image quick
+  mkdir slow
+  printf 'FROM %s\n' "$silent/base:1" >slow/Dockerfile
+  configuration imagewright.yml "$image-slow" slow "$image-quick" quick
+  start_build -j 2
+  until_true 8 grep -q "built $image-quick" "$run_out"
+  kill -INT "$run_pid"
+  end_of_build 8
+  [ "$status" -eq 130 ]
+}
+
 @test "bases: Ctrl-C ends a question to a registry that says nothing" {
   start_silent_server
   on_base "$silent/base:1"
