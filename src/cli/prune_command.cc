@@ -54,9 +54,11 @@ int show_prune(const Options& options, Progress& progress) {
     ++count;
     bytes += item.bytes;
   }
-  if (count > 0 && !how.remove && !options.quiet)
-    fmt::print(stdout, "--yes removes {} of these\n",
-               count == items.size() ? "all" : std::to_string(count));
+  if (count > 0 && !how.remove && !options.quiet) {
+    fmt::print(stdout, "--yes removes {} of these{}\n",
+               count == items.size() ? "all" : std::to_string(count),
+               bytes == 0 ? "" : ", " + size_text(bytes) + " of files");
+  }
   return interrupted() != 0 ? kInterruptedBase + interrupted() : 0;
 }
 

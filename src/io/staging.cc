@@ -164,8 +164,9 @@ std::string Staging::image_digest() const {
 
 void add_common_arguments(std::vector<std::string>& argv, const BuildRequest& request,
                           const Staging& staging) {
-  argv.insert(argv.end(), {"-f", staging.dockerfile(), "--iidfile", staging.image_id_file()});
+  argv.insert(argv.end(), {"-f", staging.dockerfile()});
   if (!request.tag.empty()) argv.insert(argv.end(), {"-t", request.tag});
+  argv.insert(argv.end(), {"--iidfile", staging.image_id_file()});
   if (!request.target.empty()) argv.insert(argv.end(), {"--target", request.target});
   for (const auto& [name, value] : request.args)
     argv.insert(argv.end(), {"--build-arg", name + "=" + value});
