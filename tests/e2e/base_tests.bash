@@ -181,7 +181,7 @@ with_track_base_local_nothing_is_pulled() {
   : >"$registry_log"
   run_build
   [ "$status" -eq 1 ]
-  has "$events" "$ENGINE has no image $registry/base:1, and with 'track_base: local' none is pulled"
+  has "$events" "$ENGINE has no image $registry/base:1 for linux/" ", and with 'track_base: local' none is pulled"
   expect 1 status
   has "$output" unknown "none is pulled"
   directory_image base
