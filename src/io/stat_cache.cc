@@ -770,13 +770,25 @@ bool StatCache::write_all(const fs::path& place, StatCache& into) const {
   return into.append_to_file() && into.write_records(place);
 }
 
+// Is little in the file of lists no longer needed? Wants them to be open.
+bool StatCache::is_lean() const {
+  constexpr std::uint64_t kPart = 8;
+  constexpr std::uint64_t kLittle = std::uint64_t{1} << 20;
+  std::uint64_t live = 0;
+  for (const DirectoryRecord& record : records_) live += record.bytes;
+  struct stat status = {};
+  return fstat(lists_.get(), &status) == 0 &&
+         static_cast<std::uint64_t>(status.st_size) <= live + std::max(live / kPart, kLittle);
+}
+
 bool StatCache::keep(const fs::path& place) const {
   const auto lock = lock_directory(place.parent_path());
   if (!lock) return false;
   // What is on the disk now may be another run's.
   StatCache disk(place_, identity_);
   const bool ours = !spool_ && disk.load() && disk.saved_ == saved_ && disk.open_lists();
-  if (ours && link_over(file(".files"), place.string() + ".files") &&
+  // (A link would hold on to what is no longer needed, when the cache has let go of it.)
+  if (ours && disk.is_lean() && link_over(file(".files"), place.string() + ".files") &&
       link_over(file(".dirs"), place.string() + ".dirs")) {
     return true;
   }

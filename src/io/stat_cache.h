@@ -168,6 +168,7 @@ class StatCache {
                                                  std::uint64_t offset) const;
   bool save();
   bool append_to_file();
+  bool is_lean() const;
   bool write_all(const std::filesystem::path& place, StatCache& into) const;
   bool write_records(const std::filesystem::path& place);
 

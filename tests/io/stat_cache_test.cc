@@ -453,6 +453,34 @@ TEST(StatCache, WhatIsKeptStaysWhateverComesLater) {
   check("after it was deleted");
 }
 
+// A link to a file of which half is no longer needed would be twice what it says.
+TEST(StatCache, WhatIsKeptHoldsLittleThatIsNoLongerNeeded) {
+  const TempDirectory directory;
+  constexpr int kDirectories = 100;
+  std::vector<DirectoryRecord> records;
+  StatCache first(directory / "c", "identity");
+  for (int i = 0; i < kDirectories; ++i)
+    records.push_back(append(first, std::to_string(i), listing(500)));
+  first.commit(records);
+  StatCache cache(directory / "c", "identity");
+  ASSERT_TRUE(cache.load());
+  for (int i = 0; i < kDirectories * 9 / 10; ++i)
+    records[static_cast<std::size_t>(i)] = append(cache, std::to_string(i), listing(500, 1));
+  std::uint64_t live = 0;
+  for (const DirectoryRecord& record : records) live += record.bytes;
+  cache.commit(records);
+  ASSERT_GT(live, std::uint64_t{2} << 20) << "too little for this test";
+  ASSERT_GT(fs::file_size(directory / "c.files"), live + live / 2);
+  ASSERT_TRUE(cache.keep(directory / "kept"));
+  EXPECT_LT(fs::file_size(directory / "kept.files"), live + live / 4);
+  const auto old = StatCache::open_kept(directory / "kept");
+  ASSERT_NE(old, nullptr);
+  for (const DirectoryRecord& record : old->records()) {
+    const std::string its = text(old->read(record));
+    ASSERT_TRUE(its == text(listing(500)) || its == text(listing(500, 1)));
+  }
+}
+
 TEST(StatCache, KeepingKeepsWhatItSaysNotWhatAnotherRunWrote) {
   const TempDirectory directory;
   const auto cache = kept(directory / "c", 10);
