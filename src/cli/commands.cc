@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "cli/config_text.h"
+#include "cli/exit_status.h"
 #include "cli/graph_command.h"
 #include "cli/project.h"
 #include "cli/prune_command.h"
@@ -22,9 +23,6 @@
 namespace imagewright {
 
 namespace {
-
-constexpr int kSomethingFailed = 1;
-constexpr int kInterruptedBase = 128;
 
 void print(const std::string& text) {
   fmt::print(stdout, "{}", text);
@@ -98,7 +96,7 @@ int status(const Options& options) {
   const Project project = load_project(options);
   const auto progress = make_reader_progress(options);
   const auto images = image_status(project, options.run, *progress);
-  if (interrupted() != 0) return kInterruptedBase + interrupted();
+  if (const int status = interrupted_status()) return status;
   if (options.json) {
     Json list = Json::array();
     for (const ImageStatus& image : images) list.push_back(status_json(image));
@@ -173,18 +171,6 @@ int config(const Options& options) {
   }
   print(config_yaml(builder));
   return 0;
-}
-
-const char* word(BuildResult result) {
-  switch (result) {
-    case BuildResult::Success:
-      return "success";
-    case BuildResult::Failed:
-      return "failed";
-    case BuildResult::Interrupted:
-      return "interrupted";
-  }
-  return "";
 }
 
 int log(const Options& options) {

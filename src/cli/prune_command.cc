@@ -2,15 +2,13 @@
 
 #include <fmt/format.h>
 
+#include "cli/exit_status.h"
 #include "cli/project.h"
-#include "io/interrupt.h"
 #include "run/json.h"
 
 namespace imagewright {
 
 namespace {
-
-constexpr int kInterruptedBase = 128;
 
 std::string size_text(std::uint64_t bytes) {
   constexpr std::uint64_t kThousand = 1000;
@@ -39,7 +37,7 @@ int show_prune(const Options& options, Progress& progress) {
     Json list = Json::array();
     for (const PruneItem& item : items) list.push_back(json_of(item, how.remove));
     fmt::print(stdout, "{}\n", dump(list, true));
-    return interrupted() != 0 ? kInterruptedBase + interrupted() : 0;
+    return interrupted_status();
   }
   std::size_t count = 0;
   std::uint64_t bytes = 0;
@@ -59,7 +57,7 @@ int show_prune(const Options& options, Progress& progress) {
                count == items.size() ? "all" : std::to_string(count),
                bytes == 0 ? "" : ", " + size_text(bytes) + " of files");
   }
-  return interrupted() != 0 ? kInterruptedBase + interrupted() : 0;
+  return interrupted_status();
 }
 
 }  // namespace imagewright

@@ -6,9 +6,10 @@
 #include <algorithm>
 #include <ctime>
 
+#include "cli/exit_status.h"
 #include "cli/project.h"
+#include "core/digest.h"
 #include "core/source.h"
-#include "io/interrupt.h"
 #include "run/json.h"
 #include "run/why.h"
 
@@ -16,28 +17,7 @@ namespace imagewright {
 
 namespace {
 
-constexpr int kSomethingFailed = 1;
-constexpr int kInterruptedBase = 128;
-constexpr std::size_t kShortDigits = 12;
 constexpr std::size_t kLongestValue = 80;
-
-const char* word(BuildResult result) {
-  switch (result) {
-    case BuildResult::Success:
-      return "success";
-    case BuildResult::Failed:
-      return "failed";
-    case BuildResult::Interrupted:
-      return "interrupted";
-  }
-  return "";
-}
-
-// An id or a digest, cut to what people compare.
-std::string short_digest(const std::string& digest) {
-  const std::size_t begin = digest.find(':');
-  return digest.substr(begin == std::string::npos ? 0 : begin + 1, kShortDigits);
-}
 
 std::string cut(std::string text) {
   text = without_controls(redacted(text));
@@ -240,7 +220,7 @@ int show_why(const Options& options, Progress& progress) {
   const Project project = load_project(options);
   const ImageConfig& image = find_image(project, options.image);
   const Explanation why = explain_image(project, options.run, image.name, progress);
-  if (interrupted() != 0) return kInterruptedBase + interrupted();
+  if (const int status = interrupted_status()) return status;
   fmt::print(stdout, "{}", options.json ? dump(json_of(why), true) + "\n" : text_of(why));
   return why.status.standing == Standing::Unknown ? kSomethingFailed : 0;
 }

@@ -68,4 +68,14 @@ std::string hex(const Digest& digest) {
   return text;
 }
 
+std::string named_digest(std::string_view bytes) {
+  return "sha256:" + hex(sha256(bytes));
+}
+
+std::string short_digest(std::string_view digest) {
+  constexpr std::size_t kDigits = 12;
+  const std::size_t colon = digest.find(':');
+  return std::string(digest.substr(colon == std::string_view::npos ? 0 : colon + 1, kDigits));
+}
+
 }  // namespace imagewright

@@ -40,4 +40,10 @@ Digest hmac_sha256(std::string_view key, std::string_view bytes);
 /// 64 lower-case hexadecimal digits.
 std::string hex(const Digest& digest);
 
+/// `sha256:` and the digits: how registries and engines name what has these bytes.
+std::string named_digest(std::string_view bytes);
+
+/// Of an id or a digest, with or without its `sha256:`, as much as people compare: 12 digits.
+std::string short_digest(std::string_view digest);
+
 }  // namespace imagewright

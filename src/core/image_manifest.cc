@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/json_text.h"
 #include "core/platform.h"
 #include "core/shown.h"
 
@@ -12,11 +13,6 @@ namespace imagewright {
 namespace {
 
 using Json = nlohmann::json;
-
-std::string text_of(const Json& object, const char* key) {
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 NoManifest wrong(std::string message, bool is_answer = true) {
   return {std::move(message), is_answer};

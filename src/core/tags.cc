@@ -7,6 +7,7 @@
 #include <cctype>
 #include <optional>
 
+#include "core/digest.h"
 #include "core/reference.h"
 #include "core/shown.h"
 #include "core/suggest.h"
@@ -14,8 +15,6 @@
 namespace imagewright {
 
 namespace {
-
-constexpr std::size_t kShortDigits = 12;
 
 const std::vector<std::string>& placeholders() {
   static const std::vector<std::string> all = {"git.short", "git.branch", "git.tag", "date",
@@ -33,14 +32,11 @@ std::string as_tag(std::string text) {
 
 // nullopt: there is no such placeholder.
 std::optional<std::string> value_of(std::string_view name, const TagFacts& facts) {
-  if (name == "git.short") return facts.commit.substr(0, kShortDigits);
+  if (name == "git.short") return short_digest(facts.commit);
   if (name == "git.branch") return as_tag(facts.branch);
   if (name == "git.tag") return as_tag(facts.tag);
   if (name == "date") return facts.date;
-  if (name == "digest.short") {
-    return facts.image_id.substr(std::min(facts.image_id.find(':') + 1, facts.image_id.size()),
-                                 kShortDigits);
-  }
+  if (name == "digest.short") return short_digest(facts.image_id);
   return std::nullopt;
 }
 

@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "core/digest.h"
+
 namespace imagewright {
 
 namespace {
@@ -33,12 +35,8 @@ void compare(const std::vector<Input>& before, const std::vector<Input>& now,
   }
 }
 
-// As much of an image's id as people compare.
-std::string short_id(const std::string& value) {
-  const std::string config = read_base_value(value).config;
-  constexpr std::size_t kDigits = 12;
-  const std::size_t begin = config.find(':') + 1;
-  return config.empty() ? "unknown" : config.substr(begin, kDigits);
+std::string shown_base(const std::string& value) {
+  return value.empty() ? "unknown" : short_digest(read_base_value(value).config);
 }
 
 }  // namespace
@@ -138,7 +136,7 @@ std::string describe(const Reason& reason) {
     case ReasonKind::InputChanged:
       if (!reason.changes.empty()) return "content: " + describe(reason.changes);
       if (reason.input == InputKind::Base) {
-        return input + " changed: " + short_id(reason.before) + " is " + short_id(reason.now) +
+        return input + " changed: " + shown_base(reason.before) + " is " + shown_base(reason.now) +
                " now";
       }
       return input + " changed";

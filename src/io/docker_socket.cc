@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "core/digest.h"
+#include "core/json_text.h"
 #include "io/environment.h"
 #include "io/process.h"
 
@@ -111,11 +112,6 @@ std::optional<std::string> ask_cli(const std::vector<std::string>& arguments) {
   Output output = capture(command);
   if (!output.exit.ok()) return std::nullopt;
   return std::move(output.out);
-}
-
-std::string text_of(const Json& object, const char* key) {
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 std::optional<DockerDaemon> daemon_by_cli() {

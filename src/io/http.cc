@@ -147,13 +147,8 @@ HttpError::Kind kind_of(CURLcode code) {
   }
 }
 
-// The host of a URL, without its port.
 std::string host_of(const std::string& url) {
-  const std::size_t scheme = url.find("://");
-  if (scheme == std::string::npos) return "";
-  const std::string authority = url.substr(scheme + 3, url.find('/', scheme + 3) - scheme - 3);
-  if (authority.starts_with('[')) return authority.substr(0, authority.find(']') + 1);
-  return authority.substr(0, authority.find(':'));
+  return host_without_port(authority_of(url));
 }
 
 }  // namespace
@@ -266,6 +261,17 @@ HttpResponse Http::send(const HttpRequest& request) {
   lib.info(easy, CURLINFO_RESPONSE_CODE, &status);
   answer.response.status = static_cast<int>(status);
   return std::move(answer.response);
+}
+
+std::string authority_of(const std::string& url) {
+  const std::size_t scheme = url.find("://");
+  if (scheme == std::string::npos) return "";
+  return url.substr(scheme + 3, url.find('/', scheme + 3) - scheme - 3);
+}
+
+std::string host_without_port(const std::string& authority) {
+  if (authority.starts_with('[')) return authority.substr(0, authority.find(']') + 1);
+  return authority.substr(0, authority.find(':'));
 }
 
 bool is_loopback(const std::string& host) {

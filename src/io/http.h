@@ -82,6 +82,11 @@ class Http {
   std::unique_ptr<Handle> handle_;
 };
 
+/// `HOST` or `HOST:PORT` of a URL; "": it has none.
+std::string authority_of(const std::string& url);
+/// The same without the port.
+std::string host_without_port(const std::string& authority);
+
 /// Does a host, without its port, mean this machine, whoever is asked?
 bool is_loopback(const std::string& host);
 

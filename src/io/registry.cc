@@ -6,15 +6,15 @@
 #include <array>
 #include <chrono>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "core/challenge.h"
 #include "core/digest.h"
 #include "core/image_manifest.h"
+#include "core/json_text.h"
 #include "core/shown.h"
+#include "io/backoff.h"
 #include "io/environment.h"
 #include "io/error.h"
 #include "io/file_read.h"
@@ -32,6 +32,7 @@ using std::chrono::milliseconds;
 constexpr const char* kHub = "docker.io";
 constexpr const char* kHubAddress = "registry-1.docker.io";
 constexpr int kMostAttempts = 4;
+constexpr milliseconds kFirstPause{500};
 constexpr milliseconds kMostWaiting{30'000};
 // An index may hold indexes; deeper nobody nests them.
 constexpr int kMostLevels = 3;
@@ -46,25 +47,6 @@ constexpr int kTooMany = 429;
 
 bool is_passing(int status) {
   return status == kTooMany || status >= 500;
-}
-
-std::string host_without_port(const std::string& registry) {
-  if (registry.starts_with('[')) return registry.substr(0, registry.find(']') + 1);
-  return registry.substr(0, registry.find(':'));
-}
-
-// Until then, or an interrupt.
-void wait_for(milliseconds time, const std::atomic<bool>& stop) {
-  constexpr milliseconds kSlice{50};
-  for (; time.count() > 0 && interrupted() == 0 && !stop; time -= kSlice)
-    std::this_thread::sleep_for(std::min(time, kSlice));
-}
-
-// Of no two machines alike, so that they do not all come back at once.
-milliseconds backoff(int attempt) {
-  thread_local std::minstd_rand random{std::random_device{}()};
-  const int base = 500 << attempt;
-  return milliseconds(base / 2 + static_cast<int>(random() % static_cast<unsigned>(base)));
 }
 
 // What docker, podman and buildah take from directories named after the registry.
@@ -99,14 +81,12 @@ HttpTrust trust_of(const std::string& registry) {
 
 std::string token_in(const std::string& body) {
   const Json json = Json::parse(body, nullptr, false);
-  for (const char* key : {"token", "access_token"}) {
-    const auto found = json.is_object() ? json.find(key) : json.end();
-    if (json.is_object() && found != json.end() && found->is_string() &&
-        !found->get_ref<const std::string&>().empty()) {
-      return found->get<std::string>();
-    }
-  }
-  return "";
+  const std::string token = text_of(json, "token");
+  return token.empty() ? text_of(json, "access_token") : token;
+}
+
+std::string about_image(const std::string& digest, const std::string& platform) {
+  return "image of an index\n" + digest + '\n' + platform;
 }
 
 RegistryAnswer nothing(RegistryAnswer::Kind kind, std::string why) {
@@ -248,12 +228,9 @@ std::string Registries::fetch_token(Host& host, const RegistryName& name) {
     service = host.service;
     login = host.login(name);
   }
-  const std::size_t begin = request.url.find("://");
-  if (begin == std::string::npos) return "";
-  const std::string realm_host =
-      request.url.substr(begin + 3, request.url.find('/', begin + 3) - begin - 3);
+  const std::string realm_host = authority_of(request.url);
   // A password is not shown to whoever listens because a registry says so.
-  if (realm_host.find('@') != std::string::npos) return "";
+  if (realm_host.empty() || realm_host.find('@') != std::string::npos) return "";
   if (!request.url.starts_with("https://") && !is_insecure(realm_host)) return "";
   request.trust = realm_host == host.address ? host.trust : trust_of(realm_host);
   request.trust.any_certificate = request.trust.any_certificate || is_insecure(realm_host);
@@ -310,7 +287,8 @@ HttpResponse Registries::get_once(Host& host, const RegistryName& name, const Ht
     const std::lock_guard lock(host.mutex);
     if (const auto token = host.tokens.find(name.full()); token != host.tokens.end())
       complete.bearer = token->second;
-    if (const auto& login = host.login(name); host.basic && login && !login->user.empty())
+    if (!host.basic) return complete;
+    if (const auto& login = host.login(name); login && !login->user.empty())
       complete.user_and_password = login->user + ':' + login->password;
     return complete;
   };
@@ -346,7 +324,7 @@ HttpResponse Registries::get(const RegistryName& name, const std::string& method
       const std::lock_guard lock(its.mutex);
       if (!its.down.empty()) throw HttpError(HttpError::Kind::Unreachable, its.down);
     }
-    milliseconds pause = backoff(attempt);
+    milliseconds pause = backoff(kFirstPause, attempt);
     std::string why;
     bool all_of_it = true;  // is it the registry that has to be left alone, not this image?
     try {
@@ -377,7 +355,7 @@ HttpResponse Registries::get(const RegistryName& name, const std::string& method
       if (all_of_it || ++its.failures >= kMostFailures) its.down = why;
       throw HttpError(HttpError::Kind::Unreachable, why);
     }
-    wait_for(pause, stop_);
+    wait_patiently(pause, [this] { return stop_.load(); });
   }
 }
 
@@ -397,18 +375,9 @@ RegistryAnswer Registries::find(const RegistryName& name, const std::string& pla
 }
 
 RegistryAnswer Registries::ask(const RegistryName& name, const std::string& platform) {
+  using Kind = RegistryAnswer::Kind;
   const std::string manifests = "/v2/" + name.repository + "/manifests/";
   std::string digest = is_sha256_digest(name.tag) ? name.tag : "";
-  const auto about = [&] { return "image of an index\n" + digest + '\n' + platform; };
-  const auto recall = [&]() -> std::optional<RegistryAnswer> {
-    const std::string key = about();
-    const auto known = memo(key).recall();
-    if (!known) return std::nullopt;
-    const std::size_t blank = known->find(' ');
-    if (blank == std::string::npos) return std::nullopt;
-    return RegistryAnswer{
-        RegistryAnswer::Kind::Found, {known->substr(0, blank), known->substr(blank + 1)}, ""};
-  };
   if (digest.empty()) {
     const HttpResponse head = get(name, "HEAD", manifests + name.tag);
     if (head.status == kNotFound || head.status == kUnauthorized || head.status == kForbidden)
@@ -417,21 +386,31 @@ RegistryAnswer Registries::ask(const RegistryName& name, const std::string& plat
     if (!is_sha256_digest(digest)) digest.clear();
   }
   if (!digest.empty()) {
-    if (auto known = recall()) return *known;
+    if (const auto known = recall(digest, platform)) return {Kind::Found, *known, ""};
   }
   HttpResponse answer = get(name, "GET", manifests + (digest.empty() ? name.tag : digest));
-  const std::string its = "sha256:" + hex(sha256(answer.body));
-  if (answer.status == kOk && !digest.empty() && its != digest) {
-    return nothing(RegistryAnswer::Kind::Unreachable,
-                   "what it answers is not what its digest says");
-  }
-  digest = its;
+  const std::string its = named_digest(answer.body);
+  if (answer.status == kOk && !digest.empty() && its != digest)
+    return nothing(Kind::Unreachable, "what it answers is not what its digest says");
   RegistryAnswer found = read(name, std::move(answer), platform);
-  if (found.kind == RegistryAnswer::Kind::Found) {
-    const std::string key = about();
-    memo(key).remember(found.image.config + ' ' + found.image.manifest);
-  }
+  if (found.kind == Kind::Found) remember(its, platform, found.image);
   return found;
+}
+
+// What the index or manifest of this digest came to for the platform, which can never change.
+std::optional<RegistryImage> Registries::recall(const std::string& digest,
+                                                const std::string& platform) const {
+  const std::string about = about_image(digest, platform);
+  const auto known = memo(about).recall();
+  const std::size_t blank = known ? known->find(' ') : std::string::npos;
+  if (blank == std::string::npos) return std::nullopt;
+  return RegistryImage{known->substr(0, blank), known->substr(blank + 1)};
+}
+
+void Registries::remember(const std::string& digest, const std::string& platform,
+                          const RegistryImage& image) const {
+  const std::string about = about_image(digest, platform);
+  memo(about).remember(image.config + ' ' + image.manifest);
 }
 
 RegistryAnswer Registries::read(const RegistryName& name, HttpResponse answer,
@@ -454,11 +433,11 @@ RegistryAnswer Registries::read(const RegistryName& name, HttpResponse answer,
       return nothing(is_answer ? Kind::Missing : Kind::Unreachable, message);
     }
     if (const auto* one = std::get_if<ManifestOfOne>(&*manifest)) {
-      return {Kind::Found, {one->config, "sha256:" + hex(sha256(answer.body))}, ""};
+      return {Kind::Found, {one->config, named_digest(answer.body)}, ""};
     }
     const std::string digest = std::get<ManifestElsewhere>(*manifest).digest;
     answer = get(name, "GET", "/v2/" + name.repository + "/manifests/" + digest);
-    if (answer.status == kOk && "sha256:" + hex(sha256(answer.body)) != digest)
+    if (answer.status == kOk && named_digest(answer.body) != digest)
       return nothing(Kind::Unreachable, "what it answers is not what its digest says");
   }
   return nothing(Kind::Missing, "its index leads to ever more indexes");
@@ -466,9 +445,7 @@ RegistryAnswer Registries::read(const RegistryName& name, HttpResponse answer,
 
 std::string Registries::config(const RegistryName& name, const RegistryImage& image) {
   const std::string about = "config of an image\n" + image.config;
-  const auto is_it = [&](const std::string& text) {
-    return "sha256:" + hex(sha256(text)) == image.config;
-  };
+  const auto is_it = [&](const std::string& text) { return named_digest(text) == image.config; };
   if (const auto known = memo(about).recall(); known && is_it(*known)) return *known;
   try {
     HttpResponse answer = get(name, "GET", "/v2/" + name.repository + "/blobs/" + image.config);

@@ -86,6 +86,9 @@ class Registries {
   RegistryAnswer ask(const RegistryName& name, const std::string& platform);
   RegistryAnswer read(const RegistryName& name, HttpResponse answer, const std::string& platform);
   MemoFile memo(const std::string& about) const;
+  std::optional<RegistryImage> recall(const std::string& digest, const std::string& platform) const;
+  void remember(const std::string& digest, const std::string& platform,
+                const RegistryImage& image) const;
   HttpResponse get(const RegistryName& name, const std::string& method, const std::string& path);
   HttpResponse get_once(Host& host, const RegistryName& name, const HttpRequest& request,
                         const std::string& path);

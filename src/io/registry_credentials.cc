@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/json_text.h"
 #include "io/environment.h"
 #include "io/error.h"
 #include "io/process.h"
@@ -24,11 +25,6 @@ using Json = nlohmann::json;
 constexpr std::chrono::seconds kHelperPatience{30};
 // The key that Docker Hub has had since before there were others.
 constexpr const char* kHubKey = "https://index.docker.io/v1/";
-
-std::string text_of(const Json& object, const char* key) {
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 const Json* object_at(const Json& object, const char* key) {
   const auto found = object.is_object() ? object.find(key) : object.end();

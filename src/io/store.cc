@@ -156,13 +156,6 @@ constexpr std::pair<BuildResult, const char*> kResultWords[] = {
     {BuildResult::Interrupted, "interrupted"},
 };
 
-const char* word(BuildResult result) {
-  for (const auto& [value, text] : kResultWords) {
-    if (value == result) return text;
-  }
-  return "failed";
-}
-
 BuildResult result_of(const std::string& word) {
   for (const auto& [value, text] : kResultWords) {
     if (word == text) return value;
@@ -227,6 +220,13 @@ std::string fresh_name(const std::string& digest) {
 }
 
 }  // namespace
+
+const char* word(BuildResult result) {
+  for (const auto& [value, text] : kResultWords) {
+    if (value == result) return text;
+  }
+  return "failed";
+}
 
 struct Store::Database {
   Database(fs::path path, SQLite::Database opened)

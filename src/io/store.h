@@ -54,6 +54,9 @@ struct PublishedRow {
 
 enum class BuildResult { Success, Failed, Interrupted };
 
+/// "success", "failed", "interrupted": as stored, and for programs (docs/formats.md).
+const char* word(BuildResult result);
+
 /// One attempt to build an image.
 struct BuildRow {
   std::int64_t id = 0;  ///< given by the store

@@ -1,19 +1,14 @@
 #include "run/judge.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "core/config_values.h"
+#include "io/wall_clock.h"
 
 namespace imagewright {
 
 Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force)
-    : store_(store),
-      engine_(engine),
-      force_(force),
-      now_ms_(std::chrono::duration_cast<std::chrono::milliseconds>(
-                  std::chrono::system_clock::now().time_since_epoch())
-                  .count()) {
+    : store_(store), engine_(engine), force_(force), now_ms_(now_ms()) {
   for (const ImageConfig& image : images) {
     if (image.max_age.count() != 0) max_ages_.emplace(image.name, image.max_age);
   }

@@ -12,17 +12,16 @@
 #include "core/digest.h"
 #include "io/error.h"
 #include "io/interrupt.h"
+#include "io/wall_clock.h"
 
 namespace imagewright {
 
 namespace {
 
 namespace fs = std::filesystem;
-using std::chrono::milliseconds;
 
 // A cache that was not written for so long is unlikely to be read again.
 constexpr auto kCacheAge = std::chrono::hours(24 * 30);
-constexpr std::size_t kShortDigits = 12;
 
 std::uint64_t size_of(const fs::path& path) {
   std::error_code ignored;
@@ -36,18 +35,11 @@ std::uint64_t size_of(const fs::path& path) {
   return bytes;
 }
 
-std::string short_id(const std::string& id) {
-  return id.substr(id.find(':') + 1, kShortDigits);
-}
-
 class Pruning {
  public:
   Pruning(const Project& project, const PruneOptions& options, Store& store, Engine& engine)
       : project_(project), options_(options), store_(store), engine_(engine) {
     for (const ImageConfig& image : project.config.images) configured_.insert(image.name);
-    now_ms_ = std::chrono::duration_cast<milliseconds>(
-                  std::chrono::system_clock::now().time_since_epoch())
-                  .count();
   }
 
   std::vector<PruneItem> go() {
@@ -123,7 +115,8 @@ class Pruning {
       for (const std::string& name : names[id]) {
         if (!name.empty() && name.find("<none>") == std::string::npos) its.push_back(name);
       }
-      PruneItem item{PruneKind::Image, candidate.name + " " + short_id(id), candidate.why, 0, ""};
+      PruneItem item{PruneKind::Image, candidate.name + " " + short_digest(id), candidate.why, 0,
+                     ""};
       if (used.count(id) != 0) {
         item.left = "a container uses it";
       } else if (const auto strange = not_ours(its, candidate, given)) {
@@ -224,7 +217,7 @@ class Pruning {
   Store& store_;
   Engine& engine_;
   std::set<std::string> configured_;
-  std::int64_t now_ms_ = 0;
+  const std::int64_t now_ms_ = now_ms();
   std::vector<PruneItem> items_;
 };
 

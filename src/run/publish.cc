@@ -6,10 +6,9 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
-#include <random>
-#include <thread>
 
 #include "core/reference.h"
+#include "io/backoff.h"
 #include "io/error.h"
 #include "io/interrupt.h"
 #include "io/registry.h"
@@ -18,20 +17,8 @@ namespace imagewright {
 
 namespace {
 
-using std::chrono::milliseconds;
-
 constexpr int kMostAttempts = 4;
-
-// Between two attempts; an interrupt ends it.
-void pause_before(int attempt) {
-  constexpr milliseconds kSlice{50};
-  thread_local std::minstd_rand random{std::random_device{}()};
-  const unsigned base = 250U << static_cast<unsigned>(attempt);
-  for (milliseconds left(base / 2 + random() % base); left.count() > 0 && interrupted() == 0;
-       left -= kSlice) {
-    std::this_thread::sleep_for(std::min(left, kSlice));
-  }
-}
+constexpr std::chrono::milliseconds kFirstPause{250};
 
 // The part of a full ref behind `prefix`; "": it is another kind of ref.
 std::string behind(const std::string& ref, std::string_view prefix) {
@@ -143,7 +130,7 @@ PushOutcome Publisher::push(Engine& engine, const std::string& image_id,
   for (int attempt = 0;; ++attempt) {
     PushOutcome outcome = engine.push(image_id, reference, insecure, [](std::string_view) {});
     if (outcome.ok() || outcome.exit.interrupted || attempt + 1 == kMostAttempts) return outcome;
-    pause_before(attempt);
+    wait_patiently(backoff(kFirstPause, attempt));
     if (interrupted() != 0) return outcome;
   }
 }

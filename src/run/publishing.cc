@@ -1,11 +1,11 @@
 #include "run/publishing.h"
 
-#include <chrono>
 #include <utility>
 
 #include "core/source.h"
 #include "io/error.h"
 #include "io/interrupt.h"
+#include "io/wall_clock.h"
 
 namespace imagewright {
 
@@ -13,12 +13,6 @@ namespace {
 
 // So many go to registries at once.
 constexpr std::size_t kMostThreads = 4;
-
-std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(
-             std::chrono::system_clock::now().time_since_epoch())
-      .count();
-}
 
 }  // namespace
 

@@ -17,6 +17,7 @@
 #include "io/build_log.h"
 #include "io/error.h"
 #include "io/interrupt.h"
+#include "io/wall_clock.h"
 #include "run/bases.h"
 #include "run/estimate.h"
 #include "run/inbox.h"
@@ -36,10 +37,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 using std::chrono::duration_cast;
 using std::chrono::milliseconds;
-
-std::int64_t now_ms() {
-  return duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 // "example/web from web, target tests, arg VERSION=1.10": all that the configuration says of it.
 std::string definition(const ImageConfig& image) {
