@@ -99,25 +99,15 @@ std::string image_argument(const std::string& image) {
 
 EngineImages listed_images(const std::string& program) {
   const std::string name = fs::path(program).filename().string();
-  // A line for each name of an image; Buildah says the tag of a name apart, as Podman does the
-  // name.
+  // A line for each name of an image. (Buildah puts columns of blanks between the two.)
   const std::string format =
       name == "buildah" ? "{{.ID}} {{.Name}}:{{.Tag}}" : "{{.ID}} {{.Repository}}:{{.Tag}}";
   const Output output =
       capture({.argv = {program, "images", "--all", "--no-trunc", "--format", format}});
   if (!output.exit.ok()) {
-    throw Error(Error::Kind::Missing,
-                name + " cannot list its images: " + output.err.substr(0, output.err.find('\n')));
+    throw Error(Error::Kind::Missing, name + " cannot list its images: " + output.first_error());
   }
-  EngineImages images;
-  for (const std::string& line : lines_of(output.out)) {
-    const std::size_t blank = line.find(' ');
-    std::string id = line.substr(0, blank);
-    if (!id.starts_with("sha256:")) id.insert(0, "sha256:");
-    if (blank != std::string::npos) images.names.emplace(line.substr(line.rfind(' ') + 1), id);
-    images.ids.insert(std::move(id));
-  }
-  return images;
+  return read_image_list(output.out);
 }
 
 void tag_by(const std::string& program, const std::string& image_id, const std::string& reference) {
@@ -125,7 +115,7 @@ void tag_by(const std::string& program, const std::string& image_id, const std::
   if (output.exit.ok()) return;
   throw Error(Error::Kind::Source, fs::path(program).filename().string() +
                                        " cannot name the image " + reference + ": " +
-                                       output.err.substr(0, output.err.find('\n')));
+                                       output.first_error());
 }
 
 std::set<std::string> used_images_by(const std::string& program) {
@@ -138,8 +128,8 @@ std::set<std::string> used_images_by(const std::string& program) {
                                          "--no-trunc", "--format", "{{.ImageID}}"};
   const Output output = capture({.argv = argv});
   if (!output.exit.ok()) {
-    throw Error(Error::Kind::Missing, program + " cannot list its containers: " +
-                                          output.err.substr(0, output.err.find('\n')));
+    throw Error(Error::Kind::Missing,
+                program + " cannot list its containers: " + output.first_error());
   }
   std::set<std::string> ids;
   for (std::string id : lines_of(output.out)) {
@@ -149,31 +139,15 @@ std::set<std::string> used_images_by(const std::string& program) {
   return ids;
 }
 
-std::string remove_by(const std::string& program, const std::string& image_id,
-                      const std::vector<std::string>& names) {
-  Command command;
-  command.argv = {program, "rmi"};
-  command.argv.insert(command.argv.end(), names.begin(), names.end());
-  if (names.empty()) command.argv.push_back(bare_id(image_id));
-  const Output output = capture(command);
-  if (output.exit.ok()) return "";
-  const std::string said = output.err.substr(0, output.err.find('\n'));
-  return said.empty() ? program + " does not remove it" : said;
-}
-
 PushOutcome push_by(const std::string& program, const fs::path& cache, const std::string& image_id,
-                    const std::string& reference, bool insecure, const OnLine& on_line) {
+                    const std::string& reference, bool insecure) {
   const ScratchDirectory scratch(cache / "staging");
   const fs::path digest = scratch.path() / "digest";
   Command command;
   command.argv = {program, "push", "--digestfile", digest};
   if (insecure) command.argv.emplace_back("--tls-verify=false");
   command.argv.insert(command.argv.end(), {bare_id(image_id), "docker://" + reference});
-  PushOutcome outcome;
-  outcome.exit = run_command(command, [&](std::string_view line) {
-    if (!line.empty()) outcome.message = line;
-    on_line(line);
-  });
+  PushOutcome outcome = run_push(command);
   std::ifstream(digest) >> outcome.digest;
   return outcome;
 }

@@ -40,12 +40,9 @@ EngineImages listed_images(const std::string& program);
 
 /// Engine's questions and commands of these names, by Buildah or Podman.
 std::set<std::string> used_images_by(const std::string& program);
-std::string remove_by(const std::string& program, const std::string& image_id,
-                      const std::vector<std::string>& names);
 void tag_by(const std::string& program, const std::string& image_id, const std::string& reference);
 PushOutcome push_by(const std::string& program, const std::filesystem::path& cache,
-                    const std::string& image_id, const std::string& reference, bool insecure,
-                    const OnLine& on_line);
+                    const std::string& image_id, const std::string& reference, bool insecure);
 
 /// By Buildah. (Podman's own listing leaves the ONBUILD out.)
 std::optional<EngineImage> listed_image(const std::string& image, const std::string& platform);
@@ -69,11 +66,11 @@ class BuildahEngine : public Engine {
   std::set<std::string> used_image_ids() override { return used_images_by("buildah"); }
   std::string remove_image(const std::string& image_id,
                            const std::vector<std::string>& names) override {
-    return remove_by("buildah", image_id, names);
+    return remove_image_by("buildah", bare_id(image_id), names);
   }
-  PushOutcome push(const std::string& image_id, const std::string& reference, bool insecure,
-                   const OnLine& on_line) override {
-    return push_by("buildah", cache_, image_id, reference, insecure, on_line);
+  PushOutcome push(const std::string& image_id, const std::string& reference,
+                   bool insecure) override {
+    return push_by("buildah", cache_, image_id, reference, insecure);
   }
 
  private:

@@ -108,16 +108,10 @@ EngineImages DockerEngine::images() {
   const Output output = capture({.argv = {cli_.path, "images", "--all", "--no-trunc", "--format",
                                           "{{.ID}} {{.Repository}}:{{.Tag}}"}});
   if (!output.exit.ok()) {
-    throw Error(Error::Kind::Missing, "docker does not answer (" + docker_host() +
-                                          "): " + output.err.substr(0, output.err.find('\n')));
+    throw Error(Error::Kind::Missing,
+                "docker does not answer (" + docker_host() + "): " + output.first_error());
   }
-  EngineImages images;
-  for (const std::string& line : lines_of(output.out)) {
-    const std::size_t blank = std::min(line.find(' '), line.size());
-    images.ids.insert(line.substr(0, blank));
-    if (blank < line.size()) images.names.emplace(line.substr(blank + 1), line.substr(0, blank));
-  }
-  return images;
+  return read_image_list(output.out);
 }
 
 void DockerEngine::tag(const std::string& image_id, const std::string& reference) {
@@ -133,26 +127,10 @@ std::set<std::string> DockerEngine::used_image_ids() {
   throw Error(Error::Kind::Missing, "docker does not say which images its containers use");
 }
 
-std::string DockerEngine::remove_image(const std::string& image_id,
-                                       const std::vector<std::string>& names) {
-  Command command;
-  command.argv = {cli_.path, "rmi"};
-  command.argv.insert(command.argv.end(), names.begin(), names.end());
-  if (names.empty()) command.argv.push_back(image_id);
-  const Output output = capture(command);
-  if (output.exit.ok()) return "";
-  const std::string said = output.err.substr(0, output.err.find('\n'));
-  return said.empty() ? "docker does not remove it" : said;
-}
-
 PushOutcome DockerEngine::push(const std::string& /*image_id*/, const std::string& reference,
-                               bool /*insecure*/, const OnLine& on_line) {
+                               bool /*insecure*/) {
   // (By its name; whether by plain http is the daemon's own setting.)
-  PushOutcome outcome;
-  outcome.exit = run_command({.argv = {cli_.path, "push", reference}}, [&](std::string_view line) {
-    if (!line.empty()) outcome.message = line;
-    on_line(line);
-  });
+  PushOutcome outcome = run_push({.argv = {cli_.path, "push", reference}});
   // "1.0: digest: sha256:… size: 528"
   constexpr std::string_view kMark = " digest: ";
   const std::size_t mark = outcome.message.find(kMark);

@@ -40,9 +40,11 @@ class DockerEngine : public Engine {
   void tag(const std::string& image_id, const std::string& reference) override;
   std::set<std::string> used_image_ids() override;
   std::string remove_image(const std::string& image_id,
-                           const std::vector<std::string>& names) override;
-  PushOutcome push(const std::string& image_id, const std::string& reference, bool insecure,
-                   const OnLine& on_line) override;
+                           const std::vector<std::string>& names) override {
+    return remove_image_by(cli_.path, image_id, names);
+  }
+  PushOutcome push(const std::string& image_id, const std::string& reference,
+                   bool insecure) override;
 
  private:
   std::filesystem::path cache_;

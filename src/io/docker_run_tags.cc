@@ -32,6 +32,10 @@ std::string repository_of(const fs::path& cache) {
 
 }  // namespace
 
+bool is_run_tag(const std::string& name) {
+  return name.starts_with(kRepositories);
+}
+
 DockerRunTags::DockerRunTags(const fs::path& cache)
     : repository_(repository_of(cache)), alive_(cache / "runs") {
   sweep();
@@ -55,9 +59,8 @@ std::string DockerRunTags::tag(const std::string& image_id) {
 
 void DockerRunTags::drop(const std::string& image_id, const std::string& reference) const {
   const std::vector<std::string> names = docker_names(image_id);
-  const bool has_another = std::any_of(names.begin(), names.end(), [](const std::string& name) {
-    return !name.starts_with(kRepositories);
-  });
+  const bool has_another = std::any_of(names.begin(), names.end(),
+                                       [](const std::string& name) { return !is_run_tag(name); });
   if (has_another) docker_untag(reference);
 }
 

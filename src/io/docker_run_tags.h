@@ -10,6 +10,9 @@
 
 namespace imagewright {
 
+/// Is it one of these, whoever's?
+bool is_run_tag(const std::string& name);
+
 /// They go when this does, and what a process that was killed left behind goes when the next one
 /// makes some. One that is the image's last name stays, as the image would go with it.
 class DockerRunTags {

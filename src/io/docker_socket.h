@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "io/engine.h"
+#include "io/engine_images.h"
 
 namespace imagewright {
 

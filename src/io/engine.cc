@@ -1,8 +1,5 @@
 #include "io/engine.h"
 
-#include <algorithm>
-
-#include "core/reference.h"
 #include "io/buildah_engine.h"
 #include "io/docker_engine.h"
 #include "io/docker_socket.h"
@@ -59,35 +56,6 @@ std::unique_ptr<Engine> whichever_answers(const fs::path& cache) {
 }
 
 }  // namespace
-
-std::vector<std::string> engine_spellings(const std::string& reference, bool localhost) {
-  const auto parsed = parse_reference(reference);
-  if (!parsed) return {};
-  const std::string full = normalized(*parsed);
-  std::vector<std::string> spellings = {full};
-  constexpr std::string_view kHub = "docker.io/";
-  constexpr std::string_view kOfficial = "docker.io/library/";
-  const std::string tag = parsed->tag.empty() ? "latest" : parsed->tag;
-  if (localhost) {
-    // (What is written without a registry is theirs.)
-    std::string own = parsed->repository + ':' + tag;
-    if (own != full) spellings.push_back("localhost/" + std::move(own));
-  } else if (full.starts_with(kOfficial)) {
-    spellings.push_back(full.substr(kOfficial.size()));
-  } else if (full.starts_with(kHub)) {
-    spellings.push_back(full.substr(kHub.size()));
-  }
-  return spellings;
-}
-
-bool EngineImages::is_named(const std::string& reference, const std::string& image_id,
-                            bool localhost) const {
-  const auto spellings = engine_spellings(reference, localhost);
-  return std::any_of(spellings.begin(), spellings.end(), [&](const std::string& name) {
-    const auto found = names.find(name);
-    return found != names.end() && found->second == image_id;
-  });
-}
 
 std::unique_ptr<Engine> find_engine(const std::string& wish, const fs::path& cache) {
   if (wish.empty()) return whichever_answers(cache);

@@ -11,12 +11,12 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "core/build_options.h"
 #include "core/context.h"
 #include "core/reach.h"
+#include "io/engine_images.h"
 #include "io/process.h"
 
 namespace imagewright {
@@ -56,26 +56,6 @@ struct BuildOutcome {
   /// The engine ended well and left a fresh image id; also if an interrupt came too late to stop
   /// it.
   bool ok() const { return exit.status == 0 && !image_id.empty(); }
-};
-
-/// All images that an engine has.
-struct EngineImages {
-  std::set<std::string> ids;                           ///< `sha256:…`
-  std::unordered_map<std::string, std::string> names;  ///< ids by name, as the engine writes it
-
-  /// Is this the name of that image? `localhost`: the engine calls an image without a registry
-  /// `localhost/NAME`.
-  bool is_named(const std::string& reference, const std::string& image_id, bool localhost) const;
-};
-
-/// How an engine writes a reference in its lists: the ways there are. `localhost`: as above.
-std::vector<std::string> engine_spellings(const std::string& reference, bool localhost);
-
-struct PushOutcome {
-  Exit exit;
-  std::string digest;   ///< of the manifest, `sha256:…`; "" unless it was pushed
-  std::string message;  ///< where it was not: what the engine said last
-  bool ok() const { return exit.ok() && !digest.empty(); }
 };
 
 /// An image that an engine has.
@@ -133,8 +113,8 @@ class Engine {
                                    const std::vector<std::string>& names) = 0;
   /// Pushes an image under a name that it has. `insecure`: by plain http, if need be. A push that
   /// fails is a value. Several threads may. Throws Error(Missing) if the program cannot be run.
-  virtual PushOutcome push(const std::string& image_id, const std::string& reference, bool insecure,
-                           const OnLine& on_line) = 0;
+  virtual PushOutcome push(const std::string& image_id, const std::string& reference,
+                           bool insecure) = 0;
 };
 
 /// The engine by name, or, if `wish` is "", the one that answers: docker where a daemon of Docker's

@@ -45,8 +45,7 @@ std::string info_of(const std::string& program, const fs::path& cache) {
     const Output output = capture({.argv = {program, "info", "--format", "json"}});
     const Json info = Json::parse(output.out, nullptr, false);
     if (!output.exit.ok() || !info.is_object()) {
-      throw Error(Error::Kind::Missing,
-                  "podman does not answer: " + output.err.substr(0, output.err.find('\n')));
+      throw Error(Error::Kind::Missing, "podman does not answer: " + output.first_error());
     }
     return info.dump();
   });

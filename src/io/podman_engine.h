@@ -31,11 +31,11 @@ class PodmanEngine : public Engine {
   std::set<std::string> used_image_ids() override { return used_images_by(program_); }
   std::string remove_image(const std::string& image_id,
                            const std::vector<std::string>& names) override {
-    return remove_by(program_, image_id, names);
+    return remove_image_by(program_, bare_id(image_id), names);
   }
-  PushOutcome push(const std::string& image_id, const std::string& reference, bool insecure,
-                   const OnLine& on_line) override {
-    return push_by(program_, cache_, image_id, reference, insecure, on_line);
+  PushOutcome push(const std::string& image_id, const std::string& reference,
+                   bool insecure) override {
+    return push_by(program_, cache_, image_id, reference, insecure);
   }
 
  private:

@@ -55,6 +55,8 @@ struct Output {
   Exit exit;
   std::string out;  ///< stdout's bytes
   std::string err;  ///< stderr's bytes
+  /// The first line of that.
+  std::string first_error() const { return err.substr(0, err.find('\n')); }
 };
 
 /// Runs a program and collects what it writes, both apart. `input` goes to its stdin. Throws as

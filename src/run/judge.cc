@@ -31,6 +31,12 @@ LastReach Judge::reaches() const {
   };
 }
 
+Bases::Stored Judge::bases() {
+  return [this](const std::string& image, const std::string& base) {
+    return last_value(image, InputKind::Base, base);
+  };
+}
+
 const std::vector<StoredInput>& Judge::inputs(const std::string& image) {
   static const std::vector<StoredInput> kNone;
   if (rows_.count(image) == 0) return kNone;

@@ -16,7 +16,9 @@
 #include "core/verdict.h"
 #include "io/engine.h"
 #include "io/store.h"
+#include "run/bases.h"
 #include "run/observe.h"
+#include "run/publish.h"
 
 namespace imagewright {
 
@@ -57,8 +59,12 @@ class Judge {
   /// is known.
   const ImageRow* last(const std::string& image) const;
 
-  /// What counted of their contexts. To be used while this lives.
-  LastReach reaches() const;
+  // To be used while this lives, each where the judge's own functions may be.
+  LastReach reaches() const;  ///< what counted of their contexts
+  Bases::Stored bases();      ///< last_value of their bases
+  Publisher::IsNamed names() const {
+    return [this](const auto& name, const auto& id) { return is_named(name, id); };
+  }
 
   /// All of them, by name.
   const std::unordered_map<std::string, ImageRow>& rows() const { return rows_; }

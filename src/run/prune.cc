@@ -10,6 +10,7 @@
 #include <unordered_set>
 
 #include "core/digest.h"
+#include "io/docker_run_tags.h"
 #include "io/error.h"
 #include "io/interrupt.h"
 #include "io/wall_clock.h"
@@ -22,6 +23,8 @@ namespace fs = std::filesystem;
 
 // A cache that was not written for so long is unlikely to be read again.
 constexpr auto kCacheAge = std::chrono::hours(24 * 30);
+
+constexpr const char* kLeft = "it left the configuration";
 
 std::uint64_t size_of(const fs::path& path) {
   std::error_code ignored;
@@ -38,7 +41,12 @@ std::uint64_t size_of(const fs::path& path) {
 class Pruning {
  public:
   Pruning(const Project& project, const PruneOptions& options, Store& store, Engine& engine)
-      : project_(project), options_(options), store_(store), engine_(engine) {
+      : project_(project),
+        options_(options),
+        store_(store),
+        engine_(engine),
+        rows_(store.rows()),
+        builds_(store.all_builds()) {
     for (const ImageConfig& image : project.config.images) configured_.insert(image.name);
   }
 
@@ -53,6 +61,8 @@ class Pruning {
  private:
   bool is_configured(const std::string& name) const { return configured_.count(name) != 0; }
 
+  bool is_recent(std::int64_t ms) const { return now_ms_ - ms < options_.grace.count(); }
+
   // --- Images
 
   struct Candidate {
@@ -63,36 +73,35 @@ class Pruning {
   // Of those that this configuration built by this engine: by id, what nothing needs any more.
   std::map<std::string, Candidate> candidates() {
     std::set<std::string> current;
-    for (const ImageRow& row : store_.rows()) {
+    for (const ImageRow& row : rows_) {
       if (row.config != project_.config_path || is_configured(row.name))
         current.insert(row.image_id);
     }
-    std::map<std::string, std::vector<BuildRow>> successes;  // newest first
-    for (BuildRow& build : store_.all_builds()) {
+    std::map<std::string, std::vector<const BuildRow*>> successes;  // newest first
+    for (const BuildRow& build : builds_) {
       if (build.result == BuildResult::Success && build.config == project_.config_path &&
           build.engine == engine_.name() && !build.image_id.empty()) {
-        successes[build.name].push_back(std::move(build));
+        successes[build.name].push_back(&build);
       }
     }
     std::map<std::string, Candidate> found;
     for (const auto& [name, builds] : successes) {
+      const bool configured = is_configured(name);
       std::set<std::string> seen;
-      int kept = is_configured(name) ? -1 : options_.keep;  // (the newest one is no superseded one)
-      std::int64_t out_of_use = is_configured(name) ? now_ms_ : end_of(builds.front());
-      for (const BuildRow& build : builds) {
-        if (!seen.insert(build.image_id).second) {
-          out_of_use = build.started_ms;
+      int kept = configured ? -1 : options_.keep;  // (the newest one is no superseded one)
+      std::int64_t out_of_use = configured ? now_ms_ : end_of(*builds.front());
+      for (const BuildRow* build : builds) {
+        if (!seen.insert(build->image_id).second) {
+          out_of_use = build->started_ms;
           continue;
         }
         const bool stays = kept < options_.keep;
         kept += stays ? 1 : 0;
-        const bool is_recent = now_ms_ - out_of_use < options_.grace.count();
-        if (!stays && !is_recent && current.count(build.image_id) == 0) {
-          found.try_emplace(build.image_id,
-                            Candidate{name, is_configured(name) ? "a newer one has its place"
-                                                                : "it left the configuration"});
+        if (!stays && !is_recent(out_of_use) && current.count(build->image_id) == 0) {
+          found.try_emplace(build->image_id,
+                            Candidate{name, configured ? "a newer one has its place" : kLeft});
         }
-        if (is_configured(name)) out_of_use = end_of(build);
+        if (configured) out_of_use = end_of(*build);
       }
     }
     return found;
@@ -107,7 +116,8 @@ class Pruning {
     const std::set<std::string> used = engine_.used_image_ids();
     std::map<std::string, std::vector<std::string>> names;
     for (const auto& [name, id] : all.names) names[id].push_back(name);
-    const auto given = store_.names_given();
+    std::unordered_set<std::string> ours;
+    for (const std::string& reference : store_.names_given()) ours.merge(spellings(reference));
     for (const auto& [id, candidate] : found) {
       if (interrupted() != 0) return;
       if (all.ids.count(id) == 0) continue;
@@ -119,7 +129,7 @@ class Pruning {
                      ""};
       if (used.count(id) != 0) {
         item.left = "a container uses it";
-      } else if (const auto strange = not_ours(its, candidate, given)) {
+      } else if (const auto strange = not_ours(its, candidate.name, ours)) {
         item.left = "it has a name that was not given here: " + *strange;
       } else if (options_.remove) {
         item.left = engine_.remove_image(id, its);
@@ -128,19 +138,19 @@ class Pruning {
     }
   }
 
+  std::unordered_set<std::string> spellings(const std::string& reference) const {
+    const auto all = engine_spellings(reference, engine_.name() != "docker");
+    return {all.begin(), all.end()};
+  }
+
   // A name among them that we did not give.
   std::optional<std::string> not_ours(const std::vector<std::string>& names,
-                                      const Candidate& candidate,
-                                      const std::vector<std::string>& given) const {
-    std::unordered_set<std::string> ours;
-    const bool localhost = engine_.name() != "docker";
-    for (const std::string& reference : given) {
-      for (std::string& name : engine_spellings(reference, localhost)) ours.insert(std::move(name));
-    }
-    for (std::string& name : engine_spellings(candidate.name, localhost))
-      ours.insert(std::move(name));
+                                      const std::string& image,
+                                      const std::unordered_set<std::string>& given) const {
+    const auto own = spellings(image);
     for (const std::string& name : names) {
-      if (ours.count(name) == 0 && !name.starts_with("imagewright.invalid/")) return name;
+      const bool ours = given.count(name) != 0 || own.count(name) != 0 || is_run_tag(name);
+      if (!ours) return name;
     }
     return std::nullopt;
   }
@@ -148,33 +158,27 @@ class Pruning {
   // --- State and logs
 
   void rows() {
-    std::set<std::string> gone;
-    for (const ImageRow& row : store_.rows()) {
-      if (row.config == project_.config_path && !is_configured(row.name)) gone.insert(row.name);
+    for (const ImageRow& row : rows_) {
+      if (row.config == project_.config_path && !is_configured(row.name)) gone_.insert(row.name);
     }
     std::set<std::string> recent;
-    for (const BuildRow& build : store_.all_builds()) {
+    for (const BuildRow& build : builds_) {
       if (build.config != project_.config_path || is_configured(build.name)) continue;
-      gone.insert(build.name);
-      if (now_ms_ - end_of(build) < options_.grace.count()) recent.insert(build.name);
+      gone_.insert(build.name);
+      if (is_recent(end_of(build))) recent.insert(build.name);
     }
-    for (const std::string& name : recent) gone.erase(name);
-    for (const std::string& name : gone)
-      items_.push_back({PruneKind::Row, name, "it left the configuration", 0, ""});
-    if (options_.remove) store_.forget(gone, project_.config_path);
+    for (const std::string& name : recent) gone_.erase(name);
+    for (const std::string& name : gone_) items_.push_back({PruneKind::Row, name, kLeft, 0, ""});
+    if (options_.remove) store_.forget(gone_, project_.config_path);
   }
 
   void logs() {
     std::set<fs::path> wanted;
     for (const ImageConfig& image : project_.config.images)
       wanted.insert(log_directory(project_, image.name));
-    std::set<std::string> gone;
-    for (const PruneItem& item : items_) {
-      if (item.kind == PruneKind::Row) gone.insert(item.what);
-    }
     // (Another configuration may keep its state in the same place.)
-    for (const BuildRow& build : store_.all_builds()) {
-      if (build.config != project_.config_path || gone.count(build.name) == 0)
+    for (const BuildRow& build : builds_) {
+      if (build.config != project_.config_path || gone_.count(build.name) == 0)
         wanted.insert(log_directory(project_, build.name));
     }
     std::error_code ignored;
@@ -216,7 +220,10 @@ class Pruning {
   const PruneOptions& options_;
   Store& store_;
   Engine& engine_;
+  const std::vector<ImageRow> rows_;
+  const std::vector<BuildRow> builds_;
   std::set<std::string> configured_;
+  std::set<std::string> gone_;  // whose rows go
   const std::int64_t now_ms_ = now_ms();
   std::vector<PruneItem> items_;
 };

@@ -128,7 +128,7 @@ PushOutcome Publisher::push(Engine& engine, const std::string& image_id,
   const RegistryName name = registry_name(*parse_reference(reference));
   const bool insecure = is_insecure_registry(name.registry, project_.config.insecure_registries);
   for (int attempt = 0;; ++attempt) {
-    PushOutcome outcome = engine.push(image_id, reference, insecure, [](std::string_view) {});
+    PushOutcome outcome = engine.push(image_id, reference, insecure);
     if (outcome.ok() || outcome.exit.interrupted || attempt + 1 == kMostAttempts) return outcome;
     wait_patiently(backoff(kFirstPause, attempt));
     if (interrupted() != 0) return outcome;

@@ -86,16 +86,9 @@ class Run {
     observer_.expect(judge_->reaches());
     observer_.look_ahead(selected_);
     names_.emplace(project_.config.images, engine_->name() != "docker");
-    bases_.emplace(
-        project_, *engine_, *names_,
-        [this](const std::string& image, const std::string& base) {
-          return judge_->last_value(image, InputKind::Base, base);
-        },
-        [this](const std::string& text) { progress_.warning(text); });
-    publisher_.emplace(project_, *store_, options_.push,
-                       [this](const std::string& reference, const std::string& image_id) {
-                         return judge_->is_named(reference, image_id);
-                       });
+    bases_.emplace(project_, *engine_, *names_, judge_->bases(),
+                   [this](const std::string& text) { progress_.warning(text); });
+    publisher_.emplace(project_, *store_, options_.push, judge_->names());
     publishing_.emplace(*engine_, *publisher_, inbox_, publishing_told());
     make_schedule(
         make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {

@@ -1,0 +1,71 @@
+#include "io/engine_images.h"
+
+#include <algorithm>
+
+#include "core/reference.h"
+#include "io/staging.h"
+
+namespace imagewright {
+
+std::vector<std::string> engine_spellings(const std::string& reference, bool localhost) {
+  const auto parsed = parse_reference(reference);
+  if (!parsed) return {};
+  const std::string full = normalized(*parsed);
+  std::vector<std::string> spellings = {full};
+  constexpr std::string_view kHub = "docker.io/";
+  constexpr std::string_view kOfficial = "docker.io/library/";
+  const std::string tag = parsed->tag.empty() ? "latest" : parsed->tag;
+  if (localhost) {
+    // (What is written without a registry is theirs.)
+    std::string own = parsed->repository + ':' + tag;
+    if (own != full) spellings.push_back("localhost/" + std::move(own));
+  } else if (full.starts_with(kOfficial)) {
+    spellings.push_back(full.substr(kOfficial.size()));
+  } else if (full.starts_with(kHub)) {
+    spellings.push_back(full.substr(kHub.size()));
+  }
+  return spellings;
+}
+
+bool EngineImages::is_named(const std::string& reference, const std::string& image_id,
+                            bool localhost) const {
+  const auto spellings = engine_spellings(reference, localhost);
+  return std::any_of(spellings.begin(), spellings.end(), [&](const std::string& name) {
+    const auto found = names.find(name);
+    return found != names.end() && found->second == image_id;
+  });
+}
+
+EngineImages read_image_list(const std::string& text) {
+  EngineImages images;
+  for (const std::string& line : lines_of(text)) {
+    const std::size_t blank = line.find(' ');
+    std::string id = line.substr(0, blank);
+    if (!id.starts_with("sha256:")) id.insert(0, "sha256:");
+    if (blank != std::string::npos) images.names.emplace(line.substr(line.rfind(' ') + 1), id);
+    images.ids.insert(std::move(id));
+  }
+  return images;
+}
+
+PushOutcome run_push(const Command& command) {
+  PushOutcome outcome;
+  outcome.exit = run_command(command, [&](std::string_view line) {
+    if (!line.empty()) outcome.message = line;
+  });
+  return outcome;
+}
+
+std::string remove_image_by(const std::string& program, const std::string& id,
+                            const std::vector<std::string>& names) {
+  Command command;
+  command.argv = {program, "rmi"};
+  command.argv.insert(command.argv.end(), names.begin(), names.end());
+  if (names.empty()) command.argv.push_back(id);
+  const Output output = capture(command);
+  if (output.exit.ok()) return "";
+  const std::string said = output.first_error();
+  return said.empty() ? program + " does not remove it" : said;
+}
+
+}  // namespace imagewright
