@@ -29,7 +29,8 @@ std::string cut(std::string text) {
 }
 
 // What is shown of an input: its text, or the beginning of its digest.
-std::string shown_value(InputKind kind, const std::string& value, const std::string& digest) {
+std::string shown_value(const Input& input) {
+  const auto& [kind, name, digest, value] = input;
   switch (kind) {
     case InputKind::Target:
     case InputKind::Arg:
@@ -49,15 +50,16 @@ std::string shown_value(InputKind kind, const std::string& value, const std::str
   return short_digest(digest);
 }
 
-std::string input_line(const ExplainedInput& input, std::size_t width) {
-  const std::string name =
-      input.name.empty() ? word(input.kind) : fmt::format("{} {}", word(input.kind), input.name);
-  const std::string before = shown_value(input.kind, input.before, input.digest_before);
-  const std::string now = shown_value(input.kind, input.now, input.digest_now);
-  const std::string values = input.fate == InputFate::Changed   ? before + " → " + now
-                             : input.fate == InputFate::Removed ? before
-                                                                : now;
-  return fmt::format("{:<8} {:<{}}  {}\n", word(input.fate), without_controls(name), width, values);
+std::string name_of(const Input& input) {
+  return input.name.empty() ? word(input.kind) : fmt::format("{} {}", word(input.kind), input.name);
+}
+
+std::string input_line(const ComparedInput& input, std::size_t width) {
+  const std::string values = input.fate == InputFate::Changed
+                                 ? shown_value(*input.before) + " → " + shown_value(*input.now)
+                                 : shown_value(input.either());
+  return fmt::format("{:<8} {:<{}}  {}\n", word(input.fate),
+                     without_controls(name_of(input.either())), width, values);
 }
 
 std::string file_lines(const ContextChanges& changes) {
@@ -104,11 +106,11 @@ std::string last_text(const Explanation& why) {
 
 // The trees, and the commits between.
 std::string git_text(const Explanation& why) {
-  if (why.tree.empty()) return "";
+  if (why.origin.tree.empty()) return "";
   const std::string before = why.last ? why.last->tree : "";
   std::string text = "tree     ";
-  if (!before.empty() && before != why.tree) text += short_digest(before) + " → ";
-  text += short_digest(why.tree) + "\n";
+  if (!before.empty() && before != why.origin.tree) text += short_digest(before) + " → ";
+  text += short_digest(why.origin.tree) + "\n";
   for (const GitCommit& commit : why.commits.list) {
     text += fmt::format("commit   {} {} {}\n", short_digest(commit.id), commit.time,
                         without_controls(commit.subject));
@@ -127,9 +129,9 @@ Json commits_json(const Explanation& why) {
   for (const GitCommit& commit : why.commits.list)
     list.push_back({{"id", commit.id}, {"time", commit.time}, {"subject", commit.subject}});
   return {{"commit_before", text_or_null(why.last ? why.last->commit : "")},
-          {"commit_now", text_or_null(why.commit)},
+          {"commit_now", text_or_null(why.origin.commit)},
           {"tree_before", text_or_null(why.last ? why.last->tree : "")},
-          {"tree_now", text_or_null(why.tree)},
+          {"tree_now", text_or_null(why.origin.tree)},
           {"commits", std::move(list)},
           {"complete", why.commits.complete && why.why_no_commits.empty()}};
 }
@@ -149,16 +151,15 @@ std::string text_of(const Explanation& why) {
     text += fmt::format("source   {}\n", without_controls(status.source));
   }
   text += git_text(why);
-  if (!why.inputs.empty()) text += "\n";
+  const auto inputs = why.inputs();
+  if (!inputs.empty()) text += "\n";
   std::size_t width = 0;
-  for (const ExplainedInput& input : why.inputs) {
-    const std::string kind = word(input.kind);
-    width = std::max(width, kind.size() + (input.name.empty() ? 0 : input.name.size() + 1));
-  }
-  for (const ExplainedInput& input : why.inputs) {
+  for (const ComparedInput& input : inputs) width = std::max(width, name_of(input.either()).size());
+  const ContextChanges* const changes = changes_in(status.reasons);
+  for (const ComparedInput& input : inputs) {
     text += input_line(input, std::min(width, kLongestValue));
-    const ContextChanges* changes = changes_in(status.reasons);
-    const bool is_context = input.kind == InputKind::Context && input.name.empty();
+    const Input& it = input.either();
+    const bool is_context = it.kind == InputKind::Context && it.name.empty();
     if (is_context && input.fate == InputFate::Changed && changes != nullptr)
       text += file_lines(*changes);
   }
@@ -167,14 +168,20 @@ std::string text_of(const Explanation& why) {
 
 Json json_of(const Explanation& why) {
   Json inputs = Json::array();
-  for (const ExplainedInput& input : why.inputs) {
-    inputs.push_back({{"kind", word(input.kind)},
-                      {"name", text_or_null(input.name)},
+  const auto value = [](const Input* input) {
+    return input != nullptr ? text_or_null(redacted(input->value)) : Json(nullptr);
+  };
+  const auto digest = [](const Input* input) {
+    return input != nullptr ? Json(input->digest) : Json(nullptr);
+  };
+  for (const ComparedInput& input : why.inputs()) {
+    inputs.push_back({{"kind", word(input.either().kind)},
+                      {"name", text_or_null(input.either().name)},
                       {"state", word(input.fate)},
-                      {"before", text_or_null(redacted(input.before))},
-                      {"now", text_or_null(redacted(input.now))},
-                      {"digest_before", text_or_null(input.digest_before)},
-                      {"digest_now", text_or_null(input.digest_now)}});
+                      {"before", value(input.before)},
+                      {"now", value(input.now)},
+                      {"digest_before", digest(input.before)},
+                      {"digest_now", digest(input.now)}});
   }
   const ImageStatus& status = why.status;
   return {
@@ -185,7 +192,7 @@ Json json_of(const Explanation& why) {
       {"engine", why.engine},
       {"source_before", text_or_null(why.last ? why.last->source : "")},
       {"source_now", text_or_null(status.source)},
-      {"git", why.commit.empty() ? Json(nullptr) : commits_json(why)},
+      {"git", why.origin.commit.empty() ? Json(nullptr) : commits_json(why)},
       {"image_id", text_or_null(status.image_id)},
       {"built",
        why.last && why.last->built_ms != 0 ? Json(time_text(why.last->built_ms)) : Json(nullptr)},

@@ -8,30 +8,22 @@ namespace imagewright {
 
 namespace {
 
-using Key = std::pair<InputKind, std::string>;
-
-std::map<Key, const Input*> by_key(const std::vector<Input>& inputs) {
-  std::map<Key, const Input*> result;
-  for (const Input& input : inputs) result[{input.kind, input.name}] = &input;
-  return result;
-}
-
-void compare(const std::vector<Input>& before, const std::vector<Input>& now,
-             std::vector<Reason>& reasons) {
-  const auto old_inputs = by_key(before);
-  const auto new_inputs = by_key(now);
-  for (const auto& [key, input] : new_inputs) {
-    const auto old = old_inputs.find(key);
-    if (old == old_inputs.end()) {
-      reasons.push_back({ReasonKind::InputAdded, key.first, key.second, {}, "", input->value});
-    } else if (old->second->digest != input->digest) {
-      reasons.push_back(
-          {ReasonKind::InputChanged, key.first, key.second, {}, old->second->value, input->value});
-    }
+// What changed or came first, then what is gone.
+void explain(const std::vector<ComparedInput>& all, std::vector<Reason>& reasons) {
+  const auto add = [&](ReasonKind kind, const ComparedInput& input) {
+    reasons.push_back({kind,
+                       input.either().kind,
+                       input.either().name,
+                       {},
+                       input.before != nullptr ? input.before->value : "",
+                       input.now != nullptr ? input.now->value : ""});
+  };
+  for (const ComparedInput& input : all) {
+    if (input.fate == InputFate::Added) add(ReasonKind::InputAdded, input);
+    if (input.fate == InputFate::Changed) add(ReasonKind::InputChanged, input);
   }
-  for (const auto& [key, input] : old_inputs) {
-    if (new_inputs.count(key) == 0)
-      reasons.push_back({ReasonKind::InputRemoved, key.first, key.second, {}, input->value, ""});
+  for (const ComparedInput& input : all) {
+    if (input.fate == InputFate::Removed) add(ReasonKind::InputRemoved, input);
   }
 }
 
@@ -40,6 +32,39 @@ std::string shown_base(const std::string& value) {
 }
 
 }  // namespace
+
+std::vector<ComparedInput> compare(const std::vector<Input>& before,
+                                   const std::vector<Input>& now) {
+  std::map<std::pair<InputKind, std::string>, ComparedInput> all;
+  for (const Input& input : before) all[{input.kind, input.name}].before = &input;
+  for (const Input& input : now) all[{input.kind, input.name}].now = &input;
+  std::vector<ComparedInput> list;
+  for (auto& [key, input] : all) {
+    if (input.before == nullptr) {
+      input.fate = InputFate::Added;
+    } else if (input.now == nullptr) {
+      input.fate = InputFate::Removed;
+    } else if (input.before->digest != input.now->digest) {
+      input.fate = InputFate::Changed;
+    }
+    list.push_back(input);
+  }
+  return list;
+}
+
+const char* word(InputFate fate) {
+  switch (fate) {
+    case InputFate::Same:
+      return "same";
+    case InputFate::Changed:
+      return "changed";
+    case InputFate::Added:
+      return "added";
+    case InputFate::Removed:
+      return "removed";
+  }
+  return "";
+}
 
 bool is_up_to_date(const std::string& digest, const LastSuccess& last, bool engine_has_image,
                    bool force) {
@@ -65,7 +90,7 @@ Verdict decide(const Manifest& now, const std::optional<LastSuccess>& last, bool
     if (!last->verified) because(ReasonKind::Unverified);
     if (last->digest != now.digest) {
       const std::size_t before = verdict.reasons.size();
-      compare(last->inputs, now.inputs, verdict.reasons);
+      explain(compare(last->inputs, now.inputs), verdict.reasons);
       // The digest alone decides: if it differs, the image is built, whatever the list says.
       if (verdict.reasons.size() == before) because(ReasonKind::OtherFormat);
     }

@@ -11,6 +11,22 @@
 
 namespace imagewright {
 
+enum class InputFate { Same, Changed, Added, Removed };
+
+/// "same", "changed", "added", "removed": for programs; stable (docs/formats.md).
+const char* word(InputFate fate);
+
+/// One input at the last success and now. Both borrowed.
+struct ComparedInput {
+  InputFate fate = InputFate::Same;
+  const Input* before = nullptr;  ///< nullptr: there was none
+  const Input* now = nullptr;     ///< nullptr: there is none
+  const Input& either() const { return now != nullptr ? *now : *before; }
+};
+
+/// By kind, then name.
+std::vector<ComparedInput> compare(const std::vector<Input>& before, const std::vector<Input>& now);
+
 enum class ReasonKind {
   Forced,        ///< --force
   NeverBuilt,    ///< no success is known

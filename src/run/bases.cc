@@ -25,11 +25,6 @@ bool is_here_alone(const RegistryName& name) {
   return name.registry == "localhost";
 }
 
-std::vector<std::string> with(std::vector<std::string> some, const std::vector<std::string>& more) {
-  some.insert(some.end(), more.begin(), more.end());
-  return some;
-}
-
 std::string value_in(const std::vector<Input>& inputs, const std::string& name) {
   for (const Input& input : inputs) {
     if (input.kind == InputKind::Base && input.name == name) return input.value;
@@ -46,18 +41,26 @@ Bases::Bases(const Project& project, Engine& engine, const ImageNames& names, St
       stored_(std::move(stored)),
       warn_(std::move(warn)),
       host_(host_platform()),
-      short_names_(engine.name() == "docker" ? ShortNames() : ShortNames::load()),
-      registries_(project.places.cache,
-                  with(project.config.insecure_registries, short_names_.insecure())) {}
+      project_(project) {}
 
 Bases::~Bases() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
   }
-  registries_.stop();
+  if (!threads_.empty()) outside().registries.stop();
   changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+}
+
+Bases::Outside& Bases::outside() {
+  std::call_once(outside_once_, [this] {
+    ShortNames names = engine_.name() == "docker" ? ShortNames() : ShortNames::load();
+    std::vector<std::string> insecure = project_.config.insecure_registries;
+    insecure.insert(insecure.end(), names.insecure().begin(), names.insecure().end());
+    outside_.reset(new Outside{std::move(names), {project_.places.cache, std::move(insecure)}});
+  });
+  return *outside_;
 }
 
 bool Bases::is_tracked(const ImageConfig& image, const Link& link) const {
@@ -103,9 +106,9 @@ std::vector<std::string> Bases::meanings(const Link& link, const std::string& pl
   if (is_here_alone(registry_name(*reference))) return {};
   if (engine_.name() == "docker" || !is_short_name(*reference)) return {link.image};
   // (What the engine has under its own localhost/ comes before what would have to be looked for.)
-  if (!short_names_.is_alias(*reference) && find_own("localhost/" + link.image, platform))
+  if (!outside().short_names.is_alias(*reference) && find_own("localhost/" + link.image, platform))
     return {};
-  return short_names_.meanings(*reference);
+  return outside().short_names.meanings(*reference);
 }
 
 RegistryAnswer Bases::find(const Question& question, RegistryName& at) {
@@ -114,7 +117,7 @@ RegistryAnswer Bases::find(const Question& question, RegistryName& at) {
     const auto reference = parse_reference(name);
     if (!reference) continue;
     at = registry_name(*reference);
-    answer = registries_.find(at, question.platform);
+    answer = outside().registries.find(at, question.platform);
     if (answer.kind != Kind::Missing && answer.kind != Kind::Refused) break;
   }
   return answer;
@@ -266,7 +269,7 @@ Pins Bases::pins(const ImageConfig& image, const std::vector<Link>& links,
   bool any_insecure = false;
   bool any_secure = false;
   const auto pulls_from = [&](const std::string& registry) {
-    (registries_.is_insecure(registry) ? any_insecure : any_secure) = true;
+    (outside().registries.is_insecure(registry) ? any_insecure : any_secure) = true;
   };
   for (const Link& link : links) {
     if (!is_tracked(image, link)) {
@@ -308,9 +311,9 @@ std::optional<BaseImage> Bases::brings(const ImageConfig& image, const Link& bas
       return found->brings;
     try {
       const RegistryName name = registry_name(*named);
-      const RegistryAnswer answer = registries_.find(name, platform);
+      const RegistryAnswer answer = outside().registries.find(name, platform);
       if (answer.kind == Kind::Found)
-        return brought(registries_.config(name, answer.image), platform);
+        return brought(outside().registries.config(name, answer.image), platform);
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::Missing) throw;  // there is no libcurl
     }
@@ -325,8 +328,9 @@ std::optional<BaseImage> Bases::brings(const ImageConfig& image, const Link& bas
   const std::size_t at = manifest.find('@');
   const auto reference = parse_reference(manifest);
   if (!reference || at == std::string::npos) return std::nullopt;
-  return brought(registries_.config(registry_name(*reference), {config, manifest.substr(at + 1)}),
-                 platform);
+  return brought(
+      outside().registries.config(registry_name(*reference), {config, manifest.substr(at + 1)}),
+      platform);
 }
 
 std::optional<BaseImage> Bases::parent_brings(const ImageConfig& image, const Link& parent,

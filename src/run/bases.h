@@ -8,6 +8,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -74,6 +75,11 @@ class Bases {
   void built(const ImageConfig& image, const std::vector<Link>& links);
 
  private:
+  // Read and made when they are first asked for: most runs ask nobody.
+  struct Outside {
+    ShortNames short_names;
+    Registries registries;
+  };
   struct Question {
     Link link;
     std::string platform;
@@ -84,6 +90,7 @@ class Bases {
 
   bool is_tracked(const ImageConfig& image, const Link& link) const;
   std::string platform_of(const ImageConfig& image, const Link& link) const;
+  Outside& outside();
   std::optional<BaseImage> brought(const std::string& config, const std::string& platform) const;
   Input resolve(const ImageConfig& image, const Link& link);
   Input own(const Link& link, const std::string& name, const std::string& platform);
@@ -100,8 +107,9 @@ class Bases {
   Stored stored_;
   Warn warn_;
   std::string host_;  // platform
-  ShortNames short_names_;
-  Registries registries_;
+  const Project& project_;
+  std::once_flag outside_once_;
+  std::unique_ptr<Outside> outside_;
   std::set<std::string> warned_;
 
   std::mutex mutex_;  // of what follows

@@ -7,6 +7,15 @@
 
 namespace imagewright {
 
+std::vector<Input> inputs_of(const std::vector<StoredInput>& stored) {
+  std::vector<Input> inputs;
+  for (const StoredInput& input : stored) {
+    if (const auto kind = input_kind(input.kind))
+      inputs.push_back({*kind, input.name, input.digest, input.value});
+  }
+  return inputs;
+}
+
 Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& images, bool force)
     : store_(store), engine_(engine), force_(force), now_ms_(now_ms()) {
   for (const ImageConfig& image : images) {
@@ -90,12 +99,7 @@ Verdict Judge::decide(const std::string& image, const Manifest& now) {
     last->verified = row->verified;
     last->too_old_for = too_old_for(*row);
     // (What changed is of interest only where something did.)
-    if (row->digest != now.digest) {
-      for (const StoredInput& input : inputs(image)) {
-        if (const auto kind = input_kind(input.kind))
-          last->inputs.push_back({*kind, input.name, input.digest, input.value});
-      }
-    }
+    if (row->digest != now.digest) last->inputs = inputs_of(inputs(image));
     has_image = engine_has(row->image_id);
   }
   return imagewright::decide(now, last, has_image, engine_.name(), force_);

@@ -22,6 +22,9 @@
 
 namespace imagewright {
 
+/// Inputs as they were stored; without kinds that this version does not know.
+std::vector<Input> inputs_of(const std::vector<StoredInput>& stored);
+
 /// What an image stands on, as it is now.
 struct StandsOn {
   Ground ground;

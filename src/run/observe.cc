@@ -428,7 +428,7 @@ std::optional<Observation> Observer::recall_directory(const ImageConfig& image,
   Observation observation = make_observation(image, std::move(known->context));
   observation.named.clear();  // as there are no files
   observation.reach = *reach;
-  observation.source = "directory " + directory;
+  observation.origin.source = "directory " + directory;
   observation.begun = begun;
   return observation;
 }
@@ -439,7 +439,7 @@ Observation Observer::look_at_directory(const ImageConfig& image, const Director
   const std::string directory = path_of(source);
   Observation observation = read_context(image, directory, false, reach);
   remember(image, directory, observation);
-  observation.source = "directory " + directory;
+  observation.origin.source = "directory " + directory;
   observation.begun = begun;
   return observation;
 }
@@ -486,10 +486,8 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
           .remember(known_context(image, digests_of(observation), observation));
     }
   }
-  observation.source = "git " + describe(Source(source)) + " at " + at.commit;
-  observation.commit = at.commit;
-  observation.tree = tree;
-  observation.ref = at.ref;
+  observation.origin = {"git " + describe(Source(source)) + " at " + at.commit, at.commit, tree,
+                        at.ref};
   return observation;
 }
 
@@ -534,16 +532,16 @@ std::optional<Link> Observer::base_of(const ImageConfig& image,
 }
 
 std::string Observer::time_of_commit(const ImageConfig& image, const Observation& observation) {
-  if (observation.commit.empty()) return "";
+  if (observation.origin.commit.empty()) return "";
   const std::lock_guard lock(git_mutex_);
-  return git_.commit_time(absolute(std::get<GitSource>(image.source)), observation.commit);
+  return git_.commit_time(absolute(std::get<GitSource>(image.source)), observation.origin.commit);
 }
 
 GitCommits Observer::commits_since(const ImageConfig& image, const Observation& observation,
                                    const std::string& before) {
   const std::lock_guard lock(git_mutex_);
   return git_.commits_between(absolute(std::get<GitSource>(image.source)), before,
-                              observation.commit);
+                              observation.origin.commit);
 }
 
 // The next look at it need not go into its files.
@@ -624,13 +622,10 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   }
   files(image, observation);
   auto checkout = std::move(observation.files->checkout);
-  Observation before = std::move(observation);
-  observation = read_context(image, before.files->request.root, true, &reach);
+  Origin origin = std::move(observation.origin);
+  observation = read_context(image, observation.files->request.root, true, &reach);
   observation.files->checkout = std::move(checkout);
-  observation.source = std::move(before.source);
-  observation.commit = std::move(before.commit);
-  observation.tree = std::move(before.tree);
-  observation.ref = std::move(before.ref);
+  observation.origin = std::move(origin);
   const std::lock_guard lock(git_mutex_);
   const GitSource git = absolute(std::get<GitSource>(image.source));
   KnownTree(cache_, git_.tree(git, git_.resolve(git)), dockerfile_key(image), reach)

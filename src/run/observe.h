@@ -58,17 +58,22 @@ struct NamedDirectory {
   std::unique_ptr<ContextFiles> files;
 };
 
+/// Where a context is from.
+struct Origin {
+  std::string source;  ///< for people: the directory, or remote, ref and commit (redacted)
+  // Of a git source; else "".
+  std::string commit;
+  std::string tree;  ///< the id of the one that is the context
+  std::string ref;   ///< of the commit: `refs/heads/x`, `HEAD`; "" if a commit was given
+};
+
 struct Observation {
   std::vector<Input> inputs;  ///< without the parents, which are known when the image's turn comes
   std::string context_digest;
   std::string reach;        ///< what of the context counts (core/reach)
   std::string dockerfile;   ///< its bytes
   std::vector<Link> links;  ///< what it is built from
-  std::string source;       ///< for people: the directory, or remote, ref and commit (redacted)
-  // Of a git source: the ids of the commit and of the tree that is the context; else "".
-  std::string commit;
-  std::string tree;
-  std::string ref;  ///< under which it was found: `refs/heads/x`, `HEAD`; "" if a commit was given
+  Origin origin;            ///< where the context is from
   /// nullptr where the digests were known already: `Observer::files` brings them.
   std::unique_ptr<ContextFiles> files;
   std::vector<NamedDirectory> named;            ///< complete where there are `files`

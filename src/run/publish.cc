@@ -63,9 +63,9 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
     facts.image_id = image_id;
     facts.date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(built_ms / 1000)));
     if (std::holds_alternative<GitSource>(image.source)) {
-      facts.commit = observation.commit;
-      facts.branch = behind(observation.ref, "refs/heads/");
-      facts.tag = behind(observation.ref, "refs/tags/");
+      facts.commit = observation.origin.commit;
+      facts.branch = behind(observation.origin.ref, "refs/heads/");
+      facts.tag = behind(observation.origin.ref, "refs/tags/");
     } else if (any_wants_git(image)) {
       const LocalGit& git = git_of(image);
       facts.commit = git.commit;
@@ -103,7 +103,7 @@ std::map<std::string, std::string> Publisher::labels(const ImageConfig& image,
   };
   if (const auto* git = std::get_if<GitSource>(&image.source)) {
     put("source", git->local ? "" : redacted(git->remote));
-    put("revision", observation.commit);
+    put("revision", observation.origin.commit);
     put("created", commit_time);
   } else {
     const LocalGit& local = git_of(image);

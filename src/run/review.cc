@@ -75,7 +75,7 @@ void Review::look_at(std::size_t i) {
 void Review::judge(std::size_t i, ImageStatus& status) {
   const ImageConfig& image = *plan_.images[i].config;
   Observation& observation = plan_.images[i].observation;
-  status.source = observation.source;
+  status.source = observation.origin.source;
   if (observation.files) {
     for (const std::string& warning : observation.files->request.rules.warnings()) {
       progress_.warning(image.name + ": " + warning);
@@ -97,8 +97,7 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   observation.drop_files();
   if (keep_inputs_) {
     all_[i].inputs = manifest.inputs;
-    all_[i].commit = observation.commit;
-    all_[i].tree = observation.tree;
+    all_[i].origin = observation.origin;
   }
   status.reasons = verdict.reasons;
   status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;

@@ -23,7 +23,7 @@ struct Reviewed {
   ImageStatus status;
   /// Its inputs now, with what it stands on; empty where it could not be looked at.
   std::vector<Input> inputs;
-  std::string commit, tree;  ///< of a git source
+  Origin origin;
 };
 
 class Review {

@@ -282,7 +282,7 @@ class Run {
     progress_.image_detail(image.name, "Definition is " + definition(image));
     progress_.image_step(image.name, "Reading " + redacted(describe(image.source)));
     const Observation& observation = plan_.images[i].observation;
-    progress_.image_detail(image.name, "Source is " + observation.source);
+    progress_.image_detail(image.name, "Source is " + observation.origin.source);
     for (const Edge& edge : plan_.graph.parents(i)) {
       progress_.image_detail(image.name, fmt::format("Stands on {} ({})", result(edge.parent).name,
                                                      describe(edge.link)));
@@ -538,7 +538,7 @@ class Run {
     row.config = project_.config_path;
     row.engine = engine_->name();
     row.reasons = describe(job.decision.verdict.reasons);
-    row.source = observation.source;
+    row.source = observation.origin.source;
     row.details = dump(to_json(job.decision.verdict.reasons), false);
     progress_.build_started(image.name);
   }
@@ -628,8 +628,8 @@ class Run {
     image.reach = observation.reach;
     image.source = row.source;
     image.built_ms = row.started_ms;
-    image.commit = observation.commit;
-    image.tree = observation.tree;
+    image.commit = observation.origin.commit;
+    image.tree = observation.origin.tree;
     for (const Input& input : job.decision.manifest.inputs)
       image.inputs.push_back({word(input.kind), input.name, input.digest, redacted(input.value)});
     store_->record_success(image, row);

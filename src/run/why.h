@@ -9,32 +9,23 @@
 #include "core/fingerprint.h"
 #include "io/git.h"
 #include "io/store.h"
+#include "run/observe.h"
 #include "run/run.h"
 
 namespace imagewright {
-
-enum class InputFate { Same, Changed, Added, Removed };
-
-/// "same", "changed", "added", "removed".
-const char* word(InputFate fate);
-
-struct ExplainedInput {
-  InputFate fate = InputFate::Same;
-  InputKind kind = InputKind::Context;
-  std::string name;
-  // Digests and values (Input); "": there was or is none, or, of a value, it is not known.
-  std::string digest_before, digest_now;
-  std::string before, now;
-};
 
 struct Explanation {
   ImageStatus status;                    ///< with the files that changed, in its reasons
   std::string engine;                    ///< that would build it
   std::optional<ImageRow> last;          ///< the last success
   std::optional<BuildRow> last_attempt;  ///< whether it succeeded or not
-  std::vector<ExplainedInput> inputs;    ///< by kind, then name
-  // Of a git source.
-  std::string commit, tree;    ///< now; those before are in `last`
+  std::vector<Input> before;             ///< its inputs at the last success
+  std::vector<Input> now;                ///< empty: it cannot be looked at
+  /// Both, side by side; empty where it is not known what is the same. Borrows from this.
+  std::vector<ComparedInput> inputs() const {
+    return now.empty() ? std::vector<ComparedInput>() : compare(before, now);
+  }
+  Origin origin;               ///< now; what it was is in `last`
   GitCommits commits;          ///< that came since
   std::string why_no_commits;  ///< where they cannot be told
 };
