@@ -12,8 +12,6 @@ on_base() {
 
 stale_reasons() { iw status --json | jq -r '.[].reasons[].text' | paste -sd,; }
 
-twelve() { local digits=${1#sha256:}; echo "${digits:0:12}"; }
-
 a_base_that_moved_is_named_and_built_on() {
   exercised docker-registry python3
   start_plain_registry
@@ -32,7 +30,7 @@ a_base_that_moved_is_named_and_built_on() {
   equal "$(iw status --json | jq -r '.[].state' | sort -u)" up-to-date
   push_base "$registry/base:1" second >/dev/null
   equal "$(iw status --json | jq -r '.[0].reasons[0].text')" \
-    "base $registry/base:1 changed: $(twelve "$before") is $(twelve "$base_config") now"
+    "base $registry/base:1 changed: $(short_digest "$before") is $(short_digest "$base_config") now"
   equal "$(iw status --json | jq -r '.[0].reasons[0] | .kind + " " + .input + " " + .name')" \
     "input-changed base $registry/base:1"
   run_build

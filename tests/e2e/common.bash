@@ -370,6 +370,12 @@ equal() {
 # sql SQL [DATABASE]: on the state, also to change it.
 sql() { sqlite3 "${2:-.builder.state.db}" "$1"; }
 
+# short_digest DIGEST: as much of it as messages show.
+short_digest() {
+  local digits=${1#sha256:}
+  echo "${digits:0:12}"
+}
+
 # name_again IMAGE: Buildah calls the image of the state so, whatever another test has given its name to.
 name_again() {
   local id

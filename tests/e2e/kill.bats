@@ -44,10 +44,7 @@ edit_all() { # VERSION
 successes() { state 'SELECT name, digest, image_id FROM image_state ORDER BY name'; }
 
 # The config that the registry has under a name, which is the image's id.
-pushed_id() {
-  curl -sf -H 'Accept: application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json' \
-    "http://$registry/v2/$1/manifests/$2" | jq -r .config.digest
-}
+pushed_id() { ask_manifest "$1" "$2" -f | jq -r .config.digest; }
 
 @test "kill: at random moments of a run over 20 images with pushes" {
   local kills=30 round=0 version=0 before after finished=0 number id

@@ -44,13 +44,13 @@ superseded_images_go() {
   local three=$id
   # The last superseded one stays, and so does what went out of use a moment ago.
   equal "$(found)" ""
-  equal "$(found --grace 0s)" "$image $(short "$one")"
-  equal "$(found --grace 0s --keep 0 | sort)" "$(printf '%s\n' "$image $(short "$one")" "$image $(short "$two")" | sort)"
+  equal "$(found --grace 0s)" "$image $(short_digest "$one")"
+  equal "$(found --grace 0s --keep 0 | sort)" "$(printf '%s\n' "$image $(short_digest "$one")" "$image $(short_digest "$two")" | sort)"
   engine_has "$one"
   expect 0 prune --grace 0s
-  has "$output" "would remove image $image $(short "$one") (a newer one has its place)" "--yes removes all of these"
+  has "$output" "would remove image $image $(short_digest "$one") (a newer one has its place)" "--yes removes all of these"
   expect 0 prune --grace 0s --yes
-  has "$output" "removed image $image $(short "$one")"
+  has "$output" "removed image $image $(short_digest "$one")"
   run ! engine_has "$one"
   engine_has "$two"
   engine_has "$three"
@@ -58,8 +58,6 @@ superseded_images_go() {
   run_build
   equal "$built" ""
 }
-
-short() { local digits=${1#sha256:}; echo "${digits:0:12}"; }
 
 images_of_others_and_in_use_stay() {
   directory_image test
@@ -83,9 +81,9 @@ images_of_others_and_in_use_stay() {
   build_by_hand "$image-nobody" nobody
   nobodys=$(engine_id "$image-nobody")
   run found --grace 0s --keep 0 --yes
-  has "$output" "$image $(short "$used") left: a container uses it" \
-    "$image $(short "$named") left: it has a name that was not given here: "
-  lacks "$output" "$(short "$nobodys")"
+  has "$output" "$image $(short_digest "$used") left: a container uses it" \
+    "$image $(short_digest "$named") left: it has a name that was not given here: "
+  lacks "$output" "$(short_digest "$nobodys")"
   engine_has "$used"
   engine_has "$named"
   engine_has "$nobodys"
@@ -112,7 +110,7 @@ what_left_the_configuration_goes() {
   expect 0 prune
   lacks "$output" "$image-other "
   expect 0 prune --grace 0s --keep 0
-  has "$output" "would remove image $image-other $(short "$other") (it left the configuration)" \
+  has "$output" "would remove image $image-other $(short_digest "$other") (it left the configuration)" \
     "would remove row $image-other" "would remove logs $logs"
   [ -d "$logs" ]
   expect 0 prune --grace 0s --keep 0 --yes

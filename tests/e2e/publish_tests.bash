@@ -5,10 +5,7 @@
 # shellcheck disable=SC2034,SC2154 # status, built, events come from run_build; registry from the server
 
 # The digest that the registry has under NAME:TAG; "" if it has none.
-in_registry() {
-  curl -s -I -H 'Accept: application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json' \
-    "http://$registry/v2/${1%:*}/manifests/${1##*:}" | tr -d '\r' | sed -n 's/^docker-content-digest: //ip'
-}
+in_registry() { ask_manifest "${1%:*}" "${1##*:}" -I | tr -d '\r' | sed -n 's/^docker-content-digest: //ip'; }
 
 # What $events tell of names: "tagged REFERENCE", "pushed REFERENCE", "failed REFERENCE", in order.
 published() {

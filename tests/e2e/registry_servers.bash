@@ -14,6 +14,7 @@
 #   push_base REFERENCE TEXT [PLATFORM]       a tiny image; push_image.py has the options. Prints its digests, and sets
 #                                             them: base_config, base_manifest
 #   push_index REFERENCE PLATFORM=DIGEST...   a manifest list (with --oci an index). Prints and sets index_digest
+#   ask_manifest NAME TAG [OPTIONS...]        what $registry, by http, answers for a manifest; options of curl
 #   requests_for LOG PATTERN                  how many lines of a log match
 #
 # Each start function but the proxy's sets registry (127.0.0.1:PORT) and registry_log; what goes by http is in
@@ -221,6 +222,11 @@ push_base() {
 push_index() {
   index_digest=$(python3 -B "$_registry_scripts/push_image.py" index "$@") || return 1
   echo "$index_digest"
+}
+
+ask_manifest() {
+  local types=application/vnd.docker.distribution.manifest.v2+json,application/vnd.oci.image.manifest.v1+json
+  curl -s -H "Accept: $types" "${@:3}" "http://$registry/v2/$1/manifests/$2"
 }
 
 requests_for() { grep -cE -- "$2" "$1" || [ $? -eq 1 ]; }
