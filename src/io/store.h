@@ -150,11 +150,11 @@ class Store {
   void clear();
 
   /// Under which name a context of this digest may be given to an engine that remembers contexts by
-  /// name (BuildKit does: ARCHITECTURE.md, "Two rules worth knowing"). The digest itself, unless an
-  /// earlier use of the name was not closed as verified (the context changed meanwhile, or we were
-  /// killed): then a name never used before, which takes the digest's place from then on. Uses of
-  /// one digest that are open at the same time in this process share its name. The use is open from
-  /// now on, on disk.
+  /// name (BuildKit does: ARCHITECTURE.md, "Three rules worth knowing"). The digest itself, unless
+  /// an earlier use of the name was not closed as verified (the context changed meanwhile, or we
+  /// were killed): then a name never used before, which takes the digest's place from then on. Uses
+  /// of one digest that are open at the same time in this process share its name. The use is open
+  /// from now on, on disk.
   std::string open_context_name(const std::string& digest);
   /// Ends the use. Verified: what the engine got was looked at again afterwards and is what the
   /// digest says.
