@@ -75,7 +75,8 @@ Json status_json(const ImageStatus& image) {
           {"reasons", to_json(image.reasons)},
           {"message", text_or_null(image.message)},
           {"source", text_or_null(image.source)},
-          {"image_id", text_or_null(image.image_id)}};
+          {"image_id", text_or_null(image.image_id)},
+          {"in_registry", text_or_null(image.in_registry)}};
 }
 
 std::string status_line(const ImageStatus& image, std::size_t width, bool color) {

@@ -13,9 +13,9 @@ namespace imagewright {
 namespace {
 
 // Every option that takes a value: the word behind it is no command and no file.
-const std::vector<std::string> kWithValue = {"-s",      "--state-dir", "-i",       "--image",
-                                             "-j",      "--jobs",      "--engine", "--progress",
-                                             "--color", "--format",    "--keep",   "--grace"};
+const std::vector<std::string> kWithValue = {
+    "-s",       "--state-dir", "--state", "-i",       "--image", "-j",     "--jobs",
+    "--engine", "--progress",  "--color", "--format", "--keep",  "--grace"};
 const std::vector<std::string> kCommands = {"build",  "status", "why",     "graph", "context",
                                             "config", "log",    "history", "prune"};
 // In the design, not in this version.
@@ -128,6 +128,7 @@ class CommandLine {
     CLI::App* sub = add_command(CommandName::Build, "build", "build what changed");
     add_config_file(sub);
     add_state(sub);
+    add_registry_state(sub);
     sub->add_flag("-c,--clean", options_.run.clean, "forget all state first: everything is built");
     add_selection(sub);
     sub->add_option("-j,--jobs", jobs_,
@@ -161,6 +162,7 @@ class CommandLine {
         add_command(CommandName::Status, "status", "what would be built, and why; builds nothing");
     add_config_file(sub);
     add_state(sub);
+    add_registry_state(sub);
     add_selection(sub);
     sub->add_flag("--force", options_.run.force, "as if everything were to be built");
     add_push(sub);
@@ -175,6 +177,7 @@ class CommandLine {
         add_command(CommandName::Why, "why", "every input of IMAGE, as it was and as it is now");
     add_image(sub);
     add_state(sub);
+    add_registry_state(sub);
     sub->add_flag("--force", options_.run.force, "as if it were to be built whatever the verdict");
     add_engine(sub);
     add_json(sub, "one JSON document");
@@ -274,6 +277,15 @@ class CommandLine {
     sub->add_option("-s,--state-dir", options_.state_directory,
                     "where .builder.state.db is (default: the configuration's directory)")
         ->option_text("DIR");
+  }
+  void add_registry_state(CLI::App* sub) {
+    sub->add_option_function<std::string>(
+           "--state",
+           [this](const std::string& word) { options_.run.registry_state = word == "registry"; },
+           "registry: keep with what is pushed by which inputs it was built, and build nothing "
+           "that the registry has; file (the default): only the state directory counts")
+        ->check(one_of({"file", "registry"}))
+        ->option_text("WHERE");
   }
   void add_selection(CLI::App* sub) {
     sub->add_option("-i,--image", options_.run.images,

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "core/digest.h"
+#include "core/fingerprint.h"
 #include "core/reference.h"
 #include "core/shown.h"
 #include "core/suggest.h"
@@ -122,6 +123,14 @@ tl::expected<std::vector<std::string>, ParseError> references_for(
     references.push_back(*reference);
   }
   return references;
+}
+
+std::string fingerprint_reference(const std::string& name, const std::string& fingerprint,
+                                  const std::string& engine, const std::string& platform) {
+  const std::string all =
+      fmt::format("{} {}\n{}\n{}\n", kFingerprintFormat, fingerprint, engine, platform);
+  const auto own = parse_reference(name);
+  return (own ? own->repository : name) + ":imagewright-" + hex(sha256(all)).substr(0, 32);
 }
 
 }  // namespace imagewright

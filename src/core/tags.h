@@ -37,4 +37,11 @@ bool wants_git(std::string_view tag_template);
 tl::expected<std::vector<std::string>, ParseError> references_for(
     const std::string& name, const std::vector<std::string>& templates, const TagFacts& facts);
 
+/// The reference under which the registry of an image of this name keeps what was built from these
+/// inputs, so that whoever has the same inputs finds it (docs/formats.md): in its repository, the
+/// tag `imagewright-` and 32 hexadecimal digits. `fingerprint`: Manifest::digest. What another
+/// engine builds, or is built for another platform, has another one.
+std::string fingerprint_reference(const std::string& name, const std::string& fingerprint,
+                                  const std::string& engine, const std::string& platform);
+
 }  // namespace imagewright

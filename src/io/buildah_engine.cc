@@ -139,6 +139,14 @@ std::set<std::string> used_images_by(const std::string& program) {
   return ids;
 }
 
+std::string pull_by(const std::string& program, const std::string& reference, bool insecure) {
+  Command command;
+  command.argv = {program, "pull"};
+  if (insecure) command.argv.emplace_back("--tls-verify=false");
+  command.argv.push_back("docker://" + reference);
+  return run_pull(command);
+}
+
 PushOutcome push_by(const std::string& program, const fs::path& cache, const std::string& image_id,
                     const std::string& reference, bool insecure) {
   const ScratchDirectory scratch(cache / "staging");

@@ -41,6 +41,7 @@ EngineImages listed_images(const std::string& program);
 /// Engine's questions and commands of these names, by Buildah or Podman.
 std::set<std::string> used_images_by(const std::string& program);
 void tag_by(const std::string& program, const std::string& image_id, const std::string& reference);
+std::string pull_by(const std::string& program, const std::string& reference, bool insecure);
 PushOutcome push_by(const std::string& program, const std::filesystem::path& cache,
                     const std::string& image_id, const std::string& reference, bool insecure);
 
@@ -67,6 +68,9 @@ class BuildahEngine : public Engine {
   std::string remove_image(const std::string& image_id,
                            const std::vector<std::string>& names) override {
     return remove_image_by("buildah", bare_id(image_id), names);
+  }
+  std::string pull(const std::string& reference, bool insecure) override {
+    return pull_by("buildah", reference, insecure);
   }
   PushOutcome push(const std::string& image_id, const std::string& reference,
                    bool insecure) override {

@@ -43,6 +43,10 @@ class DockerEngine : public Engine {
                            const std::vector<std::string>& names) override {
     return remove_image_by(cli_.path, image_id, names);
   }
+  // (Whether by plain http is the daemon's own setting.)
+  std::string pull(const std::string& reference, bool /*insecure*/) override {
+    return run_pull({.argv = {cli_.path, "pull", reference}});
+  }
   PushOutcome push(const std::string& image_id, const std::string& reference,
                    bool insecure) override;
 

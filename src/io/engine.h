@@ -111,6 +111,10 @@ class Engine {
   /// something uses it. "": it is gone; else why not.
   virtual std::string remove_image(const std::string& image_id,
                                    const std::vector<std::string>& names) = 0;
+  /// Brings an image from its registry, by `repository@sha256:…`. "": it is there; else why not.
+  /// `insecure`: by plain http, if need be. Several threads may. Throws Error(Missing) if the
+  /// program cannot be run.
+  virtual std::string pull(const std::string& reference, bool insecure) = 0;
   /// Pushes an image under a name that it has. `insecure`: by plain http, if need be. A push that
   /// fails is a value. Several threads may. Throws Error(Missing) if the program cannot be run.
   virtual PushOutcome push(const std::string& image_id, const std::string& reference,

@@ -56,6 +56,13 @@ PushOutcome run_push(const Command& command) {
   return outcome;
 }
 
+std::string run_pull(const Command& command) {
+  const Output output = capture(command);
+  if (output.exit.ok()) return "";
+  const std::string said = output.first_error();
+  return said.empty() ? "it cannot be pulled" : said;
+}
+
 std::string remove_image_by(const std::string& program, const std::string& id,
                             const std::vector<std::string>& names) {
   Command command;

@@ -37,6 +37,9 @@ struct PushOutcome {
 /// Runs a push, and leaves its digest to be found. Throws as run_command.
 PushOutcome run_push(const Command& command);
 
+/// Runs a pull. "": it is there; else why not. Throws as run_command.
+std::string run_pull(const Command& command);
+
 /// `PROGRAM rmi`, by the names that the image has, or, where it has none, by its id. "": it is
 /// gone; else why not.
 std::string remove_image_by(const std::string& program, const std::string& id,

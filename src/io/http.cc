@@ -181,6 +181,7 @@ HttpResponse Http::send(const HttpRequest& request) {
   handle_->message[0] = '\0';
   Answer answer;
   answer.largest = request.largest;
+  std::string expects;
 
   lib.set(easy, CURLOPT_URL, request.url.c_str());
   lib.set(easy, CURLOPT_NOSIGNAL, 1L);
@@ -206,9 +207,12 @@ HttpResponse Http::send(const HttpRequest& request) {
   lib.set(easy, CURLOPT_TIMEOUT, kMostSeconds);
 
   if (request.method == "HEAD") lib.set(easy, CURLOPT_NOBODY, 1L);
-  if (request.method == "POST") {
-    lib.set(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(request.form.size()));
-    lib.set(easy, CURLOPT_COPYPOSTFIELDS, request.form.c_str());
+  if (request.method == "POST" || request.method == "PUT") {
+    lib.set(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(request.body.size()));
+    lib.set(easy, CURLOPT_COPYPOSTFIELDS, request.body.c_str());
+    if (request.method == "PUT") lib.set(easy, CURLOPT_CUSTOMREQUEST, "PUT");
+    // (It is short: nobody is to be asked whether to send it.)
+    expects = "Expect:";
   }
   if (!request.user_and_password.empty()) {
     lib.set(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
@@ -241,6 +245,7 @@ HttpResponse Http::send(const HttpRequest& request) {
 
   curl_slist* list = nullptr;
   for (const std::string& header : request.headers) list = lib.append(list, header.c_str());
+  if (!expects.empty()) list = lib.append(list, expects.c_str());
   lib.set(easy, CURLOPT_HTTPHEADER, list);
   const CURLcode code = lib.perform(easy);
   lib.set(easy, CURLOPT_HTTPHEADER, nullptr);

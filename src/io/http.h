@@ -21,10 +21,10 @@ struct HttpTrust {
 };
 
 struct HttpRequest {
-  std::string method = "GET";  ///< GET, HEAD or POST
+  std::string method = "GET";  ///< GET, HEAD, POST or PUT
   std::string url;
   std::vector<std::string> headers;  ///< "Name: value"
-  std::string form;                  ///< POST: the body, `application/x-www-form-urlencoded`
+  std::string body;                  ///< POST (a form, urlencoded) or PUT (its header says what)
   // At most one of the two; neither is sent to another host that an answer leads to.
   std::string user_and_password;  ///< "user:password"
   std::string bearer;

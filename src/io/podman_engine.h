@@ -33,6 +33,9 @@ class PodmanEngine : public Engine {
                            const std::vector<std::string>& names) override {
     return remove_image_by(program_, bare_id(image_id), names);
   }
+  std::string pull(const std::string& reference, bool insecure) override {
+    return pull_by(program_, reference, insecure);
+  }
   PushOutcome push(const std::string& image_id, const std::string& reference,
                    bool insecure) override {
     return push_by(program_, cache_, image_id, reference, insecure);

@@ -93,6 +93,11 @@ RegistryAnswer nothing(RegistryAnswer::Kind kind, std::string why) {
   return {kind, {}, std::move(why)};
 }
 
+// One is for a repository and for what may be done there.
+std::string token_key(const RegistryName& name, const std::string& actions) {
+  return name.full() + ' ' + actions;
+}
+
 }  // namespace
 
 bool is_insecure_registry(const std::string& registry, const std::vector<std::string>& named) {
@@ -132,7 +137,7 @@ struct Registries::Host {
   std::string realm, service;
   bool basic = false;
   int failures = 0;                           // answers that it could not give, one after the other
-  std::map<std::string, std::string> tokens;  // by repository
+  std::map<std::string, std::string> tokens;  // by token_key
   std::map<std::string, std::optional<RegistryCredentials>> credentials;  // by repository
 
   // (A part of a repository's path may have its own.)
@@ -217,8 +222,9 @@ HttpResponse Registries::send(Host& host, HttpRequest request, const std::string
 
 // --- Authentication
 
-std::string Registries::fetch_token(Host& host, const RegistryName& name) {
-  const std::string scope = "repository:" + name.repository + ":pull";
+std::string Registries::fetch_token(Host& host, const RegistryName& name,
+                                    const std::string& actions) {
+  const std::string scope = "repository:" + name.repository + ':' + actions;
   std::optional<RegistryCredentials> login;
   HttpRequest request;
   std::string service;
@@ -236,7 +242,7 @@ std::string Registries::fetch_token(Host& host, const RegistryName& name) {
   request.trust.any_certificate = request.trust.any_certificate || is_insecure(realm_host);
   if (login && !login->identity_token.empty()) {
     request.method = "POST";
-    request.form =
+    request.body =
         "grant_type=refresh_token&client_id=imagewright&service=" + percent_encoded(service) +
         "&scope=" + percent_encoded(scope) +
         "&refresh_token=" + percent_encoded(login->identity_token);
@@ -255,8 +261,8 @@ std::string Registries::fetch_token(Host& host, const RegistryName& name) {
 }
 
 // False: nothing more can be done about it.
-bool Registries::authorize(Host& host, const RegistryName& name, const std::string& challenge,
-                           bool had_login) {
+bool Registries::authorize(Host& host, const RegistryName& name, const std::string& actions,
+                           const std::string& challenge, bool had_login) {
   for (const Challenge& offer : parse_challenges(challenge)) {
     if (offer.scheme == "bearer") {
       {
@@ -264,10 +270,10 @@ bool Registries::authorize(Host& host, const RegistryName& name, const std::stri
         host.realm = offer.parameter("realm");
         host.service = offer.parameter("service");
       }
-      const std::string token = fetch_token(host, name);
+      const std::string token = fetch_token(host, name, actions);
       if (token.empty()) return false;
       const std::lock_guard lock(host.mutex);
-      host.tokens[name.full()] = token;
+      host.tokens[token_key(name, actions)] = token;
       return true;
     }
     if (offer.scheme == "basic") {
@@ -280,12 +286,14 @@ bool Registries::authorize(Host& host, const RegistryName& name, const std::stri
   return false;
 }
 
-HttpResponse Registries::get_once(Host& host, const RegistryName& name, const HttpRequest& request,
-                                  const std::string& path) {
+HttpResponse Registries::exchange_once(Host& host, const RegistryName& name,
+                                       const HttpRequest& request, const std::string& path) {
+  const std::string actions = request.method == "PUT" ? "pull,push" : "pull";
+  const std::string key = token_key(name, actions);
   const auto with_what_is_known = [&] {
     HttpRequest complete = request;
     const std::lock_guard lock(host.mutex);
-    if (const auto token = host.tokens.find(name.full()); token != host.tokens.end())
+    if (const auto token = host.tokens.find(key); token != host.tokens.end())
       complete.bearer = token->second;
     if (!host.basic) return complete;
     if (const auto& login = host.login(name); login && !login->user.empty())
@@ -295,29 +303,35 @@ HttpResponse Registries::get_once(Host& host, const RegistryName& name, const Ht
   bool wants_token = false;
   {
     const std::lock_guard lock(host.mutex);
-    wants_token = !host.realm.empty() && host.tokens.count(name.full()) == 0;
+    wants_token = !host.realm.empty() && host.tokens.count(key) == 0;
   }
   if (wants_token) {
     // (Without one, it says what is wrong.)
-    if (const std::string token = fetch_token(host, name); !token.empty()) {
+    if (const std::string token = fetch_token(host, name, actions); !token.empty()) {
       const std::lock_guard lock(host.mutex);
-      host.tokens[name.full()] = token;
+      host.tokens[key] = token;
     }
   }
   const HttpRequest first = with_what_is_known();
   HttpResponse response = send(host, first, path);
   if (response.status != kUnauthorized) return response;
   const bool had_login = !first.user_and_password.empty();
-  if (!authorize(host, name, response.header("www-authenticate"), had_login)) return response;
+  if (!authorize(host, name, actions, response.header("www-authenticate"), had_login))
+    return response;
   return send(host, with_what_is_known(), path);
 }
 
 HttpResponse Registries::get(const RegistryName& name, const std::string& method,
                              const std::string& path) {
-  Host& its = host(name.registry);
   HttpRequest request;
   request.method = method;
   request.headers = {"Accept: " + std::string(kManifestTypes)};
+  return exchange(name, request, path);
+}
+
+HttpResponse Registries::exchange(const RegistryName& name, const HttpRequest& request,
+                                  const std::string& path) {
+  Host& its = host(name.registry);
   milliseconds waited{0};
   for (int attempt = 0;; ++attempt) {
     {
@@ -328,7 +342,7 @@ HttpResponse Registries::get(const RegistryName& name, const std::string& method
     std::string why;
     bool all_of_it = true;  // is it the registry that has to be left alone, not this image?
     try {
-      HttpResponse response = get_once(its, name, request, path);
+      HttpResponse response = exchange_once(its, name, request, path);
       if (!is_passing(response.status)) {
         const std::lock_guard lock(its.mutex);
         its.failures = 0;
@@ -454,6 +468,28 @@ std::string Registries::config(const RegistryName& name, const RegistryImage& im
     return std::move(answer.body);
   } catch (const HttpError&) {
     return "";
+  }
+}
+
+std::string Registries::add_tag(const RegistryName& name, const std::string& tag) {
+  const std::string manifests = "/v2/" + name.repository + "/manifests/";
+  try {
+    const HttpResponse manifest = get(name, "GET", manifests + name.tag);
+    if (manifest.status != kOk)
+      return fmt::format("its registry answers with status {}", manifest.status);
+    if (named_digest(manifest.body) != name.tag)
+      return "what its registry answers is another image";
+    HttpRequest request;
+    request.method = "PUT";
+    request.headers = {"Content-Type: " + manifest.header("content-type")};
+    request.body = manifest.body;
+    const HttpResponse done = exchange(name, request, manifests + tag);
+    if (done.status == kUnauthorized || done.status == kForbidden)
+      return "its registry refuses it to the login that is known here";
+    const bool ok = done.status >= kOk && done.status < kOk + 100;
+    return ok ? "" : fmt::format("its registry answers with status {}", done.status);
+  } catch (const HttpError& error) {
+    return printable(error.what());
   }
 }
 

@@ -1,8 +1,8 @@
 // Questions to registries: which image of a platform a reference means now, and what that image's
-// config says. Builds and pushes nothing. Knows nothing of engines, of which images there are, or
-// of what follows from an answer.
-// Rules: the OCI distribution specification; the token authentication of the distribution project;
-// Docker's for plain http and for /etc/docker/certs.d.
+// config says; and further tags for what a registry has. Builds and uploads nothing. Knows nothing
+// of engines, of which images there are, or of what follows from an answer. Rules: the OCI
+// distribution specification; the token authentication of the distribution project; Docker's for
+// plain http and for /etc/docker/certs.d.
 #pragma once
 
 #include <atomic>
@@ -73,6 +73,11 @@ class Registries {
   /// above.
   std::string config(const RegistryName& name, const RegistryImage& image);
 
+  /// Gives the image of this manifest (`name.tag` is its digest) another tag in its repository,
+  /// which it takes from whichever image has it. Waits as `find`. "": done; else why not. Throws as
+  /// above.
+  std::string add_tag(const RegistryName& name, const std::string& tag);
+
   /// Whoever asks or is going to ask gets no answer any more.
   void stop() { stop_ = true; }
 
@@ -90,13 +95,15 @@ class Registries {
   void remember(const std::string& digest, const std::string& platform,
                 const RegistryImage& image) const;
   HttpResponse get(const RegistryName& name, const std::string& method, const std::string& path);
-  HttpResponse get_once(Host& host, const RegistryName& name, const HttpRequest& request,
+  HttpResponse exchange(const RegistryName& name, const HttpRequest& request,
                         const std::string& path);
+  HttpResponse exchange_once(Host& host, const RegistryName& name, const HttpRequest& request,
+                             const std::string& path);
   HttpResponse send(Host& host, HttpRequest request, const std::string& path);
   HttpResponse send(const HttpRequest& request);
-  bool authorize(Host& host, const RegistryName& name, const std::string& challenge,
-                 bool had_login);
-  std::string fetch_token(Host& host, const RegistryName& name);
+  bool authorize(Host& host, const RegistryName& name, const std::string& actions,
+                 const std::string& challenge, bool had_login);
+  std::string fetch_token(Host& host, const RegistryName& name, const std::string& actions);
 
   std::filesystem::path cache_;
   std::vector<std::string> insecure_;

@@ -317,6 +317,14 @@ void Store::record_success(const ImageRow& row, const BuildRow& build) {
   });
 }
 
+void Store::record_found(const ImageRow& row) {
+  in_state(database_->file, [&] {
+    Change change(database_->sqlite);
+    write_image(database_->statements, row);
+    change.commit();
+  });
+}
+
 void Store::record_attempt(const BuildRow& build) {
   in_state(database_->file, [&] {
     Change change(database_->sqlite);

@@ -111,6 +111,8 @@ class Store {
   /// A build that succeeded: its attempt, and the row with its inputs, which replaces the one
   /// before and takes over its owner.
   void record_success(const ImageRow& row, const BuildRow& build);
+  /// An image that was found to hold these inputs, without a build of ours: the row only.
+  void record_found(const ImageRow& row);
   /// A build that failed or was interrupted: the attempt only; the last success stays.
   void record_attempt(const BuildRow& build);
 

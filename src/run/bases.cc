@@ -34,33 +34,22 @@ std::string value_in(const std::vector<Input>& inputs, const std::string& name) 
 
 }  // namespace
 
-Bases::Bases(const Project& project, Engine& engine, const ImageNames& names, Stored stored,
-             Warn warn)
+Bases::Bases(Outside& outside, Engine& engine, const ImageNames& names, Stored stored, Warn warn)
     : names_(names),
       engine_(engine),
       stored_(std::move(stored)),
       warn_(std::move(warn)),
       host_(host_platform()),
-      project_(project) {}
+      outside_(outside) {}
 
 Bases::~Bases() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
   }
-  if (!threads_.empty()) outside().registries.stop();
+  if (!threads_.empty()) outside_.stop();
   changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
-}
-
-Bases::Outside& Bases::outside() {
-  std::call_once(outside_once_, [this] {
-    ShortNames names = engine_.name() == "docker" ? ShortNames() : ShortNames::load();
-    std::vector<std::string> insecure = project_.config.insecure_registries;
-    insecure.insert(insecure.end(), names.insecure().begin(), names.insecure().end());
-    outside_.reset(new Outside{std::move(names), {project_.places.cache, std::move(insecure)}});
-  });
-  return *outside_;
 }
 
 bool Bases::is_tracked(const ImageConfig& image, const Link& link) const {
@@ -106,9 +95,9 @@ std::vector<std::string> Bases::meanings(const Link& link, const std::string& pl
   if (is_here_alone(registry_name(*reference))) return {};
   if (engine_.name() == "docker" || !is_short_name(*reference)) return {link.image};
   // (What the engine has under its own localhost/ comes before what would have to be looked for.)
-  if (!outside().short_names.is_alias(*reference) && find_own("localhost/" + link.image, platform))
+  if (!outside_.short_names().is_alias(*reference) && find_own("localhost/" + link.image, platform))
     return {};
-  return outside().short_names.meanings(*reference);
+  return outside_.short_names().meanings(*reference);
 }
 
 RegistryAnswer Bases::find(const Question& question, RegistryName& at) {
@@ -117,7 +106,7 @@ RegistryAnswer Bases::find(const Question& question, RegistryName& at) {
     const auto reference = parse_reference(name);
     if (!reference) continue;
     at = registry_name(*reference);
-    answer = outside().registries.find(at, question.platform);
+    answer = outside_.registries().find(at, question.platform);
     if (answer.kind != Kind::Missing && answer.kind != Kind::Refused) break;
   }
   return answer;
@@ -263,15 +252,22 @@ std::vector<Input> Bases::inputs(const ImageConfig& image, const std::vector<Lin
 }
 
 Pins Bases::pins(const ImageConfig& image, const std::vector<Link>& links,
-                 const std::vector<Input>& inputs) {
+                 const std::vector<Input>& inputs, const FindParent& parents) {
   Pins pins;
   // By plain http all of a build is pulled, or nothing: so all of it must be allowed to.
   bool any_insecure = false;
   bool any_secure = false;
   const auto pulls_from = [&](const std::string& registry) {
-    (outside().registries.is_insecure(registry) ? any_insecure : any_secure) = true;
+    (outside_.registries().is_insecure(registry) ? any_insecure : any_secure) = true;
   };
   for (const Link& link : links) {
+    if (const auto parent = parents(link)) {
+      if (!parent->in_registry.empty())
+        pulls_from(registry_name(*parse_reference(parent->in_registry)).registry);
+      pins.references[{link.written, link.platform}] =
+          parent->in_registry.empty() ? engine_.reference_to(parent->id) : parent->in_registry;
+      continue;
+    }
     if (!is_tracked(image, link)) {
       const auto reference = parse_reference(link.image);
       if (link.kind != LinkKind::DependsOn && reference && !names_.find(link.image))
@@ -311,9 +307,8 @@ std::optional<BaseImage> Bases::brings(const ImageConfig& image, const Link& bas
       return found->brings;
     try {
       const RegistryName name = registry_name(*named);
-      const RegistryAnswer answer = outside().registries.find(name, platform);
-      if (answer.kind == Kind::Found)
-        return brought(outside().registries.config(name, answer.image), platform);
+      const RegistryAnswer answer = outside_.registries().find(name, platform);
+      if (answer.kind == Kind::Found) return brought(name, answer.image, platform);
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::Missing) throw;  // there is no libcurl
     }
@@ -324,23 +319,28 @@ std::optional<BaseImage> Bases::brings(const ImageConfig& image, const Link& bas
     return found ? found->brings : std::nullopt;
   }
   if (const auto found = find_own(config, platform); found && found->brings) return found->brings;
-  if (manifest.empty()) return std::nullopt;
-  const std::size_t at = manifest.find('@');
+  return brought(manifest, config, platform);
+}
+
+std::optional<BaseImage> Bases::parent_brings(const ImageConfig& image, const Link& link,
+                                              const ParentImage& parent) {
+  const std::string platform = platform_of(image, link);
+  if (const auto found = find_own(parent.id, platform); found && found->brings)
+    return found->brings;
+  return brought(parent.in_registry, parent.id, platform);
+}
+
+// By the reference with the manifest's digest.
+std::optional<BaseImage> Bases::brought(const std::string& manifest, const std::string& config,
+                                        const std::string& platform) {
   const auto reference = parse_reference(manifest);
-  if (!reference || at == std::string::npos) return std::nullopt;
-  return brought(
-      outside().registries.config(registry_name(*reference), {config, manifest.substr(at + 1)}),
-      platform);
+  if (!reference || reference->digest.empty()) return std::nullopt;
+  return brought(registry_name(*reference), {config, reference->digest}, platform);
 }
 
-std::optional<BaseImage> Bases::parent_brings(const ImageConfig& image, const Link& parent,
-                                              const std::string& image_id) {
-  const auto found = find_own(image_id, platform_of(image, parent));
-  return found ? found->brings : std::nullopt;
-}
-
-std::optional<BaseImage> Bases::brought(const std::string& config,
-                                        const std::string& platform) const {
+std::optional<BaseImage> Bases::brought(const RegistryName& name, const RegistryImage& image,
+                                        const std::string& platform) {
+  const std::string config = outside_.registries().config(name, image);
   auto found = base_image_of(nlohmann::json::parse(config, nullptr, false), platform);
   // (Whether Podman and Buildah heed an ONBUILD depends on the manifest's format.)
   if (found && !found->triggers.empty() && engine_.name() != "docker") return std::nullopt;

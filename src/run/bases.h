@@ -23,10 +23,20 @@
 #include "core/reach.h"
 #include "io/engine.h"
 #include "io/registry.h"
-#include "io/short_names.h"
+#include "run/outside.h"
 #include "run/project.h"
 
 namespace imagewright {
+
+/// An image of the configuration, as it is for a build on it.
+struct ParentImage {
+  std::string id;
+  /// Where it is, if the engine does not have it: `repository@sha256:…`; else "".
+  std::string in_registry;
+};
+
+/// Of a link that means one.
+using FindParent = std::function<std::optional<ParentImage>(const Link& link)>;
 
 /// How a build names the images that were tracked, so that it gets no others.
 struct Pins {
@@ -42,7 +52,7 @@ class Bases {
   using Warn = std::function<void(const std::string& text)>;
 
   /// Borrows all of them. `names`: the configuration's own images, which are no bases.
-  Bases(const Project& project, Engine& engine, const ImageNames& names, Stored stored, Warn warn);
+  Bases(Outside& outside, Engine& engine, const ImageNames& names, Stored stored, Warn warn);
   ~Bases();
   Bases(const Bases&) = delete;
   Bases& operator=(const Bases&) = delete;
@@ -58,28 +68,24 @@ class Bases {
   /// engine must have an image (`track_base: local`) and has none.
   std::vector<Input> inputs(const ImageConfig& image, const std::vector<Link>& links);
 
-  /// For a build by these inputs. To be called where Engine::reference_to may be.
+  /// For a build by these inputs. `parents`: of links that mean one. To be called where
+  /// Engine::reference_to may be, and throws as that.
   Pins pins(const ImageConfig& image, const std::vector<Link>& links,
-            const std::vector<Input>& inputs);
+            const std::vector<Input>& inputs, const FindParent& parents);
 
   /// What one of them brings into a build. Several threads may ask at once. `unknown_until_built`:
   /// the build brings what is known by its name alone.
   std::optional<BaseImage> brings(const ImageConfig& image, const Link& base,
                                   const std::vector<Input>& inputs, bool unknown_until_built);
 
-  /// The same of a parent with this id.
-  std::optional<BaseImage> parent_brings(const ImageConfig& image, const Link& parent,
-                                         const std::string& image_id);
+  /// The same of a parent.
+  std::optional<BaseImage> parent_brings(const ImageConfig& image, const Link& link,
+                                         const ParentImage& parent);
 
   /// A build with these links ended well: what the engine did not have before is asked for anew.
   void built(const ImageConfig& image, const std::vector<Link>& links);
 
  private:
-  // Read and made when they are first asked for: most runs ask nobody.
-  struct Outside {
-    ShortNames short_names;
-    Registries registries;
-  };
   struct Question {
     Link link;
     std::string platform;
@@ -90,8 +96,10 @@ class Bases {
 
   bool is_tracked(const ImageConfig& image, const Link& link) const;
   std::string platform_of(const ImageConfig& image, const Link& link) const;
-  Outside& outside();
-  std::optional<BaseImage> brought(const std::string& config, const std::string& platform) const;
+  std::optional<BaseImage> brought(const std::string& manifest, const std::string& config,
+                                   const std::string& platform);
+  std::optional<BaseImage> brought(const RegistryName& name, const RegistryImage& image,
+                                   const std::string& platform);
   Input resolve(const ImageConfig& image, const Link& link);
   Input own(const Link& link, const std::string& name, const std::string& platform);
   std::optional<EngineImage> find_own(const std::string& image, const std::string& platform);
@@ -107,9 +115,7 @@ class Bases {
   Stored stored_;
   Warn warn_;
   std::string host_;  // platform
-  const Project& project_;
-  std::once_flag outside_once_;
-  std::unique_ptr<Outside> outside_;
+  Outside& outside_;
   std::set<std::string> warned_;
 
   std::mutex mutex_;  // of what follows

@@ -80,6 +80,7 @@ class JsonProgress : public Progress {
           {"reasons", to_json(result.reasons)},
           {"seconds", seconds(result.duration)},
           {"image_id", text_or_null(result.image_id)},
+          {"in_registry", text_or_null(result.in_registry)},
           {"message", text_or_null(result.message)},
           {"because", text_or_null(result.because)},
           {"log", text_or_null(result.log.string())}});

@@ -86,6 +86,10 @@ class LogProgress : public Progress {
                fmt::format("{} {} in {}", result.dry_run ? "Would build" : "Built", result.name,
                            describe(result.duration)));
     }
+    if (!result.in_registry.empty()) {
+      tell_end(spdlog::level::info,
+               fmt::format("Found {} in its registry: {}", result.name, result.in_registry));
+    }
     if (!result.image_id.empty()) tell_end(spdlog::level::debug, "Image id " + result.image_id);
     if (!result.log.empty()) tell_end(spdlog::level::info, "Log in " + result.log.string());
     end_story(result.name);

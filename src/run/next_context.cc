@@ -15,6 +15,7 @@ NextContext next_context(const Project& project, Observer& observer, const Image
                          const std::string& engine) {
   std::unique_ptr<Engine> asked;
   std::optional<ImageNames> names;
+  std::optional<Outside> outside;
   std::optional<Bases> bases;
   NextContext next;
   next.observation = observer.observe(image);
@@ -24,8 +25,9 @@ NextContext next_context(const Project& project, Observer& observer, const Image
       if (!names) names.emplace(project.config.images, asked->name() != "docker");
       if (!bases) {
         // (Without what was stored: where a registry does not answer, the engine's own has to do.)
+        outside.emplace(project, asked->name());
         bases.emplace(
-            project, *asked, *names, [](const auto&, const auto&) { return std::string(); },
+            *outside, *asked, *names, [](const auto&, const auto&) { return std::string(); },
             [](const std::string&) {});
       }
       const auto parent = names->find(base.image);
@@ -36,7 +38,7 @@ NextContext next_context(const Project& project, Observer& observer, const Image
       const auto row =
           Store::open_read_only(project.state_directory).find(project.config.images[*parent].name);
       if (!row) return std::nullopt;
-      return bases->parent_brings(image, base, row->image_id);
+      return bases->parent_brings(image, base, {row->image_id, ""});
     } catch (const Error&) {
       return std::nullopt;  // no engine, no state: nothing is known of it
     }

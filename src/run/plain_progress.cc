@@ -31,7 +31,12 @@ class PlainProgress : public Progress {
       fmt::print(err_, "skipped {}: {}\n", result.name, why_skipped(result));
       return;
     }
-    if (quiet_ || result.state != ImageState::Built) return;
+    if (quiet_) return;
+    if (!result.in_registry.empty()) {
+      fmt::print(out_, "found {} in its registry ({})\n", result.name, result.in_registry);
+      std::fflush(out_);
+    }
+    if (result.state != ImageState::Built) return;
     if (result.dry_run) {
       fmt::print(out_, "would build {} ({})\n", result.name, describe(result.reasons));
     } else {

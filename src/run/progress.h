@@ -23,6 +23,9 @@ struct ImageResult {
   bool dry_run = false;  ///< Built: it would be
   std::vector<Reason> reasons;
   std::string image_id;  ///< Built and UpToDate
+  /// UpToDate: where a registry was found to have it, `repository@sha256:…`; "": it is the
+  /// engine's.
+  std::string in_registry;
   std::chrono::milliseconds duration{0};
   std::string message;                  ///< Failed: why, one line. Skipped: why
   std::string because;                  ///< Skipped: the failed image because of which; "": none

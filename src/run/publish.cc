@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <utility>
 
 #include "core/reference.h"
 #include "io/backoff.h"
 #include "io/error.h"
 #include "io/interrupt.h"
 #include "io/registry.h"
+#include "io/wall_clock.h"
 
 namespace imagewright {
 
@@ -40,11 +42,18 @@ std::string describe(const Publication& publication) {
   };
   add("tagged", publication.to_tag);
   add("pushed", publication.to_push);
+  if (!publication.to_keep.empty()) add("kept as", {publication.to_keep});
   return text;
 }
 
-Publisher::Publisher(const Project& project, Store& store, bool push_all, IsNamed is_named)
-    : project_(project), store_(store), push_all_(push_all), is_named_(std::move(is_named)) {}
+Publisher::Publisher(const Project& project, const RunOptions& options, Store& store,
+                     Outside& outside, Engine& engine, IsNamed is_named)
+    : project_(project),
+      options_(options),
+      store_(store),
+      outside_(outside),
+      engine_(engine),
+      is_named_(std::move(is_named)) {}
 
 const LocalGit& Publisher::git_of(const ImageConfig& image) {
   const auto directory =
@@ -55,13 +64,15 @@ const LocalGit& Publisher::git_of(const ImageConfig& image) {
 }
 
 Publication Publisher::plan(const ImageConfig& image, const Observation& observation,
-                            const std::string& image_id, std::int64_t built_ms, bool fresh) {
-  Publication publication{image.name, image_id, {}, {}};
+                            const PublishedImage& published, const std::string& platform) {
+  Publication publication{image.name, published, platform, {}, {}};
+  const std::string& image_id = published.id;
   std::vector<std::string> references = {image.name};
   if (!image.tags.empty()) {
     TagFacts facts;
     facts.image_id = image_id;
-    facts.date = fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(built_ms / 1000)));
+    facts.date = fmt::format("{:%Y-%m-%d}",
+                             fmt::gmtime(static_cast<std::time_t>(published.built_ms / 1000)));
     if (std::holds_alternative<GitSource>(image.source)) {
       facts.commit = observation.origin.commit;
       facts.branch = behind(observation.origin.ref, "refs/heads/");
@@ -76,19 +87,45 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
     if (!all) throw Error(Error::Kind::Source, all.error().message);
     references = *std::move(all);
   }
-  const bool named = fresh && project_.config.publish == PublishWhen::Each;
+  const bool named = published.fresh && project_.config.publish == PublishWhen::Each;
   for (const std::string& reference : references) {
-    const bool has_it = fresh ? named && reference == image.name : is_named_(reference, image_id);
-    if (!has_it) publication.to_tag.push_back(reference);
+    const bool has_it =
+        published.fresh ? named && reference == image.name : is_named_(reference, image_id);
+    if (!has_it && published.in_engine) publication.to_tag.push_back(reference);
   }
-  if (!image.push.value_or(push_all_)) return publication;
-  const auto pushed = store_.published(image.name);
+  if (!image.push.value_or(options_.push)) return publication;
+  const auto all_pushed = store_.published(image.name);
+  const auto pushed = [&](const std::string& reference) -> const PublishedRow* {
+    const auto known = all_pushed.find(reference);
+    return known != all_pushed.end() && known->second.image_id == image_id ? &known->second
+                                                                           : nullptr;
+  };
   for (const std::string& reference : references) {
-    const auto known = pushed.find(reference);
-    if (known == pushed.end() || known->second.image_id != image_id)
-      publication.to_push.push_back(reference);
+    if (pushed(reference) == nullptr) publication.to_push.push_back(reference);
   }
+  if (!options_.registry_state || published.fingerprint.empty() || !published.in_registry.empty())
+    return publication;
+  const std::string keep_as =
+      fingerprint_reference(image.name, published.fingerprint, engine_.name(), platform);
+  if (pushed(keep_as) != nullptr) return publication;
+  publication.to_keep = keep_as;
+  if (const PublishedRow* own = pushed(image.name)) publication.of_manifest = own->digest;
   return publication;
+}
+
+std::map<std::string, PublishedRow> Publisher::leave_out_what_is_there(
+    Publication& publication) const {
+  std::map<std::string, PublishedRow> there;
+  if (publication.image.in_registry.empty()) return there;
+  std::erase_if(publication.to_push, [&](const std::string& reference) {
+    const RegistryAnswer answer = outside_.registries().find(
+        registry_name(*parse_reference(reference)), publication.platform);
+    if (answer.kind != RegistryAnswer::Kind::Found || answer.image.config != publication.image.id)
+      return false;
+    there[reference] = {publication.image.id, answer.image.manifest, now_ms()};
+    return true;
+  });
+  return there;
 }
 
 std::map<std::string, std::string> Publisher::labels(const ImageConfig& image,
@@ -123,12 +160,48 @@ std::map<std::string, std::string> Publisher::labels(const ImageConfig& image,
   return labels;
 }
 
-PushOutcome Publisher::push(Engine& engine, const std::string& image_id,
-                            const std::string& reference) const {
+bool Publisher::is_insecure(const std::string& registry) const {
+  return is_insecure_registry(registry, project_.config.insecure_registries);
+}
+
+// To the engine, under this name. "": it is there.
+std::string Publisher::bring(const Publication& publication, const std::string& reference) const {
+  const std::string& in_registry = publication.image.in_registry;
+  const RegistryName from = registry_name(*parse_reference(in_registry));
+  if (std::string why = engine_.pull(in_registry, is_insecure(from.registry)); !why.empty())
+    return why;
+  try {
+    engine_.tag(publication.image.id, reference);
+    return "";
+  } catch (const Error& error) {
+    if (error.kind() != Error::Kind::Source) throw;
+    return error.what();
+  }
+}
+
+std::string Publisher::keep(const Publication& publication, const std::string& manifest) const {
+  RegistryName name = registry_name(*parse_reference(publication.to_keep));
+  const std::string tag = std::exchange(name.tag, manifest);
+  return outside_.registries().add_tag(name, tag);
+}
+
+PushOutcome Publisher::push(const Publication& publication, const std::string& reference) const {
   const RegistryName name = registry_name(*parse_reference(reference));
-  const bool insecure = is_insecure_registry(name.registry, project_.config.insecure_registries);
+  const bool insecure = is_insecure(name.registry);
+  if (!publication.image.in_engine) {
+    const RegistryName from = registry_name(*parse_reference(publication.image.in_registry));
+    PushOutcome outcome;
+    if (from.full() == name.full()) {
+      outcome.exit.status = 0;
+      outcome.message = outside_.registries().add_tag(from, name.tag);
+      if (outcome.message.empty()) outcome.digest = from.tag;
+      return outcome;
+    }
+    outcome.message = bring(publication, reference);
+    if (!outcome.message.empty()) return outcome;
+  }
   for (int attempt = 0;; ++attempt) {
-    PushOutcome outcome = engine.push(image_id, reference, insecure);
+    PushOutcome outcome = engine_.push(publication.image.id, reference, insecure);
     if (outcome.ok() || outcome.exit.interrupted || attempt + 1 == kMostAttempts) return outcome;
     wait_patiently(backoff(kFirstPause, attempt));
     if (interrupted() != 0) return outcome;

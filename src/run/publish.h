@@ -16,34 +16,57 @@
 #include "io/local_git.h"
 #include "io/store.h"
 #include "run/observe.h"
+#include "run/outside.h"
+#include "run/run.h"
 
 namespace imagewright {
 
-/// What is still to be done for an image that the engine has.
+/// An image that is to be published.
+struct PublishedImage {
+  std::string id;
+  std::int64_t built_ms = 0;
+  /// It was built a moment ago: it has no name yet but its own.
+  bool fresh = false;
+  std::string fingerprint;  ///< by which others may find it; "": by none
+  /// Where a registry was found to have it already: `repository@sha256:…`; else "".
+  std::string in_registry = {};
+  bool in_engine = true;
+};
+
+/// What is still to be done for an image.
 struct Publication {
   std::string name;  ///< the image's in the configuration
-  std::string image_id;
-  std::vector<std::string> to_tag;   ///< references that it does not have yet
+  PublishedImage image;
+  std::string platform;
+  std::vector<std::string> to_tag;   ///< references that it does not have in the engine yet
   std::vector<std::string> to_push;  ///< references under which it is not in their registry
-  bool empty() const { return to_tag.empty() && to_push.empty(); }
+  /// The reference that says what it was built from, where its registry does not have it yet; it
+  /// is one more for the manifest `of_manifest`. "": that is the one that is pushed now.
+  std::string to_keep = {};
+  std::string of_manifest = {};
+  bool empty() const { return to_tag.empty() && to_push.empty() && to_keep.empty(); }
 };
 
 /// "to be tagged a:1, to be pushed a:1": for people.
 std::string describe(const Publication& publication);
 
-/// One thread at a time, but for `push`.
+/// One thread at a time, but for those that say otherwise.
 class Publisher {
  public:
   /// Does an image have this name now?
   using IsNamed = std::function<bool(const std::string& reference, const std::string& image_id)>;
 
-  /// Borrows all of them. `push_all`: what the configuration does not say is to be pushed, is.
-  Publisher(const Project& project, Store& store, bool push_all, IsNamed is_named);
+  /// Borrows all of them.
+  Publisher(const Project& project, const RunOptions& options, Store& store, Outside& outside,
+            Engine& engine, IsNamed is_named);
 
-  /// For an image with this id that was built at `built_ms`, a moment ago (`fresh`: then it has no
-  /// name yet but its own) or earlier. Throws Error(Source) for tags that cannot be made.
+  /// Throws Error(Source) for tags that cannot be made. `platform`: what the image is built for.
   Publication plan(const ImageConfig& image, const Observation& observation,
-                   const std::string& image_id, std::int64_t built_ms, bool fresh);
+                   const PublishedImage& published, const std::string& platform);
+
+  /// Of an image that a registry has: leaves out what it has under its names already, and gives
+  /// that, by reference. Several threads may.
+  std::map<std::string, PublishedRow> leave_out_what_is_there(Publication& publication) const;
 
   /// The labels that say where an image is from, where the configuration wants them
   /// (org.opencontainers.image.…). `base`: what its target stands on, if that is no parent;
@@ -54,15 +77,24 @@ class Publisher {
                                             const std::vector<Input>& inputs,
                                             const std::string& commit_time);
 
-  /// Pushes it, up to four times where that fails, with pauses. Several threads may.
-  PushOutcome push(Engine& engine, const std::string& image_id, const std::string& reference) const;
+  /// Pushes it, up to four times where that fails, with pauses. What only its registry has gets one
+  /// more name there, and comes to the engine only if it must go elsewhere. Several threads may.
+  PushOutcome push(const Publication& publication, const std::string& reference) const;
+
+  /// Sets `to_keep` for a manifest that is under the image's own name in its registry. "": done;
+  /// else why not. Several threads may.
+  std::string keep(const Publication& publication, const std::string& manifest) const;
 
  private:
   const LocalGit& git_of(const ImageConfig& image);
+  bool is_insecure(const std::string& registry) const;
+  std::string bring(const Publication& publication, const std::string& reference) const;
 
   const Project& project_;
+  const RunOptions& options_;
   Store& store_;
-  bool push_all_;
+  Outside& outside_;
+  Engine& engine_;
   IsNamed is_named_;
   std::map<std::string, LocalGit> git_;  // by directory
 };

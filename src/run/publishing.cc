@@ -79,7 +79,7 @@ void Publishing::start_together(std::vector<Publication> publications) {
 bool Publishing::tag(const Publication& publication) {
   for (const std::string& reference : publication.to_tag) {
     try {
-      engine_.tag(publication.image_id, reference);
+      engine_.tag(publication.image.id, reference);
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::Source) throw;
       inbox_.call([&] { told_.failed(publication.name, reference, error.what()); });
@@ -90,19 +90,42 @@ bool Publishing::tag(const Publication& publication) {
   return true;
 }
 
-void Publishing::push(const Publication& publication) {
+void Publishing::push(Publication publication) {
+  if (const auto there = publisher_.leave_out_what_is_there(publication); !there.empty()) {
+    inbox_.call([&] {
+      for (const auto& [reference, row] : there) told_.there(publication.name, reference, row);
+    });
+  }
+  std::string manifest = publication.of_manifest;
   for (const std::string& reference : publication.to_push) {
     PushOutcome outcome;
-    if (interrupted() == 0) outcome = publisher_.push(engine_, publication.image_id, reference);
+    if (interrupted() == 0) outcome = publisher_.push(publication, reference);
+    if (reference == publication.name) manifest = outcome.digest;
     inbox_.call([&] {
       if (outcome.ok()) {
-        told_.pushed(publication.name, reference, {publication.image_id, outcome.digest, now_ms()});
+        told_.pushed(publication.name, reference, {publication.image.id, outcome.digest, now_ms()});
       } else {
         told_.failed(publication.name, reference,
                      interrupted() != 0 ? "interrupted" : redacted(outcome.message));
       }
     });
   }
+  if (!publication.to_keep.empty() && !manifest.empty()) keep(publication, std::move(manifest));
+}
+
+// What others find it by comes last: then all that they would look for is there.
+void Publishing::keep(const Publication& publication, std::string manifest) {
+  const std::string why =
+      interrupted() == 0 ? publisher_.keep(publication, manifest) : "interrupted";
+  inbox_.call([&] {
+    const std::string& reference = publication.to_keep;
+    if (why.empty()) {
+      told_.there(publication.name, reference,
+                  {publication.image.id, std::move(manifest), now_ms()});
+    } else {
+      told_.failed(publication.name, reference, why);
+    }
+  });
 }
 
 }  // namespace imagewright

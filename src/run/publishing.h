@@ -27,6 +27,10 @@ class Publishing {
     std::function<void(const std::string& name, const std::string& reference,
                        const PublishedRow& row)>
         pushed;
+    /// It is there already; or it is kept under the reference that says what it was built from.
+    std::function<void(const std::string& name, const std::string& reference,
+                       const PublishedRow& row)>
+        there;
     std::function<void(const std::string& name, const std::string& reference,
                        const std::string& message)>
         failed;
@@ -51,7 +55,8 @@ class Publishing {
   void put(std::function<void()> work);
   void work();
   bool tag(const Publication& publication);
-  void push(const Publication& publication);
+  void push(Publication publication);
+  void keep(const Publication& publication, std::string manifest);
 
   Engine& engine_;
   const Publisher& publisher_;

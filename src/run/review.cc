@@ -24,7 +24,8 @@ Review::Review(const Project& project, const RunOptions& options, Progress& prog
       selected_(select_images(project.config.images, options.images)),
       engine_(find_engine(wished_engine(project, options.engine), project.places.cache)),
       store_(Store::open_read_only(project.state_directory)),
-      observer_(project) {}
+      observer_(project),
+      outside_(project, engine_->name()) {}
 
 std::vector<Reviewed> Review::look(bool keep_inputs) {
   keep_inputs_ = keep_inputs;
@@ -32,9 +33,10 @@ std::vector<Reviewed> Review::look(bool keep_inputs) {
   observer_.expect(judge_->reaches());
   observer_.look_ahead(selected_);
   names_.emplace(project_.config.images, engine_->name() != "docker");
-  bases_.emplace(project_, *engine_, *names_, judge_->bases(),
-                 [this](const std::string& text) { progress_.warning(text); });
-  publisher_.emplace(project_, store_, options_.push, judge_->names());
+  const auto warn = [this](const std::string& text) { progress_.warning(text); };
+  bases_.emplace(outside_, *engine_, *names_, judge_->bases(), warn);
+  registry_state_.emplace(outside_, engine_->name(), options_, warn);
+  publisher_.emplace(project_, options_, store_, outside_, *engine_, judge_->names());
   plan_ = make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
     bases_->want(*image.config, image.observation.links);
   });
@@ -89,7 +91,10 @@ void Review::judge(std::size_t i, ImageStatus& status) {
         parent.name, parent.image_id,
         parent.standing != Standing::UpToDate && parent.standing != Standing::Unpublished);
   }
-  auto [verdict, manifest] = judge_->decide(image.name, observation.inputs, stands_on);
+  Decision decision = judge_->decide(image.name, observation.inputs, stands_on);
+  const auto found = find_in_registry(i, decision, stands_on);
+  auto& [verdict, manifest] = decision;
+  if (found) verdict.reasons.clear();
   if (verdict.build()) {
     observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
   }
@@ -101,19 +106,63 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   }
   status.reasons = verdict.reasons;
   status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
+  if (found) {
+    status.image_id = found->image_id;
+    status.in_registry = found->reference;
+    status.message = "in its registry: " + found->reference;
+    const bool in_engine =
+        engine_->find_image(found->image_id, observer_.platform_of(image)).has_value();
+    return judge_publication(
+        i, status,
+        {found->image_id, found->built_ms, false, manifest.digest, found->reference, in_engine});
+  }
   if (!verdict.build()) {
     const ImageRow& row = *judge_->last(image.name);
-    const Publication publication =
-        publisher_->plan(image, observation, row.image_id, row.built_ms, false);
-    if (publication.empty()) return;
-    status.standing = Standing::Unpublished;
-    status.message = describe(publication);
-    return;
+    return judge_publication(i, status, {row.image_id, row.built_ms, false, row.digest});
   }
   if (const auto failure = failed_attempt(store_, image.name, manifest.digest)) {
     status.standing = Standing::Failed;
     status.message = "last build failed: " + failure->message;
   }
+}
+
+// What is to be built may be in its registry. The decision is by what a build would read then.
+std::optional<FoundImage> Review::find_in_registry(std::size_t i, Decision& decision,
+                                                   const StandsOn& stands_on) {
+  const ImageConfig& image = *plan_.images[i].config;
+  Observation& observation = plan_.images[i].observation;
+  if (!registry_state_->may_have(image, decision.verdict)) return std::nullopt;
+  observer_.narrow(image, observation, [&](const Link& base) {
+    if (const auto parent = find_parent(i, base))
+      return bases_->parent_brings(image, base, *parent);
+    return bases_->brings(image, base, decision.manifest.inputs, image.options.pull);
+  });
+  decision.manifest = make_manifest(observation.inputs, stands_on.ground);
+  auto found = registry_state_->find(image, decision.manifest.digest, observer_.platform_of(image));
+  if (!found) return found;
+  if (auto reason = too_old(image, *found)) {
+    decision.verdict.reasons.push_back(*std::move(reason));
+    found.reset();
+  }
+  return found;
+}
+
+std::optional<ParentImage> Review::find_parent(std::size_t i, const Link& link) const {
+  for (const Edge& edge : plan_.graph.parents(i)) {
+    const ImageStatus& parent = all_[edge.parent].status;
+    if (edge.link.image == link.image) return ParentImage{parent.image_id, parent.in_registry};
+  }
+  return std::nullopt;
+}
+
+void Review::judge_publication(std::size_t i, ImageStatus& status, const PublishedImage& image) {
+  const ImageConfig& its = *plan_.images[i].config;
+  Publication publication =
+      publisher_->plan(its, plan_.images[i].observation, image, observer_.platform_of(its));
+  publisher_->leave_out_what_is_there(publication);
+  if (publication.empty()) return;
+  status.standing = Standing::Unpublished;
+  status.message = describe(publication);
 }
 
 }  // namespace imagewright

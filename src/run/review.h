@@ -12,8 +12,10 @@
 #include "run/bases.h"
 #include "run/judge.h"
 #include "run/observe.h"
+#include "run/outside.h"
 #include "run/plan.h"
 #include "run/publish.h"
+#include "run/registry_state.h"
 #include "run/run.h"
 
 namespace imagewright {
@@ -44,6 +46,10 @@ class Review {
  private:
   void look_at(std::size_t i);
   void judge(std::size_t i, ImageStatus& status);
+  std::optional<FoundImage> find_in_registry(std::size_t i, Decision& decision,
+                                             const StandsOn& stands_on);
+  void judge_publication(std::size_t i, ImageStatus& status, const PublishedImage& image);
+  std::optional<ParentImage> find_parent(std::size_t i, const Link& link) const;
 
   const Project& project_;
   const RunOptions& options_;
@@ -54,7 +60,9 @@ class Review {
   Observer observer_;
   std::optional<Judge> judge_;
   std::optional<ImageNames> names_;
+  Outside outside_;
   std::optional<Bases> bases_;
+  std::optional<RegistryState> registry_state_;
   std::optional<Publisher> publisher_;
   Plan plan_;
   std::vector<Reviewed> all_;

@@ -27,6 +27,7 @@
 #include "run/plan.h"
 #include "run/publish.h"
 #include "run/publishing.h"
+#include "run/registry_state.h"
 #include "run/secrets.h"
 
 namespace imagewright {
@@ -86,9 +87,13 @@ class Run {
     observer_.expect(judge_->reaches());
     observer_.look_ahead(selected_);
     names_.emplace(project_.config.images, engine_->name() != "docker");
-    bases_.emplace(project_, *engine_, *names_, judge_->bases(),
+    outside_.emplace(project_, engine_->name());
+    bases_.emplace(*outside_, *engine_, *names_, judge_->bases(),
                    [this](const std::string& text) { progress_.warning(text); });
-    publisher_.emplace(project_, *store_, options_.push, judge_->names());
+    registry_state_.emplace(*outside_, engine_->name(), options_, [this](const std::string& text) {
+      inbox_.post([this, text] { progress_.warning(text); });
+    });
+    publisher_.emplace(project_, options_, *store_, *outside_, *engine_, judge_->names());
     publishing_.emplace(*engine_, *publisher_, inbox_, publishing_told());
     make_schedule(
         make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
@@ -326,8 +331,56 @@ class Run {
     std::optional<Publication> publication;
     if (!options_.dry_run) {
       const ImageRow& row = *judge_->last(image.name);
-      publication = plan_publication(i, row.image_id, row.built_ms, false);
+      publication = plan_publication(i, {row.image_id, row.built_ms, false, row.digest});
     }
+    end(i, ImageState::UpToDate);
+    if (publication) publish(*std::move(publication));
+  }
+
+  // --- What a registry has
+
+  // In a job's own thread, its context narrowed. True: there is nothing to build any more, and it
+  // has ended.
+  bool is_in_registry(Job& job) {
+    const std::size_t i = job.image;
+    const ImageConfig& image = config(i);
+    if (!registry_state_->may_have(image, job.decision.verdict)) return false;
+    inbox_.call([&] { job.decision.manifest = manifest_of(i); });
+    const auto found = find_in_registry(job);
+    if (!found) return false;
+    const bool in_engine =
+        engine_->find_image(found->image_id, observer_.platform_of(image)).has_value();
+    inbox_.call([&] { take_from_registry(job, *found, in_engine); });
+    return true;
+  }
+
+  // By its present manifest.
+  std::optional<FoundImage> find_in_registry(Job& job) {
+    const ImageConfig& image = config(job.image);
+    auto found =
+        registry_state_->find(image, job.decision.manifest.digest, observer_.platform_of(image));
+    if (!found) return found;
+    if (auto reason = too_old(image, *found)) {
+      job.decision.verdict.reasons.push_back(*std::move(reason));
+      found.reset();
+    }
+    return found;
+  }
+
+  void take_from_registry(Job& job, const FoundImage& found, bool in_engine) {
+    const std::size_t i = job.image;
+    const Observation& observation = plan_.images[i].observation;
+    tell(i, job.decision.manifest);
+    progress_.image_decided(config(i).name, {});
+    ImageRow row = row_of(job, found.image_id, true);
+    row.built_ms = found.built_ms;
+    store_->record_found(row);
+    observer_.keep(observation);
+    forget_context(job.last_context, observation.context_digest);
+    result(i).image_id = found.image_id;
+    result(i).in_registry = in_engine ? "" : found.reference;
+    auto publication = plan_publication(
+        i, {found.image_id, found.built_ms, false, row.digest, found.reference, in_engine});
     end(i, ImageState::UpToDate);
     if (publication) publish(*std::move(publication));
   }
@@ -346,20 +399,35 @@ class Run {
   }
 
   void would_build(std::size_t i) {
+    const ImageConfig& image = config(i);
     Observation& observation = plan_.images[i].observation;
-    Decision decision;
+    Job job;
+    job.image = i;
+    Decision& decision = job.decision;
+    std::optional<FoundImage> found;
     try {
       decision = decide(i);
-      observer_.name_changes(config(i), observation, judge_->last_context(config(i).name),
+      observer_.name_changes(image, observation, judge_->last_context(image.name),
                              decision.verdict);
+      if (registry_state_->may_have(image, decision.verdict)) {
+        observer_.narrow(image, observation, bases_of(job, image.options.pull));
+        decision.manifest = manifest_of(i);
+        found = find_in_registry(job);
+      }
     } catch (const Error& error) {
       return fail(i, error);
     }
     tell(i, decision.manifest);
-    progress_.image_decided(config(i).name, decision.verdict);
+    if (found) {
+      progress_.image_decided(image.name, {});
+      result(i).image_id = found->image_id;
+      result(i).in_registry = found->reference;
+      return end(i, ImageState::UpToDate);
+    }
+    progress_.image_decided(image.name, decision.verdict);
     result(i).reasons = decision.verdict.reasons;
     result(i).dry_run = true;
-    if (const ImageRow* row = judge_->last(config(i).name)) result(i).image_id = row->image_id;
+    if (const ImageRow* row = judge_->last(image.name)) result(i).image_id = row->image_id;
     end(i, ImageState::Built);
   }
 
@@ -394,6 +462,7 @@ class Run {
     if (!is_stale) return;
     observer_.name_changes(image, observation, job.last_context, job.decision.verdict);
     job.reach = observer_.narrow(image, observation, bases_of(job, image.options.pull));
+    if (is_in_registry(job)) return;
     const ContextFiles& files = observer_.files(image, observation);
     if (image.oci_labels) job.commit_time = observer_.time_of_commit(image, observation);
     job.without_secrets =
@@ -421,8 +490,7 @@ class Run {
   BaseImages bases_of(const Job& job, bool unknown_until_built) {
     const ImageConfig& image = config(job.image);
     return [this, &job, &image, unknown_until_built](const Link& base) {
-      if (const auto parent = find_parent(base))
-        return bases_->parent_brings(image, base, result(*parent).image_id);
+      if (const auto parent = find_parent(base)) return bases_->parent_brings(image, base, *parent);
       return bases_->brings(image, base, job.decision.manifest.inputs, unknown_until_built);
     };
   }
@@ -489,14 +557,11 @@ class Run {
       progress_.warning(image.name + ": " + warning);
     }
     prepare_engine();
-    Pins pins = bases_->pins(image, observation.links, job.decision.manifest.inputs);
+    Pins pins = bases_->pins(image, observation.links, job.decision.manifest.inputs,
+                             [this](const Link& link) { return find_parent(link); });
     for (const Link& link : observation.links) {
-      const std::pair key(link.written, link.platform);
-      if (const auto parent = find_parent(link)) {
-        pins.references[key] = engine_->reference_to(result(*parent).image_id);
-      } else if (link.directory.empty() && link.image != link.written) {
-        pins.references.emplace(key, link.image);  // a context that is an image from elsewhere
-      }
+      if (link.directory.empty() && link.image != link.written)  // a context that is an image
+        pins.references.emplace(std::pair(link.written, link.platform), link.image);
     }
     BuildRequest& request = job.request;
     request.insecure = pins.insecure;
@@ -543,11 +608,13 @@ class Run {
     progress_.build_started(image.name);
   }
 
-  std::optional<std::size_t> find_parent(const Link& link) const {
+  std::optional<ParentImage> find_parent(const Link& link) const {
     const auto number = names_->find(link.image);
     if (!number || link.kind == LinkKind::DependsOn || link.kind == LinkKind::Syntax)
       return std::nullopt;
-    return places_[*number] == kNowhere ? std::nullopt : std::optional(places_[*number]);
+    if (places_[*number] == kNowhere) return std::nullopt;
+    const ImageResult& parent = summary_.images[places_[*number]];
+    return ParentImage{parent.image_id, parent.in_registry};
   }
 
   void prepare_engine() {
@@ -617,21 +684,8 @@ class Run {
     bases_->built(config(i), observation.links);
     job.decision.manifest = manifest_of(i);
     row.digest = job.decision.manifest.digest;
-    ImageRow image;
-    image.name = row.name;
-    image.digest = job.decision.manifest.digest;
-    image.image_id = image_id;
-    image.config = row.config;
-    image.engine = row.engine;
-    image.format = kFingerprintFormat;
-    image.verified = verified;
-    image.reach = observation.reach;
-    image.source = row.source;
+    ImageRow image = row_of(job, image_id, verified);
     image.built_ms = row.started_ms;
-    image.commit = observation.origin.commit;
-    image.tree = observation.origin.tree;
-    for (const Input& input : job.decision.manifest.inputs)
-      image.inputs.push_back({word(input.kind), input.name, input.digest, redacted(input.value)});
     store_->record_success(image, row);
     progress_.image_step(row.name, "State updated");
     if (!verified) {
@@ -641,19 +695,39 @@ class Run {
     result(i).image_id = image_id;
     observer_.keep(observation);
     forget_context(job.last_context, observation.context_digest);
-    auto publication = plan_publication(i, image_id, row.started_ms, true);
+    auto publication =
+        plan_publication(i, {image_id, row.started_ms, true, verified ? row.digest : ""});
     end(i, ImageState::Built);
     if (publication) publish(*std::move(publication));
+  }
+
+  // Without the time when it was built.
+  ImageRow row_of(const Job& job, const std::string& image_id, bool verified) const {
+    const Observation& observation = plan_.images[job.image].observation;
+    ImageRow row;
+    row.name = config(job.image).name;
+    row.digest = job.decision.manifest.digest;
+    row.image_id = image_id;
+    row.config = project_.config_path;
+    row.engine = engine_->name();
+    row.format = kFingerprintFormat;
+    row.verified = verified;
+    row.reach = observation.reach;
+    row.source = observation.origin.source;
+    row.commit = observation.origin.commit;
+    row.tree = observation.origin.tree;
+    for (const Input& input : job.decision.manifest.inputs)
+      row.inputs.push_back({word(input.kind), input.name, input.digest, redacted(input.value)});
+    return row;
   }
 
   // --- Publishing
 
   // nullopt: there is nothing to do, or it cannot be done.
-  std::optional<Publication> plan_publication(std::size_t i, const std::string& image_id,
-                                              std::int64_t built_ms, bool fresh) {
+  std::optional<Publication> plan_publication(std::size_t i, const PublishedImage& image) {
     try {
-      auto publication =
-          publisher_->plan(config(i), plan_.images[i].observation, image_id, built_ms, fresh);
+      auto publication = publisher_->plan(config(i), plan_.images[i].observation, image,
+                                          observer_.platform_of(config(i)));
       if (!publication.empty()) return publication;
     } catch (const Error& error) {
       if (error.kind() != Error::Kind::Source) throw;
@@ -680,6 +754,11 @@ class Run {
                          const PublishedRow& row) {
       store_->record_push(name, reference, row);
       progress_.image_pushed(name, reference, row.digest);
+    };
+    told.there = [this](const std::string& name, const std::string& reference,
+                        const PublishedRow& row) {
+      store_->record_push(name, reference, row);
+      progress_.image_step(name, reference + " is in its registry: " + row.digest);
     };
     told.failed = [this](const std::string& name, const std::string& reference,
                          const std::string& message) {
@@ -826,7 +905,9 @@ class Run {
   std::optional<StateLock> lock_;
   std::optional<Store> store_;
   std::optional<Judge> judge_;
+  std::optional<Outside> outside_;
   std::optional<Bases> bases_;
+  std::optional<RegistryState> registry_state_;
   std::optional<Publisher> publisher_;
   std::optional<ImageNames> names_;
   Plan plan_;

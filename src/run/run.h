@@ -24,8 +24,11 @@ struct RunOptions {
   bool dry_run = false;             ///< build nothing, write nothing
   bool fail_fast = false;
   bool push = false;  ///< whatever does not say `push: false`
-  int jobs = 1;       ///< how much is built at once (ImageConfig::weight)
-  bool wait = true;   ///< wait for another run over the same state
+  /// Keep in the registries by which inputs what is pushed was built, and look there for what is
+  /// to be built (run/registry_state).
+  bool registry_state = false;
+  int jobs = 1;      ///< how much is built at once (ImageConfig::weight)
+  bool wait = true;  ///< wait for another run over the same state
 };
 
 /// Builds what changed. A failed image is a value in the summary; throws Error(Missing) for what
@@ -48,9 +51,13 @@ struct ImageStatus {
   std::string name;
   Standing standing = Standing::Unknown;
   std::vector<Reason> reasons;  ///< why it would be built
-  std::string message;  ///< Unknown, Failed: what is or went wrong; Unpublished: what is to be done
-  std::string source;   ///< for people
+  /// Unknown, Failed: what is or went wrong; Unpublished: what is to be done; UpToDate: where a
+  /// registry has it, if the engine does not matter.
+  std::string message;
+  std::string source;    ///< for people
   std::string image_id;  ///< of the last success; "": none
+  /// Where a registry was found to have it, so that it need not be built; "": it was not.
+  std::string in_registry = {};
 };
 
 /// What `build_images` would do: reads only, takes no lock, works on a read-only state directory.

@@ -70,6 +70,17 @@ TEST(Options, EveryOptionOfBuild) {
   EXPECT_EQ(options.color, ColorStyle::Never);
 }
 
+TEST(Options, TheStateIsInAFileUnlessItIsSaidToBeInTheRegistry) {
+  EXPECT_FALSE(parse({"build"}).run.registry_state);
+  EXPECT_FALSE(parse({"build", "--state", "file"}).run.registry_state);
+  for (const char* command : {"build", "status"})
+    EXPECT_TRUE(parse({command, "--state", "registry", "c.yml"}).run.registry_state) << command;
+  EXPECT_TRUE(parse({"why", "a", "--state=registry"}).run.registry_state);
+  EXPECT_TRUE(parse({"--state", "registry", "c.yml"}).original_form);
+  EXPECT_THAT(early_end({"build", "--state", "/var/lib"}).text,
+              HasSubstr("'/var/lib' is none of file, registry"));
+}
+
 TEST(Options, AnImageComesBeforeTheConfiguration) {
   const Options options = parse({"context", "a/b", "c.yml", "--json"});
   EXPECT_EQ(options.command, CommandName::Context);

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "core/digest.h"
+
 namespace imagewright {
 namespace {
 
@@ -76,6 +78,18 @@ TEST(Tags, WhatCanBeNoReferenceIsRefused) {
   TagFacts odd = facts();
   odd.branch = std::string(200, 'x');
   EXPECT_NE(references({":{git.branch}"}, odd).find("malformed tag"), std::string::npos);
+}
+
+// (What was pushed by an earlier version is to be found: the text of docs/formats.md.)
+TEST(Tags, AFingerprintHasOneInTheRepositoryOfTheName) {
+  const std::string print(64, 'a');
+  EXPECT_EQ(fingerprint_reference("localhost:5000/a/b:1.0", print, "buildah", "linux/amd64"),
+            "localhost:5000/a/b:imagewright-" +
+                hex(sha256("1 " + print + "\nbuildah\nlinux/amd64\n")).substr(0, 32));
+  const auto one = fingerprint_reference("a", print, "docker", "linux/amd64");
+  EXPECT_NE(one, fingerprint_reference("a", print, "buildah", "linux/amd64"));
+  EXPECT_NE(one, fingerprint_reference("a", print, "docker", "linux/arm64"));
+  EXPECT_NE(one, fingerprint_reference("a", std::string(64, 'b'), "docker", "linux/amd64"));
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ load parent_tests
 load prune_tests
 load publish_tests
 load registry_servers
+load registry_state_tests
 
 setup_file() {
   own_buildah
@@ -319,3 +320,12 @@ own_tags() {
 @test "docker: prune: superseded images go" { superseded_images_go; }
 @test "docker: prune: images of others and in use stay" { images_of_others_and_in_use_stay; }
 @test "docker: prune: what left the configuration goes" { what_left_the_configuration_goes; }
+
+@test "docker: state: a fresh machine builds nothing that the registry has" {
+  a_fresh_machine_builds_nothing_that_the_registry_has
+}
+@test "docker: state: a parent is pulled where its child is built" { a_parent_is_pulled_where_its_child_is_built; }
+@test "docker: state: a new name of what the registry has is set there" { a_new_name_of_what_the_registry_has_is_set_there; }
+@test "docker: state: a registry without an answer is no obstacle" { a_registry_without_an_answer_is_no_obstacle; }
+@test "docker: state: what is to be built anew is" { what_is_to_be_built_anew_is; }
+@test "docker: state: what changed during its build is found by nobody" { what_changed_during_its_build_is_found_by_nobody; }

@@ -1,0 +1,102 @@
+#include "run/registry_state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <iomanip>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <utility>
+
+#include "core/config_values.h"
+#include "core/json_text.h"
+#include "core/reference.h"
+#include "core/tags.h"
+#include "io/interrupt.h"
+#include "io/wall_clock.h"
+
+namespace imagewright {
+
+namespace {
+
+// RFC 3339, to the second; 0: it is none.
+std::int64_t milliseconds_of(const std::string& time) {
+  std::tm parts{};
+  std::istringstream text(time);
+  text >> std::get_time(&parts, "%Y-%m-%dT%H:%M:%S");
+  if (text.fail()) return 0;
+  if (text.peek() == '.') {
+    text.get();
+    while (std::isdigit(text.peek()) != 0) text.get();
+  }
+  std::int64_t offset = 0;
+  if (const int sign = text.get(); sign == '+' || sign == '-') {
+    int hours = 0;
+    int minutes = 0;
+    char colon = '\0';
+    text >> hours >> colon >> minutes;
+    offset = (sign == '-' ? -1 : 1) * (hours * 60 + minutes) * 60;
+  }
+  const std::int64_t seconds = std::int64_t{timegm(&parts)} - offset;
+  return seconds < 0 ? 0 : seconds * 1000;
+}
+
+bool has_reason(const Verdict& verdict, ReasonKind kind) {
+  return std::any_of(verdict.reasons.begin(), verdict.reasons.end(),
+                     [kind](const Reason& reason) { return reason.kind == kind; });
+}
+
+}  // namespace
+
+std::optional<Reason> too_old(const ImageConfig& image, const FoundImage& found) {
+  const bool is_too_old =
+      image.max_age.count() != 0 && now_ms() - found.built_ms > image.max_age.count();
+  if (!is_too_old) return std::nullopt;
+  return Reason{ReasonKind::TooOld, InputKind::Context, duration_text(image.max_age)};
+}
+
+RegistryState::RegistryState(Outside& outside, std::string engine, const RunOptions& options,
+                             Warn warn)
+    : outside_(outside), engine_(std::move(engine)), options_(options), warn_(std::move(warn)) {}
+
+bool RegistryState::may_have(const ImageConfig& image, const Verdict& verdict) const {
+  if (!options_.registry_state || options_.force || options_.clean || !verdict.build())
+    return false;
+  if (has_reason(verdict, ReasonKind::ParentStale)) return false;
+  if (image.push.value_or(options_.push)) return true;
+  // (Whoever only reads looks where others push.)
+  const auto name = parse_reference(image.name);
+  return image.push.value_or(true) && name && !name->domain.empty();
+}
+
+std::optional<FoundImage> RegistryState::find(const ImageConfig& image,
+                                              const std::string& fingerprint,
+                                              const std::string& platform) {
+  const RegistryName name = registry_name(
+      *parse_reference(fingerprint_reference(image.name, fingerprint, engine_, platform)));
+  const RegistryAnswer answer = outside_.registries().find(name, platform);
+  if (answer.kind == RegistryAnswer::Kind::Found) return read(name, answer.image);
+  if (answer.kind == RegistryAnswer::Kind::Missing || interrupted() != 0) return std::nullopt;
+  const bool refused = answer.kind == RegistryAnswer::Kind::Refused;
+  const std::lock_guard lock(mutex_);
+  if (warned_.insert(refused ? name.full() : name.registry).second) {
+    warn_(refused ? fmt::format("{} does not say what was built of {} before ({})", name.registry,
+                                name.repository, answer.why)
+                  : fmt::format("{} cannot be asked what was built before ({})", name.registry,
+                                answer.why));
+  }
+  return std::nullopt;
+}
+
+std::optional<FoundImage> RegistryState::read(const RegistryName& name,
+                                              const RegistryImage& image) {
+  const std::string config = outside_.registries().config(name, image);
+  const auto json = nlohmann::json::parse(config, nullptr, false);
+  // (Without a config there is no image, whatever the tag says.)
+  if (!json.is_object()) return std::nullopt;
+  return FoundImage{image.config, name.full() + '@' + image.manifest,
+                    milliseconds_of(text_of(json, "created"))};
+}
+
+}  // namespace imagewright

@@ -1,0 +1,185 @@
+#!/usr/bin/env bats
+# `--state registry` with registries as they are out there. With Buildah, as what is asked and kept is the same for every
+# engine.
+#
+# shellcheck disable=SC2034,SC2154 # variables that common.bash and Bats set or use
+
+load common
+load publish_tests
+load registry_servers
+load registry_state_tests
+
+setup_file() { own_buildah; }
+teardown_file() { end_buildah; }
+
+setup() {
+  exercised buildah docker-registry python3 openssl perl curl
+  project
+  ENGINE=buildah
+  mkdir -p "$HOME/.docker"
+  export XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache
+}
+
+teardown() { stop_registries; }
+
+login() { # REGISTRY USER PASSWORD
+  printf '{"auths": {"%s": {"auth": "%s"}}}\n' "$1" "$(printf '%s:%s' "$2" "$3" | base64)" >"$HOME/.docker/config.json"
+  export REGISTRY_AUTH_FILE=$HOME/.docker/config.json
+}
+
+app() {
+  image=$registry/app
+  directory_image test
+  one_image test "push: true" "$@"
+}
+
+# Built and kept by one machine, found by the next.
+is_kept_and_found() {
+  app "$@"
+  run_build --state registry
+  [ "$status" -eq 0 ] || { echo "$events" >&2; return 1; }
+  equal "$built" "$image"
+  forget_everything "$image"
+  run_build --state registry
+  [ "$status" -eq 0 ] || { echo "$events" >&2; return 1; }
+  equal "$built" ""
+  equal "$(found_in_registry)" "$image"
+}
+
+tags_of() { curl -s "${@:2}" "http://$registry/v2/$1/tags/list" | jq -r '.tags | length'; }
+
+@test "registry state: a registry with a password" {
+  start_password_registry someone secret
+  login "$registry" someone secret
+  is_kept_and_found
+}
+
+@test "registry state: a registry that wants tokens" {
+  start_token_registry someone secret
+  login "$registry" someone secret
+  is_kept_and_found
+  # To keep it took a right of its own.
+  [ "$(requests_for "$token_log" 'pull(,|%2C)push')" -ge 1 ]
+}
+
+@test "registry state: labels and tags that are made for each build are no obstacle" {
+  start_plain_registry
+  git init -q . && git add . && git commit -q --allow-empty -m "first one"
+  is_kept_and_found "oci_labels: true" 'tags: [":{git.short}", ":{digest.short}"]'
+  # Another commit, the same directory: one more name, set in the registry.
+  git commit -q --allow-empty -m "second one"
+  run_build --state registry
+  equal "$built" ""
+  equal "$(published)" "pushed $image:$(git rev-parse --short=12 HEAD | cut -c1-12)"
+  [ -n "$(in_registry "app:$(git rev-parse HEAD | cut -c1-12)")" ]
+}
+
+@test "registry state: what was pushed before is kept without a build" {
+  start_plain_registry
+  app
+  run_build
+  equal "$(tags_of app)" 1
+  equal "$(iw status --state registry --json | jq -r '.[0].state')" unpublished
+  run_build --state registry
+  [ "$status" -eq 0 ]
+  equal "$built$(published)" ""
+  equal "$(tags_of app)" 2
+  : >"$registry_log"
+  run_build --state registry
+  equal "$(requests_for "$registry_log" 'HTTP')" 0
+  forget_everything "$image"
+  run_build --state registry
+  equal "$(found_in_registry)" "$image"
+}
+
+@test "registry state: what could not be kept is kept by the next run" {
+  start_plain_registry
+  start_troubled_registry
+  registry=$troubled
+  app
+  make_trouble '[{"match": "PUT /v2/app/manifests/imagewright-", "status": 403}]'
+  run_build --state registry
+  [ "$status" -eq 1 ]
+  equal "$built" "$image"
+  equal "$(jq -r 'select(.event == "publishing-failed").message' <<<"$events")" \
+    "its registry refuses it to the login that is known here"
+  make_trouble
+  run_build --state registry
+  [ "$status" -eq 0 ]
+  equal "$built$(published)" ""
+  forget_everything "$image"
+  run_build --state registry
+  equal "$(found_in_registry)" "$image"
+}
+
+@test "registry state: an answer that its digest does not fit is no image" {
+  start_plain_registry
+  start_troubled_registry
+  registry=$troubled
+  app
+  run_build --state registry
+  forget_everything "$image"
+  make_trouble '[{"match": "GET /v2/app/blobs/", "body": "{}"}]'
+  run_build --state registry -n
+  equal "$(images_with would-build)" "$image"
+}
+
+@test "registry state: who is not to push reads what others pushed" {
+  start_plain_registry
+  app
+  run_build --state registry
+  forget_everything "$image"
+  one_image test
+  run_build --state registry
+  equal "$built$(published)" ""
+  equal "$(found_in_registry)" "$image"
+  # Nobody pushes it: nobody is asked.
+  one_image test "push: false"
+  forget_everything
+  : >"$registry_log"
+  run_build --state registry
+  equal "$built" "$image"
+  equal "$(requests_for "$registry_log" 'HTTP')" 0
+}
+
+@test "registry state: an image whose build gets secrets is this machine's" {
+  start_plain_registry
+  echo hush >secret
+  app "secrets: [{id: token, file: secret}]"
+  run_build --state registry
+  [ "$status" -eq 0 ]
+  remove_image "$image"
+  rm -rf .builder.state.db*
+  run_build --state registry # the same key
+  equal "$(found_in_registry)" "$image"
+  forget_everything
+  rm -rf "$XDG_STATE_HOME"
+  run_build --state registry
+  equal "$built" "$image"
+}
+
+@test "registry state: twenty images on one parent at once" {
+  start_plain_registry
+  local number
+  directory_image parent
+  printf 'builder:\n  images:\n  - {name: %s/parent, from: parent}\n' "$registry" >imagewright.yml
+  for number in {1..20}; do
+    mkdir "dir$number"
+    printf 'FROM %s/parent\nCOPY x /\n' "$registry" >"dir$number/Dockerfile"
+    echo "$number" >"dir$number/x"
+    printf '  - {name: %s/app%s, from: dir%s}\n' "$registry" "$number" "$number" >>imagewright.yml
+  done
+  run_build --state registry --push -j 4
+  [ "$status" -eq 0 ]
+  equal "$(wc -w <<<"$built")" 21
+  buildah rmi -a -f >/dev/null
+  forget_everything
+  run_build --state registry --push -j 4
+  [ "$status" -eq 0 ]
+  equal "$built$(published)" ""
+  equal "$(found_in_registry | wc -w)" 21
+  echo other >dir7/x
+  run_build --state registry --push -j 4
+  [ "$status" -eq 0 ]
+  equal "$built" "$registry/app7"
+}
