@@ -7,12 +7,12 @@
 #pragma once
 
 #include <filesystem>
-#include <future>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "core/source.h"
+#include "io/git_program.h"
+#include "io/git_questions.h"
 
 namespace imagewright {
 
@@ -21,6 +21,8 @@ struct ResolvedRef {
   std::string commit;
   /// The full name it was found under (`refs/heads/x`, `HEAD`); "" if a commit was given.
   std::string ref;
+  /// Of HEAD: the full name of the branch it stands for; "" if that is not known.
+  std::string branch = {};
 };
 
 /// One commit, for people.
@@ -36,62 +38,59 @@ struct GitCommits {
   bool complete = true;         ///< false: there are more, or the one does not lead to the other
 };
 
-/// The git sources of one run. A local source's remote must be an absolute path. One thread at a
-/// time; any number of these may share a cache, in this process and in others.
+/// The git sources of one run. A local source's remote must be an absolute path. Any number of
+/// threads; any number of these may share a cache, in this process and in others.
 class Git {
  public:
   /// `cache` is imagewright's own cache directory; mirrors lie in `cache/git`.
-  explicit Git(std::filesystem::path cache);
-  ~Git();
+  explicit Git(std::filesystem::path cache, GitLimits limits = {});
 
   /// Says that `source` will be resolved, so that one question per repository covers all its refs.
   void want(const GitSource& source);
 
-  /// Begins to ask all wanted repositories, in the background: whatever is called next waits for
-  /// the answers first.
-  void ask_ahead();
+  /// Begins to ask all wanted repositories, in the background.
+  void ask_ahead() { questions_.ask(); }
 
-  /// What the source's ref means now. The first call asks all wanted repositories (up to 8 at
-  /// once), once; what is wanted later is asked then, and what was answered stays for the run. One
-  /// that could not be asked throws here, for each of its sources, and hinders no other. Order:
+  /// What the source's ref means now. The first call asks all wanted repositories, once; what is
+  /// wanted later is asked then, and what was answered stays for the run. Waits for the source's
+  /// own repository alone. One that could not be asked throws here, for each of its sources, and
+  /// hinders no other. Order:
   /// full `refs/…`, then `refs/heads/X`, then `refs/tags/X` (an annotated tag by the commit it
   /// peels to); no ref: HEAD. A full commit id, as the ref or, without a
   /// ref, as the checksum, needs no question. `checksum` is held against the
   /// answer.
   ResolvedRef resolve(const GitSource& source);
 
-  /// The id of the source's subdirectory's tree in that commit. Fetches the commit if the mirror
-  /// lacks it. Throws if the subdirectory is missing, is not a directory, or is reached through a
-  /// symlink.
+  /// The id of the source's subdirectory's tree in that commit. Fetches the commit if that is
+  /// neither known from earlier nor in the mirror. Throws if the subdirectory is missing, is not a
+  /// directory, or is reached through a symlink.
   std::string tree(const GitSource& source, const ResolvedRef& at);
 
-  /// Writes the tree of a commit that `tree` has seen into `directory`, which must exist and be
-  /// empty: files 0644 or 0755, directories 0755, symlinks as they are, submodules as empty
-  /// directories, everything dated 1980-01-02 (the oldest day that a zip archive can hold in every
-  /// time zone). No filter, hook, attribute or umask has a say. Refuses names that no checkout may
-  /// have (`..`, `.git`, with `/`), before anything is written. After another error `directory` may
-  /// hold a part.
-  void write_tree(const GitSource& source, const std::string& tree,
+  /// Writes a tree of the commit `at` (fetched, if the mirror lacks it) into `directory`, which
+  /// must exist and be empty: files 0644 or 0755, directories 0755, symlinks as they are,
+  /// submodules as empty directories, everything dated 1980-01-02 (the oldest day that a zip
+  /// archive can hold in every time zone). No filter, hook, attribute or umask has a say. Refuses
+  /// names that no checkout may have (`..`, `.git`, with `/`), before anything is written. After
+  /// another error `directory` may hold a part.
+  void write_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree,
                   const std::filesystem::path& directory);
 
-  /// When a commit that `tree` has seen was made, by its committer: RFC 3339.
-  std::string commit_time(const GitSource& source, const std::string& commit);
+  /// When a commit was made (fetched, if the mirror lacks it), by its committer: RFC 3339.
+  std::string commit_time(const GitSource& source, const ResolvedRef& at);
 
   /// The commits that `now` has and `before` had not, by a question of its own to the repository
   /// for the last hundred, without their trees where the server can leave those out.
   GitCommits commits_between(const GitSource& source, const std::string& before,
                              const std::string& now);
 
-  /// How many `git ls-remote` were run.
-  int questions() const;
+  /// How many repositories were asked, and how many of those by the git program.
+  int questions() const { return questions_.questions(); }
+  int questions_by_git() const { return questions_.questions_by_git(); }
 
  private:
-  struct Remotes;
-  void settle();
-
   std::filesystem::path cache_;
-  std::unique_ptr<Remotes> remotes_;
-  std::future<void> asking_;  // waits, when destroyed, for what uses remotes_
+  GitProgram program_;
+  GitQuestions questions_;
 };
 
 }  // namespace imagewright

@@ -135,7 +135,7 @@ Command git_command(const std::string& protocols, const std::filesystem::path& r
         // look like a commit.
         "fetch.unpackLimit=1",
         // A server that packs for long sends five bytes every five seconds.
-        "http.lowSpeedLimit=1", "http.lowSpeedTime=60"}) {
+        "http.lowSpeedLimit=1", "http.lowSpeedTime=30"}) {
     command.argv.insert(command.argv.end(), {"-c", setting});
   }
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
@@ -242,6 +242,26 @@ Output GitProgram::work(const std::filesystem::path& repository,
   return capture(git_command("", repository, arguments), input);
 }
 
+std::optional<GitLogin> GitProgram::login(const GitRemote& remote) const {
+  Command command = git_command("https:http", {}, {"credential", "fill"});
+  command.timeout = std::chrono::seconds(30);
+  std::string question = "url=" + remote.url + '\n';
+  if (!remote.user.empty()) question += "username=" + remote.user + '\n';
+  const Output output = capture(command, question + '\n');
+  if (!output.exit.ok()) return std::nullopt;
+  GitLogin login;
+  std::string_view rest = output.out;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (line.starts_with("username=")) login.user = line.substr(9);
+    if (line.starts_with("password=")) login.password = line.substr(9);
+  }
+  if (login.user.empty() && login.password.empty()) return std::nullopt;
+  return login;
+}
+
 // The user's ssh, but never asking anything. "" where GIT_SSH names a program: it takes no options
 // from us, and has no terminal to ask on.
 const std::string& GitProgram::ssh_command() {
@@ -252,7 +272,9 @@ const std::string& GitProgram::ssh_command() {
       while (ssh.ends_with('\n')) ssh.pop_back();
     }
     if (ssh.empty() && !variable("GIT_SSH").empty()) return;
-    ssh_command_ = (ssh.empty() ? "ssh" : ssh) + " -o BatchMode=yes";
+    ssh_command_ = (ssh.empty() ? "ssh" : ssh) +
+                   " -o BatchMode=yes -o ConnectTimeout=10"
+                   " -o ServerAliveInterval=15 -o ServerAliveCountMax=2";
   });
   return ssh_command_;
 }

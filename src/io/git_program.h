@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,12 @@ struct GitRemote {
 /// Throws Error(Source) if check_git_source refuses a part of it or a local path is not absolute.
 GitRemote git_remote(const GitSource& source);
 
+/// What a helper of the user's knows for an http(s) remote. A secret.
+struct GitLogin {
+  std::string user;
+  std::string password;
+};
+
 /// The git on PATH. The user's own configuration stays in force (credential helpers, insteadOf,
 /// proxies); that of a repository which the working directory happens to lie in does not. Any
 /// number of threads.
@@ -45,6 +52,10 @@ class GitProgram {
   /// Runs git on a bare repository of ours. It cannot speak to anything.
   Output work(const std::filesystem::path& repository, const std::vector<std::string>& arguments,
               std::string_view input = {}) const;
+
+  /// What `git credential` finds for an http(s) remote without a password of its own, without
+  /// asking anybody; nullopt: nothing.
+  std::optional<GitLogin> login(const GitRemote& remote) const;
 
  private:
   const std::string& ssh_command();

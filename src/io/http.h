@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <map>
 #include <memory>
@@ -16,6 +17,7 @@ namespace imagewright {
 struct HttpTrust {
   bool any_certificate = false;
   std::string authorities;  ///< certificates in PEM that count beside the system's
+  std::string bundle;       ///< the path of a file of them that counts instead of the system's
   std::string certificate;  ///< paths of our own one and its key; "": none
   std::string key;
 };
@@ -30,6 +32,15 @@ struct HttpRequest {
   std::string bearer;
   HttpTrust trust = {};
   std::size_t largest = std::size_t{4} << 20;  ///< bytes; a longer body is an error
+  std::string user_agent = "imagewright";
+  bool follow = true;       ///< up to 5 redirects, http and https only
+  bool compressed = false;  ///< it may come so
+  bool netrc = false;       ///< without a login of its own, by that of the user's .netrc
+  /// Else never for this machine itself.
+  bool proxy_for_loopback = false;
+  std::chrono::seconds connect_time{10};
+  std::chrono::seconds idle_time{30};  ///< without a byte
+  std::chrono::seconds most_time{60};  ///< in all
 };
 
 struct HttpResponse {
@@ -71,10 +82,8 @@ class Http {
   Http(const Http&) = delete;
   Http& operator=(const Http&) = delete;
 
-  /// Follows up to 5 redirects (http and https only). Connecting may take 10 s, and 30 s may pass
-  /// without a byte, a minute in all. Proxies as curl takes them from the environment, never for
-  /// this machine itself; authorities of SSL_CERT_FILE, where that is set, instead of the system's.
-  /// Throws HttpError.
+  /// Proxies as curl takes them from the environment; authorities of SSL_CERT_FILE, where that is
+  /// set, instead of the system's. Throws HttpError.
   HttpResponse send(const HttpRequest& request);
 
  private:

@@ -463,7 +463,6 @@ void Observer::observe_again(const ImageConfig& image, Observation& observation,
 }
 
 Observation Observer::observe_git(const ImageConfig& image, const GitSource& source) {
-  const std::lock_guard lock(git_mutex_);
   const ResolvedRef at = git_.resolve(source);
   const std::string tree = git_.tree(source, at);
   const std::string dockerfile = dockerfile_key(image);
@@ -478,7 +477,7 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
     observation.named.clear();  // as there are no files
     observation.reach = *reach;
   } else {
-    observation = check_out(image, source, tree, nullptr);
+    observation = check_out(image, source, at, tree, nullptr);
     if (look_ == Look::Links) {
       KnownTree(cache_, tree, dockerfile, kLinks).remember(known_context(image, {}, observation));
     } else {
@@ -487,7 +486,7 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
     }
   }
   observation.origin = {"git " + describe(Source(source)) + " at " + at.commit, at.commit, tree,
-                        at.ref};
+                        at.branch.empty() ? at.ref : at.branch};
   return observation;
 }
 
@@ -498,10 +497,10 @@ const ContextFiles& Observer::files(const ImageConfig& image, Observation& obser
     observation = look_at_directory(image, *directory, &reach);
   }
   if (!observation.files) {
-    const std::lock_guard lock(git_mutex_);
     const GitSource source = absolute(std::get<GitSource>(image.source));
     const std::string reach = observation.reach;
-    Observation whole = check_out(image, source, git_.tree(source, git_.resolve(source)), &reach);
+    const ResolvedRef at = git_.resolve(source);
+    Observation whole = check_out(image, source, at, git_.tree(source, at), &reach);
     observation.files = std::move(whole.files);
     if (observation.named.empty()) observation.named = std::move(whole.named);
   }
@@ -533,13 +532,12 @@ std::optional<Link> Observer::base_of(const ImageConfig& image,
 
 std::string Observer::time_of_commit(const ImageConfig& image, const Observation& observation) {
   if (observation.origin.commit.empty()) return "";
-  const std::lock_guard lock(git_mutex_);
-  return git_.commit_time(absolute(std::get<GitSource>(image.source)), observation.origin.commit);
+  return git_.commit_time(absolute(std::get<GitSource>(image.source)),
+                          {observation.origin.commit, observation.origin.ref});
 }
 
 GitCommits Observer::commits_since(const ImageConfig& image, const Observation& observation,
                                    const std::string& before) {
-  const std::lock_guard lock(git_mutex_);
   return git_.commits_between(absolute(std::get<GitSource>(image.source)), before,
                               observation.origin.commit);
 }
@@ -626,7 +624,6 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   observation = read_context(image, observation.files->request.root, true, &reach);
   observation.files->checkout = std::move(checkout);
   observation.origin = std::move(origin);
-  const std::lock_guard lock(git_mutex_);
   const GitSource git = absolute(std::get<GitSource>(image.source));
   KnownTree(cache_, git_.tree(git, git_.resolve(git)), dockerfile_key(image), reach)
       .remember(known_context(image, digests_of(observation), observation));
@@ -669,7 +666,8 @@ void Observer::narrow_afterwards(const ImageConfig& image, Observation& observat
 }
 
 Observation Observer::check_out(const ImageConfig& image, const GitSource& source,
-                                const std::string& tree, const std::string* reach) {
+                                const ResolvedRef& at, const std::string& tree,
+                                const std::string* reach) {
   if (fs::path(image.dockerfile).is_absolute()) {
     fail("the Dockerfile of a git source cannot be an absolute path ('" + image.dockerfile + "')");
   }
@@ -679,7 +677,7 @@ Observation Observer::check_out(const ImageConfig& image, const GitSource& sourc
   std::error_code error;
   fs::create_directory(directory, error);
   if (error) fail(with_errno("cannot make '" + directory.string() + "'", error.value()));
-  git_.write_tree(source, tree, directory);
+  git_.write_tree(source, at, tree, directory);
   Observation observation = read_context(image, directory.string(), true, reach);
   if (observation.files) observation.files->checkout = std::move(checkout);
   return observation;

@@ -64,7 +64,9 @@ struct Origin {
   // Of a git source; else "".
   std::string commit;
   std::string tree;  ///< the id of the one that is the context
-  std::string ref;   ///< of the commit: `refs/heads/x`, `HEAD`; "" if a commit was given
+  /// Where the commit was found: `refs/heads/x`; `HEAD` if it is not known of which branch; "" if a
+  /// commit was given.
+  std::string ref;
 };
 
 struct Observation {
@@ -179,8 +181,8 @@ class Observer {
   Observation look_at_directory(const ImageConfig& image, const DirectorySource& source,
                                 const std::string* reach);
   Observation observe_git(const ImageConfig& image, const GitSource& source);
-  Observation check_out(const ImageConfig& image, const GitSource& source, const std::string& tree,
-                        const std::string* reach);
+  Observation check_out(const ImageConfig& image, const GitSource& source, const ResolvedRef& at,
+                        const std::string& tree, const std::string* reach);
   GitSource absolute(GitSource source) const;
 
   const std::vector<ImageConfig>& images_;
@@ -194,7 +196,6 @@ class Observer {
   KeptContexts kept_;
   KnownDirectories known_;
   FileClock clock_;
-  std::mutex git_mutex_;
   Git git_;
   std::unique_ptr<Ahead> ahead_;
 };

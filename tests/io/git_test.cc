@@ -166,7 +166,10 @@ class GitTest : public testing::Test {
   }
 
   // Resolves and fetches it with a Git of its own; the tree's id.
+  // By the mirror: what is known of it from earlier is forgotten.
   std::string tree_of(const GitSource& source) {
+    std::error_code ignored;
+    fs::remove_all(cache() / "trees", ignored);
     Git git(cache());
     return git.tree(source, git.resolve(source));
   }
@@ -174,6 +177,8 @@ class GitTest : public testing::Test {
   std::string tree_error(const GitSource& source) {
     return error_of([&] { tree_of(source); });
   }
+
+  ResolvedRef head() { return {in_repo("rev-parse HEAD"), "HEAD"}; }
 
   // An empty directory to write into, inside of one that nothing else may be written to.
   fs::path fresh_directory() {
@@ -185,7 +190,8 @@ class GitTest : public testing::Test {
   fs::path written(const GitSource& source) {
     Git git(cache());
     fs::path directory = fresh_directory();
-    git.write_tree(source, git.tree(source, git.resolve(source)), directory);
+    const ResolvedRef at = git.resolve(source);
+    git.write_tree(source, at, git.tree(source, at), directory);
     return directory;
   }
 
@@ -404,7 +410,7 @@ TEST_F(GitResolveTest, NothingCanBecomeAnOption) {
               }),
               "");
     EXPECT_NE(error_of([&] {
-                Git(cache()).write_tree(source, in_repo("rev-parse HEAD^{tree}"),
+                Git(cache()).write_tree(source, head(), in_repo("rev-parse HEAD^{tree}"),
                                         fresh_directory());
               }),
               "");
@@ -515,6 +521,19 @@ TEST_F(GitTreeTest, TheMirrorIsPrivateAndShallowAndFetchesOnce) {
   EXPECT_NE(git.tree(local(), {this->git("-C gone rev-parse HEAD"), "HEAD"}), "");
 }
 
+TEST_F(GitTreeTest, WhatIsKnownOfACommitNeedsNoMirror) {
+  const std::string id = tree_of(local());
+  fs::remove_all(cache() / "git");
+  Git git(cache());
+  const ResolvedRef at = git.resolve(local());
+  EXPECT_EQ(git.tree(local(), at), id);
+  EXPECT_FALSE(fs::exists(cache() / "git"));
+  // But to write it out it is fetched.
+  const fs::path out = fresh_directory();
+  git.write_tree(local(), at, id, out);
+  EXPECT_EQ(read_file(out / "file"), "one\n");
+}
+
 TEST_F(GitTreeTest, AMirrorThatIsDeletedOrBrokenIsMadeAnew) {
   const std::string tree = tree_of(local());
   const auto pack = [&] { return shell("ls '" + mirror().string() + "'/objects/pack/*.pack"); };
@@ -554,7 +573,7 @@ TEST_F(GitTreeTest, AMirrorWithADamagedFileIsDroppedWithAClearError) {
         "-q <p");
   const std::string blob = in_repo("rev-parse HEAD:file");
   fs::remove(mirror() / "objects" / blob.substr(0, 2) / blob.substr(2));
-  EXPECT_THAT(error_of([&] { git.write_tree(local(), tree, fresh_directory()); }),
+  EXPECT_THAT(error_of([&] { git.write_tree(local(), head(), tree, fresh_directory()); }),
               HasSubstr("run again"));
   EXPECT_EQ(read_file(written(local()) / "file"), "one\n");
 }
@@ -742,9 +761,9 @@ TEST_F(GitWriteTest, OnlyIntoAnEmptyDirectory) {
   Git git(cache());
   const std::string tree = git.tree(local(), git.resolve(local()));
   const fs::path out = fresh_directory();
-  EXPECT_NE(error_of([&] { git.write_tree(local(), tree, out / "missing"); }), "");
+  EXPECT_NE(error_of([&] { git.write_tree(local(), head(), tree, out / "missing"); }), "");
   write_file(out / "file", "mine\n");
-  EXPECT_THAT(error_of([&] { git.write_tree(local(), tree, out); }),
+  EXPECT_THAT(error_of([&] { git.write_tree(local(), head(), tree, out); }),
               HasSubstr("not an empty directory"));
   EXPECT_EQ(read_file(out / "file"), "mine\n");
 }
@@ -780,7 +799,7 @@ class GitHostileTest : public GitTest {
   // The error of writing the tree; nothing may lie beside the directory afterwards, nor in it.
   std::string refusal(const std::string& tree) {
     const fs::path out = fresh_directory();
-    std::string error = error_of([&] { Git(cache()).write_tree(local(), tree, out); });
+    std::string error = error_of([&] { Git(cache()).write_tree(local(), head(), tree, out); });
     EXPECT_TRUE(fs::is_empty(out)) << error;
     EXPECT_EQ(std::distance(fs::directory_iterator(out.parent_path()), {}), 1) << error;
     EXPECT_FALSE(fs::exists(root_ / "escaped"));
@@ -801,7 +820,7 @@ TEST_F(GitHostileTest, NamesThatNoCheckoutMayHave) {
   }
   const fs::path out = fresh_directory();
   Git(cache()).write_tree(
-      local(), tree({{"100644", ".gitmodules", content}, {"100644", "..a", content}}), out);
+      local(), head(), tree({{"100644", ".gitmodules", content}, {"100644", "..a", content}}), out);
   EXPECT_TRUE(fs::exists(out / "..a"));
 }
 
@@ -827,7 +846,8 @@ TEST_F(GitHostileTest, OddModesAndTargets) {
   EXPECT_NE(refusal(content), "");
 
   const fs::path out = fresh_directory();
-  Git(cache()).write_tree(local(), tree({{"100664", "a", content}, {"104777", "b", content}}), out);
+  Git(cache()).write_tree(local(), head(),
+                          tree({{"100664", "a", content}, {"104777", "b", content}}), out);
   EXPECT_EQ(mode_of(out / "a"), 0644U);
   EXPECT_EQ(mode_of(out / "b"), 0755U);
 }
@@ -869,6 +889,34 @@ TEST_F(GitServerTest, Daemon) {
   EXPECT_EQ(tree_of(remote(url + "/repo", "v1")), in_repo("rev-parse v1^{tree}"));
   EXPECT_EQ(read_file(written(remote(url + "/repo")) / "sub/file"), "two\n");
   EXPECT_THAT(resolve_error(remote(url + "/missing")), HasSubstr("/missing"));
+}
+
+TEST_F(GitServerTest, HttpIsAskedWithoutGit) {
+  if (find_program("lighttpd").empty() && !fs::exists("/usr/sbin/lighttpd"))
+    GTEST_SKIP() << "no lighttpd";
+  in_repo("tag -a v1 -m v1");
+  in_repo("tag -a v2 -m v2 v1");
+  in_repo("branch other");
+  commit("file", "two\n");
+  const std::string url = serve("start_git_http $D $P", "$git_http_url").at(0) + "/repo/.git";
+  Git git(cache());
+  for (const char* ref : {"", "other", "v1", "v2", "missing"}) git.want(remote(url, ref));
+  git.ask_ahead();
+  const ResolvedRef head = git.resolve(remote(url));
+  EXPECT_EQ(head.commit, in_repo("rev-parse HEAD"));
+  EXPECT_EQ(head.ref, "HEAD");
+  EXPECT_EQ(head.branch, "refs/heads/main");
+  for (const char* ref : {"other", "v1", "v2"})
+    EXPECT_EQ(git.resolve(remote(url, ref)).commit, in_repo("rev-parse HEAD^")) << ref;
+  EXPECT_THAT(error_of([&] { git.resolve(remote(url, "missing")); }),
+              HasSubstr("has no branch or tag 'missing'"));
+  EXPECT_EQ(git.questions(), 1);
+  EXPECT_EQ(git.questions_by_git(), 0);
+  // Where the user's configuration says more than we heed, git is asked.
+  configure("[protocol]\nversion = 0\n");
+  Git other(cache());
+  EXPECT_EQ(other.resolve(remote(url)).branch, "refs/heads/main");
+  EXPECT_EQ(other.questions_by_git(), 1);
 }
 
 TEST_F(GitServerTest, HttpWithAPasswordThatNobodySees) {
@@ -916,17 +964,24 @@ class Redirector {
     port_ = ntohs(address.sin_port);
     thread_ = std::jthread([this, location] { serve(location); });
   }
+  ~Redirector() { shutdown(listener_.get(), SHUT_RDWR); }
   int port() const { return port_; }
 
  private:
   void serve(const std::string& location) const {
-    const Fd connection(accept(listener_.get(), nullptr, nullptr));
-    std::string request(65536, '\0');
-    if (recv(connection.get(), request.data(), request.size(), 0) <= 0) return;
-    const std::string answer =
-        "HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nConnection: close\r\nLocation: " + location +
-        "/info/refs?service=git-upload-pack\r\n\r\n";
-    send(connection.get(), answer.data(), answer.size(), 0);
+    while (true) {
+      const Fd connection(accept(listener_.get(), nullptr, nullptr));
+      if (!connection) return;
+      std::string request(65536, '\0');
+      if (recv(connection.get(), request.data(), request.size(), 0) <= 0) continue;
+      const std::string answer =
+          "HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nConnection: close\r\nLocation: " + location +
+          "/info/refs?service=git-upload-pack\r\n\r\n";
+      send(connection.get(), answer.data(), answer.size(), 0);
+      // (What was not read yet would reset the connection before the answer is.)
+      shutdown(connection.get(), SHUT_WR);
+      while (recv(connection.get(), request.data(), request.size(), 0) > 0) continue;
+    }
   }
 
   Fd listener_;

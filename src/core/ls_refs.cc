@@ -1,0 +1,114 @@
+#include "core/ls_refs.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <optional>
+
+#include "core/shown.h"
+#include "core/source.h"
+
+namespace imagewright {
+
+namespace {
+
+constexpr std::string_view kFlush = "0000";
+constexpr std::string_view kDelimiter = "0001";
+constexpr std::size_t kHeader = 4;
+// Git itself takes no notice of more than 65,536 prefixes.
+constexpr std::size_t kMostPrefixes = 2000;
+
+std::string packet(const std::string& text) {
+  return fmt::format("{:04x}{}\n", text.size() + kHeader + 1, text);
+}
+
+ParseError broken(const std::string& why) {
+  return {"its answer is no list of refs: " + why};
+}
+
+// The next packet's text, without its line end; nullopt: it is not whole. A flush is "".
+std::optional<std::string_view> take_packet(std::string_view& rest, bool& is_flush) {
+  std::size_t size = 0;
+  if (rest.size() < kHeader) return std::nullopt;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + kHeader, size, 16);
+  if (error != std::errc() || end != rest.data() + kHeader) return std::nullopt;
+  is_flush = size == 0;
+  if (size == 0) size = kHeader;
+  if (size < kHeader || size > rest.size()) return std::nullopt;
+  std::string_view text = rest.substr(kHeader, size - kHeader);
+  rest.remove_prefix(size);
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  return text;
+}
+
+std::string_view take_word(std::string_view& line) {
+  const std::size_t end = std::min(line.find(' '), line.size());
+  const std::string_view word = line.substr(0, end);
+  line.remove_prefix(std::min(end + 1, line.size()));
+  return word;
+}
+
+// "ID NAME", then "peeled:ID" and "symref-target:NAME" as it goes.
+std::optional<Ref> parse_ref(std::string_view line) {
+  Ref ref;
+  ref.id = take_word(line);
+  ref.name = take_word(line);
+  if (ref.name.empty()) return std::nullopt;
+  if (ref.id == "unborn") {
+    ref.id.clear();
+  } else if (!is_full_git_id(ref.id)) {
+    return std::nullopt;
+  }
+  constexpr std::string_view kPeeled = "peeled:";
+  constexpr std::string_view kTarget = "symref-target:";
+  while (!line.empty()) {
+    const std::string_view attribute = take_word(line);
+    if (attribute.starts_with(kPeeled)) {
+      ref.peeled = attribute.substr(kPeeled.size());
+      if (!is_full_git_id(ref.peeled)) return std::nullopt;
+    } else if (attribute.starts_with(kTarget)) {
+      ref.target = attribute.substr(kTarget.size());
+    }
+  }
+  return ref;
+}
+
+}  // namespace
+
+std::string ls_refs_question(const std::set<std::string>& names) {
+  std::string question = packet("command=ls-refs") + packet("agent=imagewright");
+  question += kDelimiter;
+  question += packet("peel") + packet("symrefs");
+  if (names.size() > kMostPrefixes) {
+    for (const char* prefix : {"HEAD", "refs/heads/", "refs/tags/"})
+      question += packet(std::string("ref-prefix ") + prefix);
+    for (const std::string& name : names) {
+      const bool is_covered =
+          name == "HEAD" || name.starts_with("refs/heads/") || name.starts_with("refs/tags/");
+      if (!is_covered) question += packet("ref-prefix " + name);
+    }
+  } else {
+    for (const std::string& name : names) question += packet("ref-prefix " + name);
+  }
+  question += kFlush;
+  return question;
+}
+
+tl::expected<std::vector<Ref>, ParseError> parse_ls_refs(std::string_view answer,
+                                                         const std::set<std::string>& names) {
+  std::vector<Ref> refs;
+  while (true) {
+    bool is_flush = false;
+    const auto line = take_packet(answer, is_flush);
+    if (!line) return tl::unexpected(broken("it ends too early"));
+    if (is_flush) break;
+    if (line->starts_with("ERR ")) return tl::unexpected(broken(shown(line->substr(4))));
+    auto ref = parse_ref(*line);
+    if (!ref) return tl::unexpected(broken(shown(*line)));
+    if (names.count(ref->name) != 0) refs.push_back(*std::move(ref));
+  }
+  if (!answer.empty()) return tl::unexpected(broken("there is more behind its end"));
+  return refs;
+}
+
+}  // namespace imagewright

@@ -1,0 +1,252 @@
+#include "io/curl.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include "core/lower_case.h"
+#include "core/source.h"
+#include "io/environment.h"
+#include "io/error.h"
+#include "io/file_read.h"
+#include "io/interrupt.h"
+
+namespace imagewright {
+
+namespace {
+
+constexpr long kMostRedirects = 5;
+
+template <typename Function>
+void find(void* library, const char* name, Function& function) {
+  // (POSIX: what dlsym gives is a function's address, if that is what the name is.)
+  function = reinterpret_cast<Function>(dlsym(library, name));
+  if (function == nullptr)
+    throw Error(Error::Kind::Missing, std::string("libcurl is too old: it has no ") + name);
+}
+
+int stop_if_wanted(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return interrupted() != 0 || *static_cast<const std::atomic<bool>*>(stop) ? 1 : 0;
+}
+
+// Without what could be a password: curl repeats addresses of proxies as they were given.
+std::string without_passwords(const std::string& message) {
+  std::string text = redacted(message);
+  for (std::size_t at = text.find('@'); at != std::string::npos; at = text.find('@', at + 1)) {
+    const std::size_t blank = text.find_last_of(" '\"/", at);
+    const std::size_t begin = blank == std::string::npos ? 0 : blank + 1;
+    text.replace(begin, at - begin, "xxxxx");
+    at = begin + 5;
+  }
+  return text;
+}
+
+HttpError::Kind kind_of(CURLcode code) {
+  switch (code) {
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CIPHER:
+      return HttpError::Kind::Untrusted;
+    case CURLE_OPERATION_TIMEDOUT:
+      return HttpError::Kind::TimedOut;
+    case CURLE_ABORTED_BY_CALLBACK:
+      return HttpError::Kind::Interrupted;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
+      return HttpError::Kind::Unreachable;
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
+      return HttpError::Kind::Broken;
+    default:
+      return HttpError::Kind::Wrong;
+  }
+}
+
+std::string host_of(const std::string& url) {
+  return host_without_port(authority_of(url));
+}
+
+}  // namespace
+
+const Curl& curl() {
+  static const Curl loaded = [] {
+    void* const library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) {
+      throw Error(
+          Error::Kind::Missing,
+          fmt::format("to ask registries it takes libcurl (Debian: libcurl4): {}", dlerror()));
+    }
+    Curl all;
+    find(library, "curl_global_init", all.global_init);
+    find(library, "curl_easy_init", all.init);
+    find(library, "curl_easy_cleanup", all.cleanup);
+    find(library, "curl_easy_reset", all.reset);
+    find(library, "curl_easy_setopt", all.set);
+    find(library, "curl_easy_perform", all.perform);
+    find(library, "curl_easy_getinfo", all.info);
+    find(library, "curl_easy_strerror", all.words);
+    find(library, "curl_slist_append", all.append);
+    find(library, "curl_slist_free_all", all.free_list);
+    find(library, "curl_multi_init", all.multi_init);
+    find(library, "curl_multi_cleanup", all.multi_cleanup);
+    find(library, "curl_multi_setopt", all.multi_set);
+    find(library, "curl_multi_add_handle", all.multi_add);
+    find(library, "curl_multi_remove_handle", all.multi_remove);
+    find(library, "curl_multi_perform", all.multi_perform);
+    find(library, "curl_multi_poll", all.multi_poll);
+    find(library, "curl_multi_wakeup", all.multi_wakeup);
+    find(library, "curl_multi_info_read", all.multi_read);
+    all.global_init(CURL_GLOBAL_DEFAULT);
+    return all;
+  }();
+  return loaded;
+}
+
+CurlTransfer::CurlTransfer() : easy_(curl().init()) {
+  if (easy_ == nullptr) throw Error(Error::Kind::Missing, "libcurl cannot be used");
+}
+
+CurlTransfer::~CurlTransfer() {
+  curl().cleanup(easy_);
+  clear();
+}
+
+void CurlTransfer::clear() {
+  curl().free_list(headers_);
+  headers_ = nullptr;
+  too_long_ = false;
+  response_ = {};
+  message_[0] = '\0';
+}
+
+std::size_t CurlTransfer::take_body(char* bytes, std::size_t size, std::size_t count, void* self) {
+  auto& transfer = *static_cast<CurlTransfer*>(self);
+  if (transfer.response_.body.size() + size * count > transfer.largest_) {
+    transfer.too_long_ = true;
+    return 0;
+  }
+  transfer.response_.body.append(bytes, size * count);
+  return size * count;
+}
+
+std::size_t CurlTransfer::take_header(char* bytes, std::size_t size, std::size_t count,
+                                      void* self) {
+  HttpResponse& response = static_cast<CurlTransfer*>(self)->response_;
+  std::string_view line(bytes, size * count);
+  while (line.ends_with('\n') || line.ends_with('\r') || line.ends_with(' ')) line.remove_suffix(1);
+  if (line.starts_with("HTTP/")) {  // of an answer that leads elsewhere, nothing stays
+    response.headers.clear();
+    response.body.clear();
+  } else if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
+    std::string_view value = line.substr(colon + 1);
+    while (value.starts_with(' ') || value.starts_with('\t')) value.remove_prefix(1);
+    response.headers[lower_case(line.substr(0, colon))] = value;
+  }
+  return size * count;
+}
+
+void CurlTransfer::prepare(const HttpRequest& request, const std::atomic<bool>& stop) {
+  const Curl& lib = curl();
+  CURL* const easy = easy_;
+  lib.reset(easy);
+  clear();
+  largest_ = request.largest;
+  host_ = host_of(request.url);
+
+  lib.set(easy, CURLOPT_URL, request.url.c_str());
+  lib.set(easy, CURLOPT_NOSIGNAL, 1L);
+  lib.set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  lib.set(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+  lib.set(easy, CURLOPT_FOLLOWLOCATION, request.follow ? 1L : 0L);
+  lib.set(easy, CURLOPT_MAXREDIRS, kMostRedirects);
+  lib.set(easy, CURLOPT_CONNECTTIMEOUT, static_cast<long>(request.connect_time.count()));
+  lib.set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  lib.set(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.idle_time.count()));
+  lib.set(easy, CURLOPT_ERRORBUFFER, message_.data());
+  lib.set(easy, CURLOPT_USERAGENT, request.user_agent.c_str());
+  lib.set(easy, CURLOPT_NETRC,
+          static_cast<long>(request.netrc ? CURL_NETRC_OPTIONAL : CURL_NETRC_IGNORED));
+  if (request.compressed) lib.set(easy, CURLOPT_ACCEPT_ENCODING, "");
+  // (A connection that may turn out to carry many is worth waiting for.)
+  if (request.url.starts_with("https:")) lib.set(easy, CURLOPT_PIPEWAIT, 1L);
+  if (!request.proxy_for_loopback && is_loopback(host_)) lib.set(easy, CURLOPT_NOPROXY, "*");
+  lib.set(easy, CURLOPT_WRITEFUNCTION, take_body);
+  lib.set(easy, CURLOPT_WRITEDATA, this);
+  lib.set(easy, CURLOPT_HEADERFUNCTION, take_header);
+  lib.set(easy, CURLOPT_HEADERDATA, this);
+  lib.set(easy, CURLOPT_NOPROGRESS, 0L);
+  lib.set(easy, CURLOPT_XFERINFOFUNCTION, stop_if_wanted);
+  lib.set(easy, CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(&stop));
+  lib.set(easy, CURLOPT_QUICK_EXIT, 1L);
+  lib.set(easy, CURLOPT_TIMEOUT, static_cast<long>(request.most_time.count()));
+
+  if (request.method == "HEAD") lib.set(easy, CURLOPT_NOBODY, 1L);
+  if (request.method == "POST" || request.method == "PUT") {
+    lib.set(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(request.body.size()));
+    lib.set(easy, CURLOPT_COPYPOSTFIELDS, request.body.c_str());
+    if (request.method == "PUT") lib.set(easy, CURLOPT_CUSTOMREQUEST, "PUT");
+  }
+  if (!request.user_and_password.empty()) {
+    lib.set(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+    const std::size_t colon = request.user_and_password.find(':');
+    lib.set(easy, CURLOPT_USERNAME, request.user_and_password.substr(0, colon).c_str());
+    lib.set(easy, CURLOPT_PASSWORD, request.user_and_password.substr(colon + 1).c_str());
+  }
+  if (!request.bearer.empty()) {
+    lib.set(easy, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+    lib.set(easy, CURLOPT_XOAUTH2_BEARER, request.bearer.c_str());
+  }
+
+  const HttpTrust& trust = request.trust;
+  if (trust.any_certificate) {
+    lib.set(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+    lib.set(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+  }
+  const std::string own_bundle = trust.bundle.empty() ? variable("SSL_CERT_FILE") : trust.bundle;
+  if (!own_bundle.empty()) lib.set(easy, CURLOPT_CAINFO, own_bundle.c_str());
+  if (!trust.authorities.empty()) {
+    // A blob takes the place of the file, not of the system's directory.
+    authorities_ = trust.authorities;
+    if (!own_bundle.empty()) authorities_ += '\n' + read_file(own_bundle);
+    curl_blob blob = {authorities_.data(), authorities_.size(), CURL_BLOB_NOCOPY};
+    lib.set(easy, CURLOPT_CAINFO_BLOB, &blob);
+  }
+  if (!trust.certificate.empty()) lib.set(easy, CURLOPT_SSLCERT, trust.certificate.c_str());
+  if (!trust.key.empty()) lib.set(easy, CURLOPT_SSLKEY, trust.key.c_str());
+
+  const auto add = [&](const std::string& header) {
+    headers_ = lib.append(headers_, header.c_str());
+  };
+  for (const std::string& header : request.headers) add(header);
+  // (What is sent is short: nobody is to be asked whether to send it.)
+  if (request.method == "POST" || request.method == "PUT") add("Expect:");
+  lib.set(easy, CURLOPT_HTTPHEADER, headers_);
+}
+
+tl::expected<HttpResponse, HttpError> CurlTransfer::result(CURLcode code) {
+  const Curl& lib = curl();
+  if (too_long_) {
+    return tl::unexpected(HttpError(HttpError::Kind::Wrong,
+                                    fmt::format("its answer is longer than {} bytes", largest_)));
+  }
+  if (code != CURLE_OK) {
+    const std::string message = message_.data();
+    char* last = nullptr;
+    lib.info(easy_, CURLINFO_EFFECTIVE_URL, &last);
+    const bool elsewhere = last != nullptr && host_of(last) != host_;
+    return tl::unexpected(HttpError(
+        kind_of(code), without_passwords(message.empty() ? lib.words(code) : message), elsewhere));
+  }
+  long status = 0;
+  lib.info(easy_, CURLINFO_RESPONSE_CODE, &status);
+  response_.status = static_cast<int>(status);
+  return std::move(response_);
+}
+
+}  // namespace imagewright
