@@ -179,6 +179,7 @@ class CommandLine {
     add_state(sub);
     add_registry_state(sub);
     sub->add_flag("--force", options_.run.force, "as if it were to be built whatever the verdict");
+    add_push(sub);
     add_engine(sub);
     add_json(sub, "one JSON document");
     add_talk(sub);

@@ -1,5 +1,7 @@
 #include "core/fingerprint.h"
 
+#include <algorithm>
+
 #include <array>
 
 #include "core/digest.h"
@@ -104,6 +106,12 @@ std::string digest_of(const std::vector<Input>& inputs, const Ground& ground) {
   for (const Input& base : ground.bases) add(base.kind, base.name, base.digest);
   for (const auto& [name, id] : ground.parents) add(InputKind::Parent, name, hex(sha256(id)));
   return hex(hash.finish());
+}
+
+bool all_bases_are_known(const std::vector<Input>& inputs) {
+  return std::none_of(inputs.begin(), inputs.end(), [](const Input& input) {
+    return input.kind == InputKind::Base && read_base_value(input.value).config.empty();
+  });
 }
 
 }  // namespace imagewright

@@ -68,6 +68,10 @@ struct BaseValue {
 };
 BaseValue read_base_value(const std::string& value);
 
+/// Is it known of all images from elsewhere among them what they are? Else the same inputs may be
+/// others elsewhere.
+bool all_bases_are_known(const std::vector<Input>& inputs);
+
 /// What an image stands on.
 struct Ground {
   std::vector<Input> bases;                    ///< base_input, by name

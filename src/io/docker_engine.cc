@@ -145,6 +145,7 @@ Readiness DockerEngine::prepare() {
   if (!prepared_) capabilities_ = examine(cli_);
   prepared_ = true;
   Readiness readiness;
+  readiness.ids_are_configs = !capabilities_.ids_are_manifests;
   readiness.description = "docker " + capabilities_.version + " " + word(capabilities_.builder);
   if (capabilities_.builder == Builder::Classic) {
     readiness.warning =

@@ -70,6 +70,8 @@ struct EngineImage {
 struct Readiness {
   std::string description;  ///< "docker 20.10.24 with BuildKit"
   std::string warning;      ///< what the user should know; "": nothing
+  /// Does it know images by the digests of their configs, as registries do?
+  bool ids_are_configs = true;
 };
 
 class Engine {
@@ -81,8 +83,8 @@ class Engine {
 
   /// "docker", "buildah", "podman".
   virtual std::string name() const = 0;
-  /// One question. May be called from another thread until the first `prepare`. Throws
-  /// Error(Missing).
+  /// One question. May be called from another thread, but not while the first `prepare` runs.
+  /// Throws Error(Missing).
   virtual EngineImages images() = 0;
   /// Makes ready for building: finds out, once, how this engine's program must be called. Throws
   /// Error(Missing).

@@ -330,13 +330,14 @@ HttpResponse Registries::get(const RegistryName& name, const std::string& method
 }
 
 HttpResponse Registries::exchange(const RegistryName& name, const HttpRequest& request,
-                                  const std::string& path) {
+                                  const std::string& path, bool even_if_down) {
   Host& its = host(name.registry);
   milliseconds waited{0};
   for (int attempt = 0;; ++attempt) {
     {
       const std::lock_guard lock(its.mutex);
-      if (!its.down.empty()) throw HttpError(HttpError::Kind::Unreachable, its.down);
+      if (!its.down.empty() && !even_if_down)
+        throw HttpError(HttpError::Kind::Unreachable, its.down);
     }
     milliseconds pause = backoff(kFirstPause, attempt);
     std::string why;
@@ -471,25 +472,38 @@ std::string Registries::config(const RegistryName& name, const RegistryImage& im
   }
 }
 
-std::string Registries::add_tag(const RegistryName& name, const std::string& tag) {
+RegistryAnswer Registries::add_tag(const RegistryName& name, const std::string& tag) {
+  using Kind = RegistryAnswer::Kind;
+  constexpr int kCreated = 201;
   const std::string manifests = "/v2/" + name.repository + "/manifests/";
+  const auto status_of = [](const HttpResponse& answer) {
+    return fmt::format("its registry answers with status {}", answer.status);
+  };
   try {
-    const HttpResponse manifest = get(name, "GET", manifests + name.tag);
-    if (manifest.status != kOk)
-      return fmt::format("its registry answers with status {}", manifest.status);
+    HttpRequest question;
+    question.headers = {"Accept: " + std::string(kManifestTypes)};
+    const HttpResponse manifest = exchange(name, question, manifests + name.tag, true);
+    if (manifest.status == kNotFound)
+      return nothing(Kind::Missing, "its registry has the image no more");
+    if (manifest.status != kOk) return nothing(Kind::Unreachable, status_of(manifest));
     if (named_digest(manifest.body) != name.tag)
-      return "what its registry answers is another image";
+      return nothing(Kind::Unreachable, "what its registry answers is another image");
     HttpRequest request;
     request.method = "PUT";
     request.headers = {"Content-Type: " + manifest.header("content-type")};
     request.body = manifest.body;
-    const HttpResponse done = exchange(name, request, manifests + tag);
-    if (done.status == kUnauthorized || done.status == kForbidden)
-      return "its registry refuses it to the login that is known here";
-    const bool ok = done.status >= kOk && done.status < kOk + 100;
-    return ok ? "" : fmt::format("its registry answers with status {}", done.status);
+    request.follow = false;
+    const HttpResponse done = exchange(name, request, manifests + tag, true);
+    if (done.status == kUnauthorized || done.status == kForbidden) {
+      return nothing(Kind::Refused, "its registry refuses it to the login that is known here");
+    }
+    if (done.status != kCreated) return nothing(Kind::Unreachable, status_of(done));
+    const std::string stored = done.header("docker-content-digest");
+    if (!stored.empty() && stored != name.tag)
+      return nothing(Kind::Unreachable, "its registry made another image of it");
+    return {Kind::Found, {"", name.tag}, ""};
   } catch (const HttpError& error) {
-    return printable(error.what());
+    return nothing(Kind::Unreachable, printable(error.what()));
   }
 }
 

@@ -74,9 +74,9 @@ class Registries {
   std::string config(const RegistryName& name, const RegistryImage& image);
 
   /// Gives the image of this manifest (`name.tag` is its digest) another tag in its repository,
-  /// which it takes from whichever image has it. Waits as `find`. "": done; else why not. Throws as
-  /// above.
-  std::string add_tag(const RegistryName& name, const std::string& tag);
+  /// which it takes from whichever image has it. Waits as `find`, but asks whatever came of earlier
+  /// questions. Found: done. Missing: there is no such manifest. Throws as above.
+  RegistryAnswer add_tag(const RegistryName& name, const std::string& tag);
 
   /// Whoever asks or is going to ask gets no answer any more.
   void stop() { stop_ = true; }
@@ -96,7 +96,7 @@ class Registries {
                 const RegistryImage& image) const;
   HttpResponse get(const RegistryName& name, const std::string& method, const std::string& path);
   HttpResponse exchange(const RegistryName& name, const HttpRequest& request,
-                        const std::string& path);
+                        const std::string& path, bool even_if_down = false);
   HttpResponse exchange_once(Host& host, const RegistryName& name, const HttpRequest& request,
                              const std::string& path);
   HttpResponse send(Host& host, HttpRequest request, const std::string& path);

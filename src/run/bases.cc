@@ -262,10 +262,7 @@ Pins Bases::pins(const ImageConfig& image, const std::vector<Link>& links,
   };
   for (const Link& link : links) {
     if (const auto parent = parents(link)) {
-      if (!parent->in_registry.empty())
-        pulls_from(registry_name(*parse_reference(parent->in_registry)).registry);
-      pins.references[{link.written, link.platform}] =
-          parent->in_registry.empty() ? engine_.reference_to(parent->id) : parent->in_registry;
+      pins.references[{link.written, link.platform}] = engine_.reference_to(parent->id);
       continue;
     }
     if (!is_tracked(image, link)) {

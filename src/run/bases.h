@@ -68,8 +68,8 @@ class Bases {
   /// engine must have an image (`track_base: local`) and has none.
   std::vector<Input> inputs(const ImageConfig& image, const std::vector<Link>& links);
 
-  /// For a build by these inputs. `parents`: of links that mean one. To be called where
-  /// Engine::reference_to may be, and throws as that.
+  /// For a build by these inputs. `parents`: of links that mean one, which the engine has by now.
+  /// To be called where Engine::reference_to may be, and throws as that.
   Pins pins(const ImageConfig& image, const std::vector<Link>& links,
             const std::vector<Input>& inputs, const FindParent& parents);
 

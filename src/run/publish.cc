@@ -42,7 +42,7 @@ std::string describe(const Publication& publication) {
   };
   add("tagged", publication.to_tag);
   add("pushed", publication.to_push);
-  if (!publication.to_keep.empty()) add("kept as", {publication.to_keep});
+  add("kept as", publication.to_keep);
   return text;
 }
 
@@ -96,6 +96,8 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
   if (!image.push.value_or(options_.push)) return publication;
   const auto all_pushed = store_.published(image.name);
   const auto pushed = [&](const std::string& reference) -> const PublishedRow* {
+    // (Others may have moved the names of what a registry had before we did anything.)
+    if (!published.in_registry.empty()) return nullptr;
     const auto known = all_pushed.find(reference);
     return known != all_pushed.end() && known->second.image_id == image_id ? &known->second
                                                                            : nullptr;
@@ -103,12 +105,12 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
   for (const std::string& reference : references) {
     if (pushed(reference) == nullptr) publication.to_push.push_back(reference);
   }
-  if (!options_.registry_state || published.fingerprint.empty() || !published.in_registry.empty())
-    return publication;
-  const std::string keep_as =
-      fingerprint_reference(image.name, published.fingerprint, engine_.name(), platform);
-  if (pushed(keep_as) != nullptr) return publication;
-  publication.to_keep = keep_as;
+  if (!published.in_registry.empty()) return publication;
+  for (const std::string& fingerprint : published.fingerprints) {
+    const std::string keep_as =
+        fingerprint_reference(image.name, fingerprint, engine_.name(), platform);
+    if (pushed(keep_as) == nullptr) publication.to_keep.push_back(keep_as);
+  }
   if (const PublishedRow* own = pushed(image.name)) publication.of_manifest = own->digest;
   return publication;
 }
@@ -179,8 +181,8 @@ std::string Publisher::bring(const Publication& publication, const std::string& 
   }
 }
 
-std::string Publisher::keep(const Publication& publication, const std::string& manifest) const {
-  RegistryName name = registry_name(*parse_reference(publication.to_keep));
+RegistryAnswer Publisher::keep(const std::string& reference, const std::string& manifest) const {
+  RegistryName name = registry_name(*parse_reference(reference));
   const std::string tag = std::exchange(name.tag, manifest);
   return outside_.registries().add_tag(name, tag);
 }
@@ -190,18 +192,20 @@ PushOutcome Publisher::push(const Publication& publication, const std::string& r
   const bool insecure = is_insecure(name.registry);
   if (!publication.image.in_engine) {
     const RegistryName from = registry_name(*parse_reference(publication.image.in_registry));
-    PushOutcome outcome;
     if (from.full() == name.full()) {
-      outcome.exit.status = 0;
-      outcome.message = outside_.registries().add_tag(from, name.tag);
-      if (outcome.message.empty()) outcome.digest = from.tag;
+      const RegistryAnswer answer = outside_.registries().add_tag(from, name.tag);
+      PushOutcome outcome;
+      outcome.message = answer.why;
+      if (answer.kind == RegistryAnswer::Kind::Found) outcome.digest = from.tag;
       return outcome;
     }
-    outcome.message = bring(publication, reference);
-    if (!outcome.message.empty()) return outcome;
   }
+  bool is_there = publication.image.in_engine;
   for (int attempt = 0;; ++attempt) {
-    PushOutcome outcome = engine_.push(publication.image.id, reference, insecure);
+    PushOutcome outcome;
+    if (!is_there) outcome.message = bring(publication, reference);
+    is_there = outcome.message.empty();
+    if (is_there) outcome = engine_.push(publication.image.id, reference, insecure);
     if (outcome.ok() || outcome.exit.interrupted || attempt + 1 == kMostAttempts) return outcome;
     wait_patiently(backoff(kFirstPause, attempt));
     if (interrupted() != 0) return outcome;

@@ -14,6 +14,7 @@
 #include "core/tags.h"
 #include "io/engine.h"
 #include "io/local_git.h"
+#include "io/registry.h"
 #include "io/store.h"
 #include "run/observe.h"
 #include "run/outside.h"
@@ -27,7 +28,7 @@ struct PublishedImage {
   std::int64_t built_ms = 0;
   /// It was built a moment ago: it has no name yet but its own.
   bool fresh = false;
-  std::string fingerprint;  ///< by which others may find it; "": by none
+  std::vector<std::string> fingerprints;  ///< by which others may find it
   /// Where a registry was found to have it already: `repository@sha256:…`; else "".
   std::string in_registry = {};
   bool in_engine = true;
@@ -40,9 +41,9 @@ struct Publication {
   std::string platform;
   std::vector<std::string> to_tag;   ///< references that it does not have in the engine yet
   std::vector<std::string> to_push;  ///< references under which it is not in their registry
-  /// The reference that says what it was built from, where its registry does not have it yet; it
-  /// is one more for the manifest `of_manifest`. "": that is the one that is pushed now.
-  std::string to_keep = {};
+  /// References that say what it was built from, which its registry does not have yet: they are
+  /// more of them for the manifest `of_manifest`. "": that is the one that is pushed now.
+  std::vector<std::string> to_keep = {};
   std::string of_manifest = {};
   bool empty() const { return to_tag.empty() && to_push.empty() && to_keep.empty(); }
 };
@@ -81,9 +82,9 @@ class Publisher {
   /// more name there, and comes to the engine only if it must go elsewhere. Several threads may.
   PushOutcome push(const Publication& publication, const std::string& reference) const;
 
-  /// Sets `to_keep` for a manifest that is under the image's own name in its registry. "": done;
-  /// else why not. Several threads may.
-  std::string keep(const Publication& publication, const std::string& manifest) const;
+  /// Gives a manifest that is in the repository of the image's name one of `to_keep`. Missing: it
+  /// is there no more. Several threads may.
+  RegistryAnswer keep(const std::string& reference, const std::string& manifest) const;
 
  private:
   const LocalGit& git_of(const ImageConfig& image);

@@ -98,34 +98,48 @@ void Publishing::push(Publication publication) {
   }
   std::string manifest = publication.of_manifest;
   for (const std::string& reference : publication.to_push) {
-    PushOutcome outcome;
-    if (interrupted() == 0) outcome = publisher_.push(publication, reference);
+    const PushOutcome outcome = push(publication, reference);
     if (reference == publication.name) manifest = outcome.digest;
+  }
+  // What others find it by comes last: then all that they would look for is there.
+  if (!manifest.empty()) keep(publication, std::move(manifest));
+}
+
+// Tells of it.
+PushOutcome Publishing::push(const Publication& publication, const std::string& reference) {
+  PushOutcome outcome;
+  if (interrupted() == 0) outcome = publisher_.push(publication, reference);
+  inbox_.call([&] {
+    if (outcome.ok()) {
+      told_.pushed(publication.name, reference, {publication.image.id, outcome.digest, now_ms()});
+    } else {
+      told_.failed(publication.name, reference,
+                   interrupted() != 0 ? "interrupted" : redacted(outcome.message));
+    }
+  });
+  return outcome;
+}
+
+void Publishing::keep(const Publication& publication, std::string manifest) {
+  using Kind = RegistryAnswer::Kind;
+  for (const std::string& reference : publication.to_keep) {
+    RegistryAnswer answer{Kind::Unreachable, {}, "interrupted"};
+    if (interrupted() == 0) answer = publisher_.keep(reference, manifest);
+    if (answer.kind == Kind::Missing) {
+      // (Registries drop what no tag names any more.)
+      const PushOutcome again = push(publication, publication.name);
+      if (!again.ok()) return;
+      manifest = again.digest;
+      answer = publisher_.keep(reference, manifest);
+    }
     inbox_.call([&] {
-      if (outcome.ok()) {
-        told_.pushed(publication.name, reference, {publication.image.id, outcome.digest, now_ms()});
+      if (answer.kind == Kind::Found) {
+        told_.there(publication.name, reference, {publication.image.id, manifest, now_ms()});
       } else {
-        told_.failed(publication.name, reference,
-                     interrupted() != 0 ? "interrupted" : redacted(outcome.message));
+        told_.failed(publication.name, reference, answer.why);
       }
     });
   }
-  if (!publication.to_keep.empty() && !manifest.empty()) keep(publication, std::move(manifest));
-}
-
-// What others find it by comes last: then all that they would look for is there.
-void Publishing::keep(const Publication& publication, std::string manifest) {
-  const std::string why =
-      interrupted() == 0 ? publisher_.keep(publication, manifest) : "interrupted";
-  inbox_.call([&] {
-    const std::string& reference = publication.to_keep;
-    if (why.empty()) {
-      told_.there(publication.name, reference,
-                  {publication.image.id, std::move(manifest), now_ms()});
-    } else {
-      told_.failed(publication.name, reference, why);
-    }
-  });
 }
 
 }  // namespace imagewright

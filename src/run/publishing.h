@@ -57,6 +57,7 @@ class Publishing {
   bool tag(const Publication& publication);
   void push(Publication publication);
   void keep(const Publication& publication, std::string manifest);
+  PushOutcome push(const Publication& publication, const std::string& reference);
 
   Engine& engine_;
   const Publisher& publisher_;

@@ -49,42 +49,67 @@ bool has_reason(const Verdict& verdict, ReasonKind kind) {
 
 }  // namespace
 
-std::optional<Reason> too_old(const ImageConfig& image, const FoundImage& found) {
-  const bool is_too_old =
-      image.max_age.count() != 0 && now_ms() - found.built_ms > image.max_age.count();
-  if (!is_too_old) return std::nullopt;
-  return Reason{ReasonKind::TooOld, InputKind::Context, duration_text(image.max_age)};
+bool is_too_old(const ImageConfig& image, const FoundImage& found, Verdict& verdict) {
+  if (image.max_age.count() == 0 || now_ms() - found.built_ms <= image.max_age.count())
+    return false;
+  if (!has_reason(verdict, ReasonKind::TooOld)) {
+    verdict.reasons.push_back(
+        Reason{ReasonKind::TooOld, InputKind::Context, duration_text(image.max_age)});
+  }
+  return true;
 }
 
-RegistryState::RegistryState(Outside& outside, std::string engine, const RunOptions& options,
-                             Warn warn)
-    : outside_(outside), engine_(std::move(engine)), options_(options), warn_(std::move(warn)) {}
+RegistryState::RegistryState(Outside& outside, Engine& engine, const RunOptions& options, Warn warn)
+    : outside_(outside),
+      engine_(engine.name()),
+      options_(options),
+      used_(options.registry_state),
+      warn_(std::move(warn)) {
+  if (!used_ || engine.prepare().ids_are_configs) return;
+  used_ = false;
+  warn_(engine_ +
+        " keeps its images in a store of containerd's, which does not know them as registries do: "
+        "'--state registry' is left out");
+}
 
 bool RegistryState::may_have(const ImageConfig& image, const Verdict& verdict) const {
-  if (!options_.registry_state || options_.force || options_.clean || !verdict.build())
-    return false;
+  if (!used_ || options_.force || options_.clean || !verdict.build()) return false;
   if (has_reason(verdict, ReasonKind::ParentStale)) return false;
   if (image.push.value_or(options_.push)) return true;
-  // (Whoever only reads looks where others push.)
+  // (Whoever only reads looks where others push. Podman's and Buildah's localhost is no such
+  // place.)
   const auto name = parse_reference(image.name);
-  return image.push.value_or(true) && name && !name->domain.empty();
+  return image.push.value_or(true) && name && !name->domain.empty() && name->domain != "localhost";
 }
 
-std::optional<FoundImage> RegistryState::find(const ImageConfig& image,
-                                              const std::string& fingerprint,
-                                              const std::string& platform) {
-  const RegistryName name = registry_name(
-      *parse_reference(fingerprint_reference(image.name, fingerprint, engine_, platform)));
-  const RegistryAnswer answer = outside_.registries().find(name, platform);
-  if (answer.kind == RegistryAnswer::Kind::Found) return read(name, answer.image);
-  if (answer.kind == RegistryAnswer::Kind::Missing || interrupted() != 0) return std::nullopt;
-  const bool refused = answer.kind == RegistryAnswer::Kind::Refused;
+void RegistryState::warn(const std::string& about, const std::string& text) {
   const std::lock_guard lock(mutex_);
-  if (warned_.insert(refused ? name.full() : name.registry).second) {
-    warn_(refused ? fmt::format("{} does not say what was built of {} before ({})", name.registry,
-                                name.repository, answer.why)
-                  : fmt::format("{} cannot be asked what was built before ({})", name.registry,
-                                answer.why));
+  if (interrupted() == 0 && warned_.insert(about).second) warn_(text);
+}
+
+std::optional<FoundImage> RegistryState::find(const ImageConfig& image, const Manifest& manifest,
+                                              const std::string& platform) {
+  if (!all_bases_are_known(manifest.inputs)) return std::nullopt;
+  const std::string found_as =
+      fingerprint_reference(image.name, manifest.digest, engine_, platform);
+  const RegistryName name = registry_name(*parse_reference(found_as));
+  const RegistryAnswer answer = outside_.registries().find(name, platform);
+  switch (answer.kind) {
+    case RegistryAnswer::Kind::Found: {
+      auto found = read(name, answer.image);
+      if (found) found->found_as = found_as;
+      return found;
+    }
+    case RegistryAnswer::Kind::Missing:
+      break;
+    case RegistryAnswer::Kind::Refused:
+      warn(name.full(), fmt::format("{} does not say what was built of {} before ({})",
+                                    name.registry, name.repository, answer.why));
+      break;
+    case RegistryAnswer::Kind::Unreachable:
+      warn(name.registry,
+           fmt::format("{} cannot be asked what was built before ({})", name.registry, answer.why));
+      break;
   }
   return std::nullopt;
 }
@@ -94,8 +119,12 @@ std::optional<FoundImage> RegistryState::read(const RegistryName& name,
   const std::string config = outside_.registries().config(name, image);
   const auto json = nlohmann::json::parse(config, nullptr, false);
   // (Without a config there is no image, whatever the tag says.)
-  if (!json.is_object()) return std::nullopt;
-  return FoundImage{image.config, name.full() + '@' + image.manifest,
+  if (!json.is_object()) {
+    warn(name.full(), fmt::format("{} does not give out the config of what was built of {} before",
+                                  name.registry, name.repository));
+    return std::nullopt;
+  }
+  return FoundImage{image.config, name.full() + '@' + image.manifest, "",
                     milliseconds_of(text_of(json, "created"))};
 }
 

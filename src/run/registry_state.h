@@ -12,7 +12,9 @@
 #include <string>
 
 #include "core/config.h"
+#include "core/fingerprint.h"
 #include "core/verdict.h"
+#include "io/engine.h"
 #include "run/outside.h"
 #include "run/run.h"
 
@@ -22,19 +24,26 @@ namespace imagewright {
 struct FoundImage {
   std::string image_id;
   std::string reference;      ///< with its manifest's digest: `repository@sha256:…`
+  std::string found_as;       ///< the reference that is made of the fingerprint
   std::int64_t built_ms = 0;  ///< since 1970, UTC; 0: its config does not say
 };
 
-/// Is it older than the image's `max_age`? Then that is the reason to build it.
-std::optional<Reason> too_old(const ImageConfig& image, const FoundImage& found);
+/// Is it older than the image's `max_age`? Then that is a reason to build it, which the verdict
+/// gets.
+bool is_too_old(const ImageConfig& image, const FoundImage& found, Verdict& verdict);
 
 /// Several threads may ask at once.
 class RegistryState {
  public:
   using Warn = std::function<void(const std::string& text)>;
 
-  /// Borrows both. `engine`: its name. `warn` may be called from any thread that asks.
-  RegistryState(Outside& outside, std::string engine, const RunOptions& options, Warn warn);
+  /// Borrows them. Where the engine does not know images as registries do, says so, and nothing is
+  /// looked for or kept. To be made before Engine::images is asked: it prepares the engine. `warn`
+  /// may be called from any thread that asks.
+  RegistryState(Outside& outside, Engine& engine, const RunOptions& options, Warn warn);
+
+  /// Is there to be anything of this at all?
+  bool is_used() const { return used_; }
 
   /// Is what the verdict wants built to be looked for? Not without `--state registry`; not if it is
   /// to be built anew whatever there is, or may be going to stand on another image; nor if nobody
@@ -42,16 +51,19 @@ class RegistryState {
   bool may_have(const ImageConfig& image, const Verdict& verdict) const;
 
   /// The image for `platform` that was built from exactly these inputs. nullopt: there is none that
-  /// could be had; where it is not known whether there is, with a warning.
-  std::optional<FoundImage> find(const ImageConfig& image, const std::string& fingerprint,
+  /// could be had (where it is not known whether there is, with a warning), or the inputs do not
+  /// say all: an image from elsewhere is known by its name alone.
+  std::optional<FoundImage> find(const ImageConfig& image, const Manifest& manifest,
                                  const std::string& platform);
 
  private:
   std::optional<FoundImage> read(const RegistryName& name, const RegistryImage& image);
+  void warn(const std::string& about, const std::string& text);
 
   Outside& outside_;
   std::string engine_;
   const RunOptions& options_;
+  bool used_;
   Warn warn_;
   std::mutex mutex_;  // of what follows
   std::set<std::string> warned_;

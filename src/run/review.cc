@@ -29,13 +29,13 @@ Review::Review(const Project& project, const RunOptions& options, Progress& prog
 
 std::vector<Reviewed> Review::look(bool keep_inputs) {
   keep_inputs_ = keep_inputs;
+  const auto warn = [this](const std::string& text) { progress_.warning(text); };
+  registry_state_.emplace(outside_, *engine_, options_, warn);
   judge_.emplace(store_, *engine_, project_.config.images, options_.force);
   observer_.expect(judge_->reaches());
   observer_.look_ahead(selected_);
   names_.emplace(project_.config.images, engine_->name() != "docker");
-  const auto warn = [this](const std::string& text) { progress_.warning(text); };
   bases_.emplace(outside_, *engine_, *names_, judge_->bases(), warn);
-  registry_state_.emplace(outside_, engine_->name(), options_, warn);
   publisher_.emplace(project_, options_, store_, outside_, *engine_, judge_->names());
   plan_ = make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
     bases_->want(*image.config, image.observation.links);
@@ -92,12 +92,12 @@ void Review::judge(std::size_t i, ImageStatus& status) {
         parent.standing != Standing::UpToDate && parent.standing != Standing::Unpublished);
   }
   Decision decision = judge_->decide(image.name, observation.inputs, stands_on);
-  const auto found = find_in_registry(i, decision, stands_on);
   auto& [verdict, manifest] = decision;
-  if (found) verdict.reasons.clear();
   if (verdict.build()) {
     observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
   }
+  const auto found = find_in_registry(i, decision, stands_on);
+  if (found) verdict.reasons.clear();
   progress_.image_decided(image.name, verdict);
   observation.drop_files();
   if (keep_inputs_) {
@@ -108,17 +108,21 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
   if (found) {
     status.image_id = found->image_id;
-    status.in_registry = found->reference;
-    status.message = "in its registry: " + found->reference;
     const bool in_engine =
         engine_->find_image(found->image_id, observer_.platform_of(image)).has_value();
+    if (!in_engine) {
+      status.in_registry = found->reference;
+      status.message = "in its registry: " + found->reference;
+    }
     return judge_publication(
-        i, status,
-        {found->image_id, found->built_ms, false, manifest.digest, found->reference, in_engine});
+        i, status, {found->image_id, found->built_ms, false, {}, found->reference, in_engine});
   }
   if (!verdict.build()) {
     const ImageRow& row = *judge_->last(image.name);
-    return judge_publication(i, status, {row.image_id, row.built_ms, false, row.digest});
+    PublishedImage published{row.image_id, row.built_ms, false, {}};
+    if (registry_state_->is_used() && all_bases_are_known(manifest.inputs))
+      published.fingerprints = {row.digest};
+    return judge_publication(i, status, published);
   }
   if (const auto failure = failed_attempt(store_, image.name, manifest.digest)) {
     status.standing = Standing::Failed;
@@ -133,24 +137,21 @@ std::optional<FoundImage> Review::find_in_registry(std::size_t i, Decision& deci
   Observation& observation = plan_.images[i].observation;
   if (!registry_state_->may_have(image, decision.verdict)) return std::nullopt;
   observer_.narrow(image, observation, [&](const Link& base) {
-    if (const auto parent = find_parent(i, base))
-      return bases_->parent_brings(image, base, *parent);
+    if (const auto parent = find_parent(base)) return bases_->parent_brings(image, base, *parent);
     return bases_->brings(image, base, decision.manifest.inputs, image.options.pull);
   });
-  decision.manifest = make_manifest(observation.inputs, stands_on.ground);
-  auto found = registry_state_->find(image, decision.manifest.digest, observer_.platform_of(image));
-  if (!found) return found;
-  if (auto reason = too_old(image, *found)) {
-    decision.verdict.reasons.push_back(*std::move(reason));
-    found.reset();
-  }
+  auto found = registry_state_->find(image, make_manifest(observation.inputs, stands_on.ground),
+                                     observer_.platform_of(image));
+  if (found && is_too_old(image, *found, decision.verdict)) found.reset();
   return found;
 }
 
-std::optional<ParentImage> Review::find_parent(std::size_t i, const Link& link) const {
-  for (const Edge& edge : plan_.graph.parents(i)) {
-    const ImageStatus& parent = all_[edge.parent].status;
-    if (edge.link.image == link.image) return ParentImage{parent.image_id, parent.in_registry};
+std::optional<ParentImage> Review::find_parent(const Link& link) const {
+  const auto number = names_->find(link.image);
+  if (!number) return std::nullopt;
+  for (std::size_t i = 0; i < plan_.images.size(); ++i) {
+    if (plan_.images[i].config != &project_.config.images[*number]) continue;
+    return ParentImage{all_[i].status.image_id, all_[i].status.in_registry};
   }
   return std::nullopt;
 }

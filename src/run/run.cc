@@ -13,6 +13,7 @@
 
 #include "core/context.h"
 #include "core/graph.h"
+#include "core/reference.h"
 #include "core/schedule.h"
 #include "io/build_log.h"
 #include "io/error.h"
@@ -60,6 +61,7 @@ struct Job {
   References references;       // in the Dockerfile
   std::string commit_time;     // for its labels
   Redaction without_secrets{{}};
+  std::string looked_for;  // by which fingerprint its registry was asked; "": it was not
   BuildRow row;
   BuildRequest request;
 };
@@ -83,16 +85,18 @@ class Run {
                                selected_.size(), selected_.size() == 1 ? "" : "s"));
     if (!lock_state()) return finish();
     open_state();
+    outside_.emplace(project_, engine_->name());
+    registry_state_.emplace(*outside_, *engine_, options_, [this](const std::string& text) {
+      // (In a dry run nobody serves the inbox, and all is done by this thread.)
+      if (options_.dry_run) return progress_.warning(text);
+      inbox_.post([this, text] { progress_.warning(text); });
+    });
     judge_.emplace(*store_, *engine_, project_.config.images, options_.force);
     observer_.expect(judge_->reaches());
     observer_.look_ahead(selected_);
     names_.emplace(project_.config.images, engine_->name() != "docker");
-    outside_.emplace(project_, engine_->name());
     bases_.emplace(*outside_, *engine_, *names_, judge_->bases(),
                    [this](const std::string& text) { progress_.warning(text); });
-    registry_state_.emplace(*outside_, engine_->name(), options_, [this](const std::string& text) {
-      inbox_.post([this, text] { progress_.warning(text); });
-    });
     publisher_.emplace(project_, options_, *store_, *outside_, *engine_, judge_->names());
     publishing_.emplace(*engine_, *publisher_, inbox_, publishing_told());
     make_schedule(
@@ -331,7 +335,9 @@ class Run {
     std::optional<Publication> publication;
     if (!options_.dry_run) {
       const ImageRow& row = *judge_->last(image.name);
-      publication = plan_publication(i, {row.image_id, row.built_ms, false, row.digest});
+      publication =
+          plan_publication(i, {row.image_id, row.built_ms, false,
+                               fingerprints(inputs_of(kept_inputs(image.name)), {row.digest})});
     }
     end(i, ImageState::UpToDate);
     if (publication) publish(*std::move(publication));
@@ -345,42 +351,61 @@ class Run {
     const std::size_t i = job.image;
     const ImageConfig& image = config(i);
     if (!registry_state_->may_have(image, job.decision.verdict)) return false;
-    inbox_.call([&] { job.decision.manifest = manifest_of(i); });
-    const auto found = find_in_registry(job);
+    Manifest manifest;
+    inbox_.call([&] { manifest = manifest_of(i); });
+    const auto found = find_in_registry(job, manifest);
     if (!found) return false;
-    const bool in_engine =
-        engine_->find_image(found->image_id, observer_.platform_of(image)).has_value();
-    inbox_.call([&] { take_from_registry(job, *found, in_engine); });
+    const bool in_engine = is_in_engine(image, *found);
+    inbox_.call([&] { take_from_registry(job, std::move(manifest), *found, in_engine); });
     return true;
   }
 
-  // By its present manifest.
-  std::optional<FoundImage> find_in_registry(Job& job) {
+  bool is_in_engine(const ImageConfig& image, const FoundImage& found) {
+    return engine_->find_image(found.image_id, observer_.platform_of(image)).has_value();
+  }
+
+  std::optional<FoundImage> find_in_registry(Job& job, const Manifest& manifest) {
     const ImageConfig& image = config(job.image);
-    auto found =
-        registry_state_->find(image, job.decision.manifest.digest, observer_.platform_of(image));
-    if (!found) return found;
-    if (auto reason = too_old(image, *found)) {
-      job.decision.verdict.reasons.push_back(*std::move(reason));
-      found.reset();
-    }
+    if (all_bases_are_known(manifest.inputs)) job.looked_for = manifest.digest;
+    auto found = registry_state_->find(image, manifest, observer_.platform_of(image));
+    if (found && is_too_old(image, *found, job.decision.verdict)) found.reset();
     return found;
   }
 
-  void take_from_registry(Job& job, const FoundImage& found, bool in_engine) {
+  // Those by which others may find an image with these inputs; of what is not known whole, none.
+  std::vector<std::string> fingerprints(const std::vector<Input>& inputs,
+                                        std::vector<std::string> digests) const {
+    if (!registry_state_->is_used() || !all_bases_are_known(inputs)) return {};
+    std::erase(digests, "");
+    std::sort(digests.begin(), digests.end());
+    digests.erase(std::unique(digests.begin(), digests.end()), digests.end());
+    return digests;
+  }
+
+  // Read only where they are needed.
+  const std::vector<StoredInput>& kept_inputs(const std::string& name) {
+    static const std::vector<StoredInput> kNone;
+    return registry_state_->is_used() ? judge_->inputs(name) : kNone;
+  }
+
+  void take_from_registry(Job& job, Manifest manifest, const FoundImage& found, bool in_engine) {
     const std::size_t i = job.image;
     const Observation& observation = plan_.images[i].observation;
+    job.decision.manifest = std::move(manifest);
     tell(i, job.decision.manifest);
     progress_.image_decided(config(i).name, {});
     ImageRow row = row_of(job, found.image_id, true);
     row.built_ms = found.built_ms;
     store_->record_found(row);
+    store_->record_push(
+        row.name, found.found_as,
+        {found.image_id, registry_name(*parse_reference(found.reference)).tag, now_ms()});
     observer_.keep(observation);
     forget_context(job.last_context, observation.context_digest);
     result(i).image_id = found.image_id;
     result(i).in_registry = in_engine ? "" : found.reference;
     auto publication = plan_publication(
-        i, {found.image_id, found.built_ms, false, row.digest, found.reference, in_engine});
+        i, {found.image_id, found.built_ms, false, {}, found.reference, in_engine});
     end(i, ImageState::UpToDate);
     if (publication) publish(*std::move(publication));
   }
@@ -411,8 +436,7 @@ class Run {
                              decision.verdict);
       if (registry_state_->may_have(image, decision.verdict)) {
         observer_.narrow(image, observation, bases_of(job, image.options.pull));
-        decision.manifest = manifest_of(i);
-        found = find_in_registry(job);
+        found = find_in_registry(job, manifest_of(i));
       }
     } catch (const Error& error) {
       return fail(i, error);
@@ -421,7 +445,7 @@ class Run {
     if (found) {
       progress_.image_decided(image.name, {});
       result(i).image_id = found->image_id;
-      result(i).in_registry = found->reference;
+      if (!is_in_engine(image, *found)) result(i).in_registry = found->reference;
       return end(i, ImageState::UpToDate);
     }
     progress_.image_decided(image.name, decision.verdict);
@@ -463,6 +487,7 @@ class Run {
     observer_.name_changes(image, observation, job.last_context, job.decision.verdict);
     job.reach = observer_.narrow(image, observation, bases_of(job, image.options.pull));
     if (is_in_registry(job)) return;
+    bring_parents(job);
     const ContextFiles& files = observer_.files(image, observation);
     if (image.oci_labels) job.commit_time = observer_.time_of_commit(image, observation);
     job.without_secrets =
@@ -493,6 +518,20 @@ class Run {
       if (const auto parent = find_parent(base)) return bases_->parent_brings(image, base, *parent);
       return bases_->brings(image, base, job.decision.manifest.inputs, unknown_until_built);
     };
+  }
+
+  // Those that only their registries have. To be built on they have to be the engine's.
+  void bring_parents(const Job& job) {
+    for (const Link& link : plan_.images[job.image].observation.links) {
+      const auto parent = find_parent(link);
+      if (!parent || parent->in_registry.empty()) continue;
+      const std::string registry = registry_name(*parse_reference(parent->in_registry)).registry;
+      const bool insecure = is_insecure_registry(registry, project_.config.insecure_registries);
+      if (const std::string why = engine_->pull(parent->in_registry, insecure); !why.empty()) {
+        throw Error(Error::Kind::Source,
+                    fmt::format("what it stands on, {}, cannot be pulled: {}", link.image, why));
+      }
+    }
   }
 
   // By the whole context it was, because a base was not known; the build may have brought it.
@@ -695,8 +734,10 @@ class Run {
     result(i).image_id = image_id;
     observer_.keep(observation);
     forget_context(job.last_context, observation.context_digest);
-    auto publication =
-        plan_publication(i, {image_id, row.started_ms, true, verified ? row.digest : ""});
+    auto publication = plan_publication(
+        i, {image_id, row.started_ms, true,
+            verified ? fingerprints(job.decision.manifest.inputs, {row.digest, job.looked_for})
+                     : std::vector<std::string>()});
     end(i, ImageState::Built);
     if (publication) publish(*std::move(publication));
   }

@@ -154,3 +154,6 @@ teardown() {
 @test "buildah: state: a registry without an answer is no obstacle" { a_registry_without_an_answer_is_no_obstacle; }
 @test "buildah: state: what is to be built anew is" { what_is_to_be_built_anew_is; }
 @test "buildah: state: what changed during its build is found by nobody" { what_changed_during_its_build_is_found_by_nobody; }
+@test "buildah: state: what is built on a base that nobody knows is not found by it" {
+  what_is_built_on_a_base_that_nobody_knows_is_not_found_by_it
+}

@@ -183,3 +183,149 @@ tags_of() { curl -s "${@:2}" "http://$registry/v2/$1/tags/list" | jq -r '.tags |
   [ "$status" -eq 0 ]
   equal "$built" "$registry/app7"
 }
+
+# --- What went wrong
+
+@test "registry state: a name that another machine moved is moved back" {
+  start_plain_registry
+  app
+  run_build --state registry
+  local first
+  first=$(in_registry app:latest)
+  # Another machine, with a state of its own.
+  echo other >test/file.txt
+  run_build --state registry -s "$PWD/other-state"
+  equal "$built" "$image"
+  [ "$(in_registry app:latest)" != "$first" ]
+  # This one, with what it remembers of its last job, but no images.
+  echo "some text" >test/file.txt
+  buildah rmi -a -f >/dev/null
+  equal "$(iw status --state registry --json | jq -r '.[0].state')" unpublished
+  run_build --state registry
+  [ "$status" -eq 0 ]
+  equal "$built" ""
+  equal "$(in_registry app:latest)" "$first"
+}
+
+@test "registry state: a dry run tells of a registry that does not answer, and does not hang" {
+  start_plain_registry
+  app
+  stop_registries
+  run_build --state registry -n
+  [ "$status" -eq 0 ]
+  equal "$(images_with would-build)" "$image"
+  equal "$(jq -r 'select(.event == "warning").text' <<<"$events" | grep -c "cannot be asked what was built before")" 1
+}
+
+@test "registry state: what is led elsewhere is not taken for kept" {
+  start_plain_registry
+  start_troubled_registry
+  registry=$troubled
+  app
+  make_trouble '[{"match": "PUT /v2/app/manifests/imagewright-", "status": 302,
+    "headers": {"Location": "http://'"$troubled"'/v2/"}}]'
+  run_build --state registry
+  [ "$status" -eq 1 ]
+  equal "$(jq -r 'select(.event == "publishing-failed").message' <<<"$events")" \
+    "its registry answers with status 302"
+  make_trouble
+  run_build --state registry
+  [ "$status" -eq 0 ]
+  equal "$(tags_of app)" 2
+}
+
+@test "registry state: what its registry dropped is pushed again" {
+  start_plain_registry
+  app
+  run_build
+  curl -sf -X DELETE "http://$registry/v2/app/manifests/$(in_registry app:latest)"
+  run_build --state registry
+  [ "$status" -eq 0 ]
+  equal "$built" ""
+  equal "$(published)" "pushed $image"
+  equal "$(tags_of app)" 2
+}
+
+@test "registry state: a registry that faltered at a question still gets what is pushed" {
+  start_plain_registry
+  start_troubled_registry
+  registry=$troubled
+  directory_image test
+  configuration imagewright.yml "$registry/a" test "$registry/b" test "$registry/c" test
+  make_trouble '[{"match": "HEAD /v2/./manifests/imagewright-", "status": 503}]'
+  run_build --state registry --push
+  [ "$status" -eq 0 ]
+  make_trouble
+  equal "$(tags_of a)$(tags_of b)$(tags_of c)" 222
+}
+
+@test "registry state: a parent at plain http and a base elsewhere go together" {
+  start_tls_registry
+  local secure=$registry
+  mkdir -p "$HOME/.config/containers/certs.d/$secure" "$HOME/.docker"
+  cp "$registry_ca" "$HOME/.config/containers/certs.d/$secure/"
+  push_base "$secure/base:1" "the base" --ca "$registry_ca" >/dev/null
+  start_plain_registry
+  directory_image parent
+  mkdir child
+  printf 'FROM %s/base:1 AS base\nFROM %s/parent\nCOPY --from=base /base.txt /\nCOPY x /\n' "$secure" "$registry" \
+    >child/Dockerfile
+  echo x >child/x
+  image=$registry/child
+  configuration imagewright.yml "$image" child "$registry/parent" parent
+  run_build --state registry --push
+  [ "$status" -eq 0 ]
+  buildah rmi -a -f >/dev/null
+  forget_everything
+  unset CONTAINERS_REGISTRIES_CONF # which lets the engine speak http whatever it is told
+  echo y >child/x
+  run_build --state registry --push
+  [ "$status" -eq 0 ]
+  equal "$built" "$image"
+  equal "$(content "$image" base.txt)" "the base"
+}
+
+@test "registry state: with track base off it is found by what was looked at" {
+  start_plain_registry
+  push_base "$registry/base:1" first >/dev/null
+  mkdir test
+  printf 'FROM %s/base:1\nCOPY x /\n' "$registry" >test/Dockerfile
+  echo x >test/x
+  echo y >test/y # nothing reads it
+  image=$registry/app
+  one_image test "push: true" "track_base: off"
+  run_build --state registry
+  equal "$built" "$image"
+  forget_everything "$image" "$registry/base:1"
+  run_build --state registry
+  [ "$status" -eq 0 ]
+  equal "$built" ""
+}
+
+@test "registry state: a parent under two spellings is one" {
+  start_plain_registry
+  directory_image parent
+  mkdir child
+  printf 'FROM %s/parent AS one\nFROM %s/parent:latest\nCOPY --from=one /file.txt /x\n' "$registry" "$registry" \
+    >child/Dockerfile
+  image=$registry/child
+  configuration imagewright.yml "$image" child "$registry/parent" parent
+  run_build --state registry --push
+  [ "$status" -eq 0 ]
+  buildah rmi -a -f >/dev/null
+  forget_everything
+  equal "$(iw status --state registry --push --json | jq -r '[.[].state] | join(",")')" up-to-date,up-to-date
+}
+
+@test "registry state: what failed is told as failed, with the option and without" {
+  start_plain_registry
+  push_base "$registry/base:1" first >/dev/null
+  mkdir test
+  printf 'FROM %s/base:1\nCOPY missing /\n' "$registry" >test/Dockerfile
+  image=$registry/app
+  one_image test "push: true"
+  run_build --state registry
+  equal "$(images_with failed)" "$image"
+  equal "$(iw status --state registry --json | jq -r '.[0].state')" failed
+  equal "$(iw status --json | jq -r '.[0].state')" failed
+}

@@ -155,3 +155,29 @@ what_changed_during_its_build_is_found_by_nobody() {
   equal "$built" "$image"
   equal "$(curl -s "http://$registry/v2/app/tags/list" | jq -r '.tags | join(",")')" latest
 }
+
+# (Of bases that BuildKit brings the daemon knows nothing.)
+what_is_built_on_a_base_that_nobody_knows_is_not_found_by_it() {
+  exercised docker-registry curl
+  start_plain_registry
+  start_troubled_registry
+  local unknown='[{"match": "HEAD /v2/base/manifests/", "times": 1, "status": 429, "headers": {"Retry-After": "3600"}}]'
+  push_base "$registry/base:1" first >/dev/null
+  mkdir test
+  printf 'FROM %s/base:1\nCOPY x /\n' "$troubled" >test/Dockerfile
+  echo x >test/x
+  image=$registry/app
+  one_image test "push: true"
+  make_trouble "$unknown"
+  run_build --state registry
+  [ "$status" -eq 0 ]
+  equal "$built" "$image"
+  forget_everything "$image"
+  [ "$ENGINE" = docker ] || remove_image "$troubled/base:1"
+  push_base "$registry/base:1" second >/dev/null
+  make_trouble "$unknown"
+  run_build --state registry
+  [ "$status" -eq 0 ]
+  equal "$built" "$image"
+  equal "$(content "$image" base.txt)" second
+}
