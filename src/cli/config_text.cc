@@ -142,6 +142,11 @@ Json config_json(const Config& config, const fs::path& base) {
   if (!config.insecure_registries.empty())
     builder["insecure_registries"] = config.insecure_registries;
   if (config.publish != PublishWhen::Each) builder["publish"] = word(config.publish);
+  if (config.git != GitLimits()) {
+    builder["git"] = {{"jobs", config.git.jobs},
+                      {"connect_timeout", duration_text(config.git.connect_time)},
+                      {"idle_timeout", duration_text(config.git.idle_time)}};
+  }
   builder["images"] = std::move(images);
   return builder;
 }

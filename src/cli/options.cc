@@ -144,6 +144,7 @@ class CommandLine {
     sub->add_flag_callback(
         "--no-wait", [this] { options_.run.wait = false; },
         "give up if another run holds the state, instead of waiting");
+    add_git_jobs(sub);
     add_engine(sub);
     add_json(sub, "one JSON event a line");
     sub->add_option_function<std::string>(
@@ -166,6 +167,7 @@ class CommandLine {
     add_selection(sub);
     sub->add_flag("--force", options_.run.force, "as if everything were to be built");
     add_push(sub);
+    add_git_jobs(sub);
     add_engine(sub);
     sub->add_flag("--exit-code", options_.exit_code, "exit 1 if anything is stale");
     add_json(sub, "one JSON document");
@@ -180,6 +182,7 @@ class CommandLine {
     add_registry_state(sub);
     sub->add_flag("--force", options_.run.force, "as if it were to be built whatever the verdict");
     add_push(sub);
+    add_git_jobs(sub);
     add_engine(sub);
     add_json(sub, "one JSON document");
     add_talk(sub);
@@ -237,6 +240,7 @@ class CommandLine {
         ->option_text("FORMAT");
     sub->add_flag_callback(
         "--json", [this] { options_.graph = GraphFormat::Json; }, "the same as --format json");
+    add_git_jobs(sub);
     add_engine(sub);
     add_talk(sub);
   }
@@ -245,6 +249,7 @@ class CommandLine {
     CLI::App* sub =
         add_command(CommandName::Context, "context", "the files that a build of IMAGE would send");
     add_image(sub);
+    add_git_jobs(sub);
     add_engine(sub);
     add_json(sub, "one JSON document");
     add_talk(sub);
@@ -287,6 +292,13 @@ class CommandLine {
            "that the registry has; file (the default): only the state directory counts")
         ->check(one_of({"file", "registry"}))
         ->option_text("WHERE");
+  }
+  void add_git_jobs(CLI::App* sub) {
+    sub->add_option("--git-jobs", options_.git_jobs,
+                    "how many git repositories are asked at once (default: the configuration's, "
+                    "else 16)")
+        ->check(CLI::Range(1, kMaxGitJobs))
+        ->option_text("N");
   }
   void add_selection(CLI::App* sub) {
     sub->add_option("-i,--image", options_.run.images,

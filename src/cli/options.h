@@ -26,6 +26,7 @@ struct Options {
   std::string state_directory;  ///< "": the default
   RunOptions run;               ///< with the default for what was not given
   PruneOptions prune;
+  int git_jobs = 0;  ///< 0: as the configuration says
   bool json = false;
   bool exit_code = false;  ///< status: exit 1 if anything is stale
   bool quiet = false;

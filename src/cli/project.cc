@@ -87,6 +87,7 @@ Project load_project(const Options& options) {
   auto config = parse_config(*yaml, variable_if_set);
   if (!config) fail(describe(config.error(), options.config));
   project.config = std::move(*config);
+  if (options.git_jobs > 0) project.config.git.jobs = static_cast<std::size_t>(options.git_jobs);
   const fs::path working_directory = fs::current_path(error);
   if (error) fail(with_errno("cannot tell the working directory", error.value()));
   project.base =

@@ -25,7 +25,14 @@ namespace {
 
 const Keys& builder_keys() {
   static const Keys keys{
-      "'builder'", {"images", "engine", "vars", "defaults", "insecure_registries", "publish"}, {}};
+      "'builder'",
+      {"images", "engine", "vars", "defaults", "insecure_registries", "publish", "git"},
+      {}};
+  return keys;
+}
+
+const Keys& git_keys() {
+  static const Keys keys{"'git'", {"jobs", "connect_timeout", "idle_timeout"}, {}};
   return keys;
 }
 
@@ -95,6 +102,7 @@ class Parser {
       if (entry.key == "engine") config.engine = engine(entry);
       if (entry.key == "insecure_registries") config.insecure_registries = registries(entry);
       if (entry.key == "publish") config.publish = publish(entry);
+      if (entry.key == "git") config.git = git(entry.value);
       if (entry.key == "images") images = entry.value;
       if (entry.key == "vars") vars = entry;
       if (entry.key == "defaults") defaults = entry;
@@ -121,6 +129,24 @@ class Parser {
     std::string name;
     Place place;
   };
+
+  GitLimits git(const YamlValue& value) {
+    GitLimits limits;
+    for (const YamlEntry& entry : reader_.known_entries(value, git_keys())) {
+      if (entry.key == "jobs")
+        limits.jobs = static_cast<std::size_t>(number(entry, 1, kMaxGitJobs));
+      if (entry.key == "connect_timeout") limits.connect_time = seconds(entry);
+      if (entry.key == "idle_timeout") limits.idle_time = seconds(entry);
+    }
+    return limits;
+  }
+
+  // At least one.
+  std::chrono::seconds seconds(const YamlEntry& entry) {
+    const auto time = ConfigReader::checked(parse_duration(reader_.text(entry)),
+                                            fmt::format("'{}'", entry.key), entry.value.place);
+    return std::max(std::chrono::ceil<std::chrono::seconds>(time), std::chrono::seconds(1));
+  }
 
   /// What stands beside `builder` is anybody's, and is not looked into.
   YamlValue find_builder() {

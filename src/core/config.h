@@ -75,6 +75,7 @@ struct Config {
   /// Registries (`HOST` or `HOST:PORT`) that may be asked by plain http or with any certificate.
   std::vector<std::string> insecure_registries;
   PublishWhen publish = PublishWhen::Each;
+  GitLimits git;
 };
 
 /// Looks up an environment variable; nullopt: not set. (A YAML arg without a value takes its value
@@ -88,6 +89,7 @@ inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxImages = 10'000;
 
 inline constexpr int kMaxRetries = 100;
+inline constexpr int kMaxGitJobs = 1024;
 inline constexpr int kMaxWeight = 1024;
 
 /// Reads a configuration. Anything wrong is an error with line and column: text that is not UTF-8

@@ -4,6 +4,8 @@
 // `github.com/…` is https here.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -35,6 +37,14 @@ struct GitSource {
 };
 
 using Source = std::variant<DirectorySource, GitSource>;
+
+/// How repositories are asked what their refs mean.
+struct GitLimits {
+  std::size_t jobs = 16;  ///< connections, and git processes, at once
+  std::chrono::seconds connect_time{10};
+  std::chrono::seconds idle_time{30};  ///< without an answer
+  bool operator==(const GitLimits&) const = default;
+};
 
 /// Reads the string form of `from`. Errors (one sentence each): conflicting or unknown query
 /// parameters, an https URL that does not name a `.git` repository, a leading `-` or a control

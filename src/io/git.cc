@@ -110,7 +110,7 @@ std::vector<std::string> way_to(const GitSource& source) {
 }  // namespace
 
 Git::Git(fs::path cache, GitLimits limits)
-    : cache_(std::move(cache)), questions_(program_, limits) {}
+    : cache_(std::move(cache)), program_(limits), questions_(program_, limits) {}
 
 void Git::want(const GitSource& source) {
   git_remote(source);  // for its checks

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 
 #include "io/environment.h"
 
@@ -126,18 +127,19 @@ void hand_over_credentials(Environment& environment, const GitRemote& remote) {
 }
 
 Command git_command(const std::string& protocols, const std::filesystem::path& repository,
-                    const std::vector<std::string>& arguments) {
+                    const std::vector<std::string>& arguments, std::chrono::seconds idle_time) {
   Command command;
   command.argv = {"git", "--git-dir=" + (repository.empty() ? kNoRepository : repository.string())};
   for (const char* setting :
        {"core.hooksPath=/dev/null", "gc.auto=0", "maintenance.auto=false", "fetch.fsckObjects=true",
         // Always a pack, which appears whole or not at all; loose objects of a killed fetch would
         // look like a commit.
-        "fetch.unpackLimit=1",
-        // A server that packs for long sends five bytes every five seconds.
-        "http.lowSpeedLimit=1", "http.lowSpeedTime=30"}) {
+        "fetch.unpackLimit=1", "http.lowSpeedLimit=1"}) {
     command.argv.insert(command.argv.end(), {"-c", setting});
   }
+  // (A server that packs for long sends five bytes every five seconds.)
+  command.argv.insert(command.argv.end(),
+                      {"-c", fmt::format("http.lowSpeedTime={}", idle_time.count())});
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
 
   for (const char* name : kLocalVariables) command.environment[name] = std::nullopt;
@@ -226,11 +228,16 @@ GitRemote git_remote(const GitSource& source) {
   return remote;
 }
 
+Command GitProgram::command(const std::string& protocols, const std::filesystem::path& repository,
+                            const std::vector<std::string>& arguments) const {
+  return git_command(protocols, repository, arguments, limits_.idle_time);
+}
+
 Output GitProgram::speak(const GitRemote& remote, const std::filesystem::path& repository,
                          const std::vector<std::string>& arguments,
                          std::chrono::milliseconds timeout) {
   Command command =
-      git_command(remote.local ? "file" : "https:http:ssh:git", repository, arguments);
+      this->command(remote.local ? "file" : "https:http:ssh:git", repository, arguments);
   command.timeout = timeout;
   hand_over_credentials(command.environment, remote);
   if (remote.ssh && !ssh_command().empty()) command.environment["GIT_SSH_COMMAND"] = ssh_command();
@@ -239,11 +246,11 @@ Output GitProgram::speak(const GitRemote& remote, const std::filesystem::path& r
 
 Output GitProgram::work(const std::filesystem::path& repository,
                         const std::vector<std::string>& arguments, std::string_view input) const {
-  return capture(git_command("", repository, arguments), input);
+  return capture(command("", repository, arguments), input);
 }
 
 std::optional<GitLogin> GitProgram::login(const GitRemote& remote) const {
-  Command command = git_command("https:http", {}, {"credential", "fill"});
+  Command command = this->command("https:http", {}, {"credential", "fill"});
   command.timeout = std::chrono::seconds(30);
   std::string question = "url=" + remote.url + '\n';
   if (!remote.user.empty()) question += "username=" + remote.user + '\n';
@@ -272,9 +279,12 @@ const std::string& GitProgram::ssh_command() {
       while (ssh.ends_with('\n')) ssh.pop_back();
     }
     if (ssh.empty() && !variable("GIT_SSH").empty()) return;
-    ssh_command_ = (ssh.empty() ? "ssh" : ssh) +
-                   " -o BatchMode=yes -o ConnectTimeout=10"
-                   " -o ServerAliveInterval=15 -o ServerAliveCountMax=2";
+    ssh_command_ =
+        (ssh.empty() ? "ssh" : ssh) + fmt::format(
+                                          " -o BatchMode=yes -o ConnectTimeout={}"
+                                          " -o ServerAliveInterval={} -o ServerAliveCountMax=2",
+                                          limits_.connect_time.count(),
+                                          std::max<std::int64_t>(limits_.idle_time.count() / 2, 1));
   });
   return ssh_command_;
 }

@@ -44,6 +44,8 @@ struct GitLogin {
 /// number of threads.
 class GitProgram {
  public:
+  explicit GitProgram(const GitLimits& limits = {}) : limits_(limits) {}
+
   /// Lets git speak to `remote`, which must be among the arguments as `remote.url`, after
   /// `--end-of-options`. `repository` "" is none.
   Output speak(const GitRemote& remote, const std::filesystem::path& repository,
@@ -59,7 +61,10 @@ class GitProgram {
 
  private:
   const std::string& ssh_command();
+  Command command(const std::string& protocols, const std::filesystem::path& repository,
+                  const std::vector<std::string>& arguments) const;
 
+  GitLimits limits_;
   std::once_flag ssh_once_;
   std::string ssh_command_;
 };

@@ -4,8 +4,6 @@
 // word. Knows nothing of commits' contents.
 #pragma once
 
-#include <chrono>
-#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,13 +12,6 @@
 #include "io/git_program.h"
 
 namespace imagewright {
-
-/// How repositories are asked.
-struct GitLimits {
-  std::size_t jobs = 16;  ///< connections, and git processes, at once
-  std::chrono::seconds connect_time{10};
-  std::chrono::seconds idle_time{30};  ///< without an answer
-};
 
 /// What was found of a ref.
 struct RefAnswer {

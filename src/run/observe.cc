@@ -254,7 +254,7 @@ Observer::Observer(const Project& project, Look look)
       known_(cache_ / "contexts" / ("known-" + state_key(project)),
              project.places.cache.string() + '\n' + project.places.logs.string()),
       clock_({cache_}),
-      git_(cache_) {}
+      git_(cache_, project.config.git) {}
 
 Observer::~Observer() {
   ahead_.reset();

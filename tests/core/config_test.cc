@@ -1,5 +1,6 @@
 #include "core/config.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -919,6 +920,20 @@ TEST(Config, RefusesWhatIsNoWayToKnowABase) {
   EXPECT_EQ(
       error("builder:\n  insecure_registries: [x]\n  images: []\n"),
       "f:2:25: 'x' is no registry; it must be HOST or HOST:PORT, as image names begin with it");
+}
+
+TEST(Config, SaysHowRepositoriesAreAsked) {
+  const std::string images = "  images: [{name: a, from: a}]\n";
+  const auto config = parse_config(
+      "builder:\n  git: {jobs: 4, connect_timeout: 500ms, idle_timeout: 2m}\n" + images, {});
+  ASSERT_TRUE(config) << describe(config.error(), "f");
+  EXPECT_EQ(config->git, (GitLimits{4, std::chrono::seconds(1), std::chrono::seconds(120)}));
+  EXPECT_EQ(parse_config("builder:\n" + images, {})->git, GitLimits());
+  EXPECT_THAT(error("builder:\n  git: {job: 4}\n" + images),
+              testing::HasSubstr("did you mean 'jobs'?"));
+  EXPECT_THAT(error("builder:\n  git: {jobs: 0}\n" + images), testing::HasSubstr("'jobs' must be"));
+  EXPECT_THAT(error("builder:\n  git: {idle_timeout: 3}\n" + images),
+              testing::HasSubstr("'idle_timeout' must be"));
 }
 
 TEST(Config, SaysWhatIsPublished) {

@@ -161,5 +161,12 @@ TEST(Fingerprint, ABasesValueIsReadAsItWasWritten) {
   EXPECT_EQ(read_base_value("").config, "");
 }
 
+TEST(Fingerprint, ABaseIsKnownByItsConfig) {
+  const Input known = base_input("docker.io/library/a:1", "sha256:" + std::string(64, 'a'), "");
+  EXPECT_TRUE(all_bases_are_known({}));
+  EXPECT_TRUE(all_bases_are_known({known, {InputKind::Arg, "x", "digest", ""}}));
+  EXPECT_FALSE(all_bases_are_known({known, base_input("docker.io/library/b:1", "", "")}));
+}
+
 }  // namespace
 }  // namespace imagewright
