@@ -110,10 +110,13 @@ std::vector<std::string> way_to(const GitSource& source) {
 }  // namespace
 
 Git::Git(fs::path cache, GitLimits limits)
-    : cache_(std::move(cache)), program_(limits), questions_(program_, limits) {}
+    : cache_(std::move(cache)),
+      program_(limits),
+      questions_(program_, limits),
+      peeks_(program_, cache_) {}
 
 void Git::want(const GitSource& source) {
-  git_remote(source);  // for its checks
+  peeks_.want(git_remote(source), way_to(source).back());
   if (given_commit(source).empty()) questions_.want(source);
 }
 
@@ -142,6 +145,10 @@ std::string Git::tree(const GitSource& source, const ResolvedRef& at) {
   }
   auto found = mirror.look_up(at.commit, way);
   if (!found) {
+    if (auto id = peeks_.tree(mirror.remote(), at.commit, way.back())) {
+      memo.remember(*id);
+      return *std::move(id);
+    }
     mirror.fetch(at.commit, at.ref);
     found = mirror.look_up(at.commit, way);
   }
@@ -156,13 +163,20 @@ void Git::write_tree(const GitSource& source, const ResolvedRef& at, const std::
   GitMirror mirror(program_, cache_, git_remote(source));
   if (!is_full_git_id(tree))
     throw Error(Error::Kind::Source, fmt::format("'{}' is not a full tree id", tree));
-  if (!mirror.look_up(at.commit, {})) mirror.fetch(at.commit, at.ref);
+  const bool is_there = mirror.look_up(at.commit, {}) || mirror.look_up(tree, {});
+  // (Of a part of the repository that part is enough.)
+  const bool is_part = way_to(source).size() > 1;
+  if (!is_there && !(is_part && mirror.fetch_tree(tree))) mirror.fetch(at.commit, at.ref);
   write_git_tree(mirror, tree, directory);
 }
 
 std::string Git::commit_time(const GitSource& source, const ResolvedRef& at) {
   GitMirror mirror(program_, cache_, git_remote(source));
-  if (!mirror.look_up(at.commit, {})) mirror.fetch(at.commit, at.ref);
+  if (!mirror.look_up(at.commit, {})) {
+    if (const auto commit = peeks_.commit(mirror.remote(), at.commit))
+      return imagewright::commit_time(*commit);
+    mirror.fetch(at.commit, at.ref);
+  }
   return imagewright::commit_time(mirror.read_commit(at.commit));
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/source.h"
+#include "io/git_peek.h"
 #include "io/git_program.h"
 #include "io/git_questions.h"
 
@@ -45,7 +46,8 @@ class Git {
   /// `cache` is imagewright's own cache directory; mirrors lie in `cache/git`.
   explicit Git(std::filesystem::path cache, GitLimits limits = {});
 
-  /// Says that `source` will be resolved, so that one question per repository covers all its refs.
+  /// Says that `source` will be resolved, so that one question per repository covers all its refs,
+  /// and one more all its directories.
   void want(const GitSource& source);
 
   /// Begins to ask all wanted repositories, in the background.
@@ -61,8 +63,9 @@ class Git {
   /// answer.
   ResolvedRef resolve(const GitSource& source);
 
-  /// The id of the source's subdirectory's tree in that commit. Fetches the commit if that is
-  /// neither known from earlier nor in the mirror. Throws if the subdirectory is missing, is not a
+  /// The id of the source's subdirectory's tree in that commit. Where that is neither known from
+  /// earlier nor in the mirror, fetches what it takes to know it, without files where the server
+  /// can leave them out, else the commit. Throws if the subdirectory is missing, is not a
   /// directory, or is reached through a symlink.
   std::string tree(const GitSource& source, const ResolvedRef& at);
 
@@ -91,6 +94,7 @@ class Git {
   std::filesystem::path cache_;
   GitProgram program_;
   GitQuestions questions_;
+  GitPeeks peeks_;
 };
 
 }  // namespace imagewright

@@ -191,29 +191,53 @@ bool GitMirror::holds(const std::string& commit) const {
   return look_up(commit, {}).has_value();
 }
 
-void GitMirror::fetch(const std::string& commit, const std::string& ref) {
-  std::error_code ignored;  // what is missing then shows at the next step
-  fs::create_directories(path_.parent_path().parent_path(), ignored);
-  make_private_directory(path_.parent_path());
-  const MirrorLock lock(beside(path_, ".lock"));
-
+// With the lock held. Makes the mirror if there is none, and once more if it is damaged.
+Output GitMirror::fetch_whole(const std::string& id, bool& was_there) {
   bool fresh = false;
+  was_there = false;
   if (!exists() || !run({"rev-parse", "--git-dir"}).exit.ok()) {
-    make(commit);
+    make(id);
     fresh = true;
-  } else if (holds(commit)) {
-    return;  // another run was faster
+  } else if (holds(id)) {
+    was_there = true;  // another run was faster
+    return {};
   }
   sweep();
-  Output output = fetch_as(commit + ":" + kept_ref(commit));
+  Output output = fetch_as(id + ":" + kept_ref(id));
   if (!fresh && looks_damaged(output)) {
-    make(commit);
-    output = fetch_as(commit + ":" + kept_ref(commit));
+    make(id);
+    output = fetch_as(id + ":" + kept_ref(id));
   }
+  return output;
+}
+
+void GitMirror::fetch(const std::string& commit, const std::string& ref) {
+  make_places();
+  const MirrorLock lock(beside(path_, ".lock"));
+  bool was_there = false;
+  Output output = fetch_whole(commit, was_there);
+  if (was_there) return;
   if (is_refusal(output) && !ref.empty()) output = fetch_ref(commit, ref);
   const std::string what = fmt::format("cannot fetch {} from '{}'", commit, remote_.shown);
   if (!output.exit.ok()) throw git_failure(what, remote_, output);
   if (!holds(commit)) throw Error(Error::Kind::Source, what + ": it is not a commit");
+}
+
+bool GitMirror::fetch_tree(const std::string& tree) {
+  make_places();
+  const MirrorLock lock(beside(path_, ".lock"));
+  bool was_there = false;
+  const Output output = fetch_whole(tree, was_there);
+  if (output.exit.interrupted) {
+    throw git_failure(fmt::format("cannot fetch from '{}'", remote_.shown), remote_, output);
+  }
+  return was_there || (output.exit.ok() && holds(tree));
+}
+
+void GitMirror::make_places() const {
+  std::error_code ignored;  // what is missing then shows at the next step
+  fs::create_directories(path_.parent_path().parent_path(), ignored);
+  make_private_directory(path_.parent_path());
 }
 
 // An empty mirror in the place of whatever is there. The lock is ours, so a mirror in the making is

@@ -4,8 +4,8 @@
 //
 // On the disk: `cache/git/<sha256 of the URL without credentials>.git`, mode 0700; beside it
 // `….lock`, held (flock) by whoever changes the mirror, and `….new`, a mirror in the making.
-// `refs/imagewright/<commit>` says that this commit is there as a whole, and keeps it. All can be
-// deleted at any time that no run uses it.
+// `refs/imagewright/<id>` says that this commit or tree is there as a whole, and keeps it. All can
+// be deleted at any time that no run uses it.
 #pragma once
 
 #include <filesystem>
@@ -49,6 +49,10 @@ class GitMirror {
   /// mirror.
   void fetch(const std::string& commit, const std::string& ref);
 
+  /// The same with a tree alone, named by its id, with all that is below it. False: the server
+  /// gives no tree by its id.
+  bool fetch_tree(const std::string& tree);
+
   /// Read objects, each named by its full id, in that order; `on_…` gets the id's index. Not much
   /// more than 32 MiB, or one object, is in memory at a time. Throw if one is of another type.
   using OnTree = std::function<void(std::size_t index, const std::vector<Entry>& entries)>;
@@ -66,6 +70,8 @@ class GitMirror {
   bool exists() const;
   bool holds(const std::string& commit) const;
   void make(const std::string& commit);
+  Output fetch_whole(const std::string& id, bool& was_there);
+  void make_places() const;
   void sweep() const;
   Output fetch_as(const std::string& refspec);
   Output fetch_ref(const std::string& commit, const std::string& ref);

@@ -291,3 +291,38 @@ EOF
   [ "$status" -eq 0 ]
   [[ "$output" == *"Build? False"* ]]
 }
+
+@test "git: a commit beside the subtrees of a hundred images builds nothing and fetches next to nothing" {
+  exercised lighttpd
+  local number
+  git init -q mono
+  git -C mono config uploadpack.allowFilter true
+  mkdir -p mono/other
+  for number in {1..20}; do head -c 100000 /dev/urandom >"mono/other/$number"; done
+  printf 'builder:\n  images:\n' >imagewright.yml
+  start_git_http "$BATS_TEST_TMPDIR/servers" "$PWD"
+  for number in {1..100}; do
+    mkdir -p "mono/images/$number"
+    printf 'FROM scratch\nCOPY x /\n' >"mono/images/$number/Dockerfile"
+    echo "$number" >"mono/images/$number/x"
+    printf '  - {name: e2e/mono%s, from: {git: "%s/mono/.git", subdir: images/%s}}\n' "$number" "$git_http_url" "$number" \
+      >>imagewright.yml
+  done
+  git -C mono add . && git -C mono commit -qm first
+  # (What an engine would make of them is no matter here.)
+  iw status --json >before.json
+  equal "$(jq -r '[.[].state] | unique | join(",")' before.json)" stale
+  echo more >mono/other/more
+  git -C mono add . && git -C mono commit -qm second
+  iw status --json >after.json
+  equal "$(jq -c '[.[] | [.name, .reasons]]' after.json)" "$(jq -c '[.[] | [.name, .reasons]]' before.json)"
+  # One question (ours is the last of that name; the server writes its log when it likes to), and one fetch of the trees
+  # above.
+  local log=$BATS_TEST_TMPDIR/servers/access.log bytes requests
+  stop_git_servers "$BATS_TEST_TMPDIR/servers"
+  equal "$(grep -c imagewright "$log")" 2
+  read -r requests bytes <<<"$(tac "$log" | awk '{ count++; sum += $10 } /imagewright/ { exit } END { print count, sum }')"
+  echo "$bytes bytes in $requests requests" >&2
+  [ "$bytes" -lt 20000 ]
+  [ "$requests" -le 4 ]
+}

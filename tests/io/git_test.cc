@@ -919,6 +919,53 @@ TEST_F(GitServerTest, HttpIsAskedWithoutGit) {
   EXPECT_EQ(other.questions_by_git(), 1);
 }
 
+TEST_F(GitServerTest, OnlyWhatIsNeededIsFetched) {
+  if (find_program("lighttpd").empty() && !fs::exists("/usr/sbin/lighttpd"))
+    GTEST_SKIP() << "no lighttpd";
+  in_repo("config uploadpack.allowFilter true");
+  for (int i = 0; i < 20; ++i)
+    write_file(root_ / "repo/big" / std::to_string(i),
+               shell("head -c 20000 /dev/urandom | base64"));
+  write_file(root_ / "repo/a/b/small", "small\n");
+  commit("top", "one\n");
+  GitSource source = remote(serve("start_git_http $D $P", "$git_http_url").at(0) + "/repo/.git");
+  source.subdir = "a/b";
+  GitSource root = source;
+  root.subdir = "";
+  const fs::path mirrors = cache() / "git";
+  {
+    Git git(cache());
+    git.want(source);
+    git.want(root);
+    const ResolvedRef at = git.resolve(source);
+    EXPECT_EQ(git.tree(source, at), in_repo("rev-parse HEAD:a/b"));
+    EXPECT_EQ(git.tree(root, at), in_repo("rev-parse HEAD^{tree}"));
+    EXPECT_EQ(git.commit_time(source, at), git.commit_time(root, at));
+    EXPECT_FALSE(fs::exists(mirrors));
+  }
+  EXPECT_EQ(read_file(written(source) / "small"), "small\n");
+  EXPECT_LT(std::stol(shell("du -sk '" + mirrors.string() + "' | cut -f1")), 200);
+  // Whoever wants more gets more.
+  EXPECT_EQ(read_file(written(root) / "top"), "one\n");
+  EXPECT_GT(std::stol(shell("du -sk '" + mirrors.string() + "' | cut -f1")), 400);
+}
+
+TEST_F(GitServerTest, AServerThatLeavesNothingOutIsNotAskedToForEver) {
+  if (find_program("lighttpd").empty() && !fs::exists("/usr/sbin/lighttpd"))
+    GTEST_SKIP() << "no lighttpd";
+  const GitSource source =
+      remote(serve("start_git_http $D $P", "$git_http_url").at(0) + "/repo/.git");
+  const auto requests = [&] { return lines_of(read_file(root_ / "server/access.log")).size(); };
+  EXPECT_EQ(Git(cache()).tree(source, {in_repo("rev-parse HEAD"), "HEAD"}),
+            in_repo("rev-parse HEAD^{tree}"));
+  commit("file", "two\n");
+  const auto before = requests();
+  EXPECT_EQ(Git(cache()).tree(source, {in_repo("rev-parse HEAD"), "HEAD"}),
+            in_repo("rev-parse HEAD^{tree}"));
+  // One fetch: its refs and its pack.
+  EXPECT_LE(requests() - before, 3U);
+}
+
 TEST_F(GitServerTest, HttpWithAPasswordThatNobodySees) {
   if (find_program("lighttpd").empty() && !fs::exists("/usr/sbin/lighttpd"))
     GTEST_SKIP() << "no lighttpd";
