@@ -209,37 +209,58 @@ void Observation::drop_files() {
   named.clear();
 }
 
-// The directories among the images, looked at in their order.
+// The images, looked at in their order; those from git by themselves, as they wait for others more
+// than they compute.
 class Observer::Ahead {
  public:
-  Ahead(Observer& observer, const std::vector<std::size_t>& images) {
+  Ahead(Observer& observer, const std::vector<std::size_t>& images, std::size_t git_jobs) {
     for (const std::size_t number : images) {
       const ImageConfig& image = observer.images_[number];
-      if (!std::holds_alternative<DirectorySource>(image.source)) continue;
-      numbers_[image.name] = images_.size();
-      images_.push_back(&image);
+      auto& group = std::holds_alternative<GitSource>(image.source) ? from_git_ : directories_;
+      places_[image.name] = {&group, group.images.size()};
+      group.images.push_back(&image);
     }
     // The thread that takes them is one more.
     const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
-    looks_.emplace(images_.size(), images_.size() < 2 ? 0 : threads - 1, [&](std::size_t number) {
-      const ImageConfig& image = *images_[number];
+    directories_.look(threads - 1, [&](const ImageConfig& image) {
       return observer.observe_directory(image, std::get<DirectorySource>(image.source));
+    });
+    const bool keep_files = from_git_.images.size() <= kMostCheckouts;
+    from_git_.look(git_jobs, [&observer, keep_files](const ImageConfig& image) {
+      auto seen = observer.observe_git(image, observer.absolute(std::get<GitSource>(image.source)));
+      if (!keep_files) seen.drop_files();
+      return seen;
     });
   }
 
   // nullopt: not looked at, or asked for before.
   std::optional<Observation> take(const ImageConfig& image) {
-    const auto found = numbers_.find(image.name);
-    if (found == numbers_.end()) return std::nullopt;
-    const std::size_t number = found->second;
-    numbers_.erase(found);
-    return looks_->take(number);
+    const auto found = places_.find(image.name);
+    if (found == places_.end()) return std::nullopt;
+    const auto [group, number] = found->second;
+    places_.erase(found);
+    return group->looks->take(number);
   }
 
  private:
-  std::unordered_map<std::string, std::size_t> numbers_;
-  std::vector<const ImageConfig*> images_;
-  std::optional<LookAhead<Observation>> looks_;
+  // So many checked out trees may lie about until they are needed.
+  static constexpr std::size_t kMostCheckouts = 4;
+
+  struct Group {
+    std::vector<const ImageConfig*> images;
+    std::optional<LookAhead<Observation>> looks;
+
+    void look(std::size_t threads, std::function<Observation(const ImageConfig&)> look_at) {
+      looks.emplace(images.size(), images.size() < 2 ? 0 : threads,
+                    [this, look_at = std::move(look_at)](std::size_t number) {
+                      return look_at(*images[number]);
+                    });
+    }
+  };
+
+  std::unordered_map<std::string, std::pair<Group*, std::size_t>> places_;
+  Group directories_;
+  Group from_git_;
 };
 
 Observer::Observer(const Project& project, Look look)
@@ -254,6 +275,7 @@ Observer::Observer(const Project& project, Look look)
       known_(cache_ / "contexts" / ("known-" + state_key(project)),
              project.places.cache.string() + '\n' + project.places.logs.string()),
       clock_({cache_}),
+      git_jobs_(project.config.git.jobs),
       git_(cache_, project.config.git) {}
 
 Observer::~Observer() {
@@ -268,7 +290,7 @@ void Observer::look_ahead(const std::vector<std::size_t>& images) {
   }
   git_.ask_ahead();
   ahead_.reset();
-  ahead_ = std::make_unique<Ahead>(*this, images);
+  ahead_ = std::make_unique<Ahead>(*this, images, git_jobs_);
 }
 
 Observation Observer::make_observation(const ImageConfig& image, const ContextDigests& digests,
@@ -362,11 +384,11 @@ GitSource Observer::absolute(GitSource source) const {
 }
 
 Observation Observer::observe(const ImageConfig& image) {
-  if (const auto* source = std::get_if<GitSource>(&image.source))
-    return observe_git(image, absolute(*source));
   if (ahead_) {
     if (auto observation = ahead_->take(image)) return std::move(*observation);
   }
+  if (const auto* source = std::get_if<GitSource>(&image.source))
+    return observe_git(image, absolute(*source));
   return observe_directory(image, std::get<DirectorySource>(image.source));
 }
 

@@ -8,7 +8,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -196,6 +195,7 @@ class Observer {
   KeptContexts kept_;
   KnownDirectories known_;
   FileClock clock_;
+  std::size_t git_jobs_;
   Git git_;
   std::unique_ptr<Ahead> ahead_;
 };
