@@ -181,6 +181,7 @@ std::optional<std::vector<GitMirror::Object>> GitMirror::look_up(
   std::string_view rest = output.out;
   if (!output.exit.ok() || parse_header(take_field(rest, '\n')).object.id.empty())
     return std::nullopt;
+  note_use();
   std::vector<Object> objects;
   for (std::size_t i = 0; i < paths.size(); ++i)
     objects.push_back(parse_header(take_field(rest, '\n')).object);
@@ -232,6 +233,12 @@ bool GitMirror::fetch_tree(const std::string& tree) {
     throw git_failure(fmt::format("cannot fetch from '{}'", remote_.shown), remote_, output);
   }
   return was_there || (output.exit.ok() && holds(tree));
+}
+
+// (Without success it is taken for unused earlier, and fetched again then.)
+void GitMirror::note_use() const {
+  std::error_code ignored;
+  fs::last_write_time(beside(path_, ".lock"), fs::file_time_type::clock::now(), ignored);
 }
 
 void GitMirror::make_places() const {
@@ -372,6 +379,42 @@ void GitMirror::give_up(const std::string& why) {
   throw git_failure(
       fmt::format("the mirror of '{}' was damaged and has been removed; run again", remote_.shown),
       remote_, said);
+}
+
+namespace {
+
+bool is_used_since(const fs::path& mirror, fs::file_time_type since) {
+  std::error_code error;
+  auto used = fs::last_write_time(beside(mirror, ".lock"), error);
+  if (error) used = fs::last_write_time(mirror, error);
+  return !error && used >= since;
+}
+
+}  // namespace
+
+std::vector<fs::path> unused_mirrors(const fs::path& cache, fs::file_time_type since) {
+  std::vector<fs::path> unused;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(cache / "git", ignored)) {
+    if (entry.path().extension() == ".git" && !is_used_since(entry.path(), since))
+      unused.push_back(entry.path());
+  }
+  return unused;
+}
+
+std::string remove_mirror(const fs::path& mirror, fs::file_time_type since) {
+  try {
+    const fs::path path = beside(mirror, ".lock");
+    const bool was_there = fs::exists(path);
+    const MirrorLock lock(path);
+    // (A lock that is made now is dated now.)
+    if (was_there && is_used_since(mirror, since)) return "it is used";
+    remove_tree(mirror);
+    remove_tree(beside(mirror, ".new"));
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 }  // namespace imagewright

@@ -3,9 +3,9 @@
 // out of it. Knows nothing of how a ref is resolved or a tree is written.
 //
 // On the disk: `cache/git/<sha256 of the URL without credentials>.git`, mode 0700; beside it
-// `….lock`, held (flock) by whoever changes the mirror, and `….new`, a mirror in the making.
-// `refs/imagewright/<id>` says that this commit or tree is there as a whole, and keeps it. All can
-// be deleted at any time that no run uses it.
+// `….lock`, held (flock) by whoever changes the mirror and dated when it was used last, and
+// `….new`, a mirror in the making. `refs/imagewright/<id>` says that this commit or tree is there
+// as a whole, and keeps it. All can be deleted at any time that no run uses it.
 #pragma once
 
 #include <filesystem>
@@ -72,6 +72,7 @@ class GitMirror {
   void make(const std::string& commit);
   Output fetch_whole(const std::string& id, bool& was_there);
   void make_places() const;
+  void note_use() const;
   void sweep() const;
   Output fetch_as(const std::string& refspec);
   Output fetch_ref(const std::string& commit, const std::string& ref);
@@ -83,5 +84,12 @@ class GitMirror {
   GitRemote remote_;
   std::filesystem::path path_;
 };
+
+/// The mirrors of a cache directory that nothing was looked up in or fetched into since then.
+std::vector<std::filesystem::path> unused_mirrors(const std::filesystem::path& cache,
+                                                  std::filesystem::file_time_type since);
+/// Removes one of them, if it is still unused. "": it is gone; else why not.
+std::string remove_mirror(const std::filesystem::path& mirror,
+                          std::filesystem::file_time_type since);
 
 }  // namespace imagewright

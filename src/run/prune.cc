@@ -12,6 +12,7 @@
 #include "core/digest.h"
 #include "io/docker_run_tags.h"
 #include "io/error.h"
+#include "io/git_mirror.h"
 #include "io/interrupt.h"
 #include "io/wall_clock.h"
 
@@ -203,6 +204,12 @@ class Pruning {
       }
       for (const fs::path& path : old)
         drop(PruneKind::Cache, path, "it was not written for 30 days");
+    }
+    for (const fs::path& mirror : unused_mirrors(project_.places.cache, newest)) {
+      PruneItem item{PruneKind::Cache, mirror.string(), "it was not used for 30 days",
+                     size_of(mirror), ""};
+      if (options_.remove) item.left = remove_mirror(mirror, newest);
+      items_.push_back(std::move(item));
     }
   }
 

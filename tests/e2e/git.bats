@@ -326,3 +326,24 @@ EOF
   [ "$bytes" -lt 20000 ]
   [ "$requests" -le 4 ]
 }
+
+@test "git: a mirror that was not used for long is pruned, and fetched again when it is wanted" {
+  config <<<"  - {name: git/web, from: {git: '$projects/project', subdir: web}}"
+  iw build
+  local mirrors=$XDG_CACHE_HOME/imagewright/git
+  count() { find "$mirrors" -name '*.git' | wc -l; }
+  [ "$(count)" -ge 1 ]
+  iw prune --yes
+  [ "$(count)" -ge 1 ]
+  find "$mirrors" -name '*.lock' -exec touch -d '40 days ago' {} +
+  [[ "$(iw prune)" == *"was not used for 30 days"* ]]
+  iw prune --yes
+  equal "$(count)" 0
+  run iw build # what is known of the tree needs no mirror
+  equal "$status $output" "0 "
+  echo two >"$projects/project/web/page"
+  commit project "in the subtree"
+  run iw build
+  [ "$status" -eq 0 ]
+  equal "$(count)" 1
+}
