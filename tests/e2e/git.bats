@@ -347,3 +347,18 @@ EOF
   [ "$status" -eq 0 ]
   equal "$(count)" 1
 }
+
+@test "git: without a ref the branch is that of HEAD" {
+  start_git_http "$BATS_TEST_TMPDIR/servers" "$projects"
+  git -C "$projects/project" branch -m trunk
+  local url
+  for url in "$git_http_url/project/.git" "$projects/project"; do
+    config <<<"  - {name: git/web, from: {git: '$url', subdir: web}, tags: [':{git.branch}']}"
+    run iw build
+    [ "$status" -eq 0 ]
+    [[ "$output" == *"tagged git/web as git/web:trunk"* || "$output" == "" ]]
+    buildah inspect --type image git/web:trunk >/dev/null
+    buildah rmi git/web:trunk >/dev/null
+    rm -f .builder.state.db*
+  done
+}
