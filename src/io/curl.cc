@@ -15,6 +15,7 @@ namespace imagewright {
 namespace {
 
 constexpr long kMostRedirects = 5;
+constexpr std::size_t kMostHeaderBytes = std::size_t{1} << 20;
 
 template <typename Function>
 void find(void* library, const char* name, Function& function) {
@@ -22,10 +23,6 @@ void find(void* library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(dlsym(library, name));
   if (function == nullptr)
     throw Error(Error::Kind::Missing, std::string("libcurl is too old: it has no ") + name);
-}
-
-int stop_if_wanted(void* stop, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  return interrupted() != 0 || *static_cast<const std::atomic<bool>*>(stop) ? 1 : 0;
 }
 
 // Without what could be a password: curl repeats addresses of proxies as they were given.
@@ -117,10 +114,25 @@ CurlTransfer::~CurlTransfer() {
   clear();
 }
 
+// (Curl's own limit counts what a request waits for a connection, too.)
+int CurlTransfer::look_at_progress(void* self, curl_off_t, curl_off_t received, curl_off_t,
+                                   curl_off_t) {
+  auto& transfer = *static_cast<CurlTransfer*>(self);
+  if (interrupted() != 0 || *transfer.stop_) return 1;
+  const auto now = std::chrono::steady_clock::now();
+  const bool begun = transfer.first_byte_ != std::chrono::steady_clock::time_point();
+  if (received > 0 && !begun) transfer.first_byte_ = now;
+  transfer.too_slow_ = begun && now - transfer.first_byte_ > transfer.most_time_;
+  return transfer.too_slow_ ? 1 : 0;
+}
+
 void CurlTransfer::clear() {
   curl().free_list(headers_);
   headers_ = nullptr;
   too_long_ = false;
+  too_slow_ = false;
+  header_bytes_ = 0;
+  first_byte_ = {};
   response_ = {};
   message_[0] = '\0';
 }
@@ -137,7 +149,10 @@ std::size_t CurlTransfer::take_body(char* bytes, std::size_t size, std::size_t c
 
 std::size_t CurlTransfer::take_header(char* bytes, std::size_t size, std::size_t count,
                                       void* self) {
-  HttpResponse& response = static_cast<CurlTransfer*>(self)->response_;
+  auto& transfer = *static_cast<CurlTransfer*>(self);
+  HttpResponse& response = transfer.response_;
+  transfer.header_bytes_ += size * count;
+  if (transfer.header_bytes_ > kMostHeaderBytes) return 0;
   std::string_view line(bytes, size * count);
   while (line.ends_with('\n') || line.ends_with('\r') || line.ends_with(' ')) line.remove_suffix(1);
   if (line.starts_with("HTTP/")) {  // of an answer that leads elsewhere, nothing stays
@@ -157,6 +172,8 @@ void CurlTransfer::prepare(const HttpRequest& request, const std::atomic<bool>& 
   lib.reset(easy);
   clear();
   largest_ = request.largest;
+  stop_ = &stop;
+  most_time_ = request.most_time;
   host_ = host_of(request.url);
 
   lib.set(easy, CURLOPT_URL, request.url.c_str());
@@ -181,10 +198,9 @@ void CurlTransfer::prepare(const HttpRequest& request, const std::atomic<bool>& 
   lib.set(easy, CURLOPT_HEADERFUNCTION, take_header);
   lib.set(easy, CURLOPT_HEADERDATA, this);
   lib.set(easy, CURLOPT_NOPROGRESS, 0L);
-  lib.set(easy, CURLOPT_XFERINFOFUNCTION, stop_if_wanted);
-  lib.set(easy, CURLOPT_XFERINFODATA, const_cast<std::atomic<bool>*>(&stop));
+  lib.set(easy, CURLOPT_XFERINFOFUNCTION, look_at_progress);
+  lib.set(easy, CURLOPT_XFERINFODATA, this);
   lib.set(easy, CURLOPT_QUICK_EXIT, 1L);
-  lib.set(easy, CURLOPT_TIMEOUT, static_cast<long>(request.most_time.count()));
 
   if (request.method == "HEAD") lib.set(easy, CURLOPT_NOBODY, 1L);
   if (request.method == "POST" || request.method == "PUT") {
@@ -234,6 +250,11 @@ tl::expected<HttpResponse, HttpError> CurlTransfer::result(CURLcode code) {
   if (too_long_) {
     return tl::unexpected(HttpError(HttpError::Kind::Wrong,
                                     fmt::format("its answer is longer than {} bytes", largest_)));
+  }
+  if (too_slow_) {
+    return tl::unexpected(
+        HttpError(HttpError::Kind::TimedOut,
+                  fmt::format("its answer takes longer than {} s", most_time_.count())));
   }
   if (code != CURLE_OK) {
     const std::string message = message_.data();

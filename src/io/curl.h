@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <tl/expected.hpp>
@@ -62,12 +63,18 @@ class CurlTransfer {
  private:
   static std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* self);
   static std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* self);
+  static int look_at_progress(void* self, curl_off_t, curl_off_t received, curl_off_t, curl_off_t);
   void clear();
 
   CURL* easy_ = nullptr;
   std::string host_;  // that was asked
   std::size_t largest_ = 0;
   bool too_long_ = false;
+  std::size_t header_bytes_ = 0;
+  const std::atomic<bool>* stop_ = nullptr;
+  std::chrono::seconds most_time_{0};
+  std::chrono::steady_clock::time_point first_byte_;  // long ago: none came yet
+  bool too_slow_ = false;
   HttpResponse response_;
   std::string authorities_;
   curl_slist* headers_ = nullptr;

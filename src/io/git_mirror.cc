@@ -86,10 +86,24 @@ bool is_refusal(const Output& output) {
   return !output.exit.ok() && contains_any(output.err, {"unadvertised object", "not our ref"});
 }
 
+// What git says of its own, not of what a server told.
+std::string without_remote_words(const std::string& text) {
+  std::string own;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (!line.starts_with("remote:") && line.find("remote error") == std::string_view::npos)
+      own.append(line).append("\n");
+  }
+  return own;
+}
+
 // The mirror may be at fault. Taking too much for damage costs one more fetch.
 bool looks_damaged(const Output& output) {
   return !output.exit.ok() && !output.exit.interrupted && !output.exit.timed_out &&
-         contains_any(output.err,
+         contains_any(without_remote_words(output.err),
                       {"corrupt", "bad object", "unable to read", "unable to open",
                        "unable to parse", "could not parse", "inflate", "missing blob",
                        "missing tree", "bad config", "not a git repository", "bad signature",
@@ -229,7 +243,7 @@ bool GitMirror::fetch_tree(const std::string& tree) {
   const MirrorLock lock(beside(path_, ".lock"));
   bool was_there = false;
   const Output output = fetch_whole(tree, was_there);
-  if (output.exit.interrupted) {
+  if (output.exit.interrupted || output.exit.timed_out) {
     throw git_failure(fmt::format("cannot fetch from '{}'", remote_.shown), remote_, output);
   }
   return was_there || (output.exit.ok() && holds(tree));
@@ -405,12 +419,17 @@ std::vector<fs::path> unused_mirrors(const fs::path& cache, fs::file_time_type s
 std::string remove_mirror(const fs::path& mirror, fs::file_time_type since) {
   try {
     const fs::path path = beside(mirror, ".lock");
-    const bool was_there = fs::exists(path);
+    std::error_code error;
+    const bool was_there = fs::exists(path, error);
     const MirrorLock lock(path);
     // (A lock that is made now is dated now.)
     if (was_there && is_used_since(mirror, since)) return "it is used";
-    remove_tree(mirror);
-    remove_tree(beside(mirror, ".new"));
+    // At once for whoever looks: it is a mirror, or there is none.
+    const fs::path old = beside(mirror, ".new");
+    remove_tree(old);
+    fs::rename(mirror, old, error);
+    if (error) return error.message();
+    remove_tree(old);
     return "";
   } catch (const Error& error) {
     return error.what();

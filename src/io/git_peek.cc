@@ -131,7 +131,7 @@ void GitPeeks::fetch(Peek& peek, const GitRemote& remote, const std::string& com
     if (!directory.empty()) paths.push_back(directory);
   }
   for (std::size_t begin = 0; begin < paths.size(); begin += kAtOnce) {
-    std::vector<std::string> arguments = {"--literal-pathspecs", "ls-tree", "-z", "-d",
+    std::vector<std::string> arguments = {"--literal-pathspecs", "ls-tree", "-z", "-d", "-t",
                                           "--full-tree",         commit,    "--"};
     const std::size_t last = std::min(begin + kAtOnce, paths.size());
     for (std::size_t i = begin; i < last; ++i) arguments.push_back(paths[i]);

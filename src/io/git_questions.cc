@@ -51,7 +51,7 @@ constexpr int kUnauthorized = 401;
 constexpr int kTooMany = 429;
 
 bool is_passing(int status) {
-  return status == kTooMany || status == 500 || (status >= 502 && status <= 504);
+  return status == kTooMany || (status >= 502 && status <= 504);
 }
 
 bool is_http(const std::string& url) {
@@ -72,6 +72,7 @@ struct Repository {
   milliseconds waited{0};
   HttpTrust trust;
   std::optional<GitLogin> login;
+  std::string page;  // of which type, where that was answered instead of refs
 
   bool open() const { return failure == nullptr && !busy && wanted != asked; }
 };
@@ -187,7 +188,7 @@ class GitQuestions::Asking {
     }
     work_changed_.notify_all();
     for (std::thread& thread : threads_) thread.join();
-    http_.reset();  // (its thread tells nobody any more)
+    if (http_) http_->stop();  // (what its thread still sends is sent to nobody)
   }
   Asking(const Asking&) = delete;
   Asking& operator=(const Asking&) = delete;
@@ -218,14 +219,23 @@ class GitQuestions::Asking {
   RefAnswer answer(const GitSource& source) {
     std::unique_lock lock(mutex_);
     Repository& its = repository(source);
-    if (its.open()) {
-      lock.unlock();
-      ask();
-      lock.lock();
+    const auto names = full_ref_names(source.ref);
+    // (It may be busy with a question that has not all of them.)
+    const auto is_known = [&] {
+      return its.failure != nullptr ||
+             std::all_of(names.begin(), names.end(),
+                         [&](const std::string& name) { return its.asked.count(name) != 0; });
+    };
+    while (!is_known()) {
+      if (its.open()) {
+        lock.unlock();
+        ask();
+        lock.lock();
+      }
+      changed_.wait(lock, [&] { return !its.busy; });
     }
-    changed_.wait(lock, [&] { return !its.busy; });
     if (its.failure) std::rethrow_exception(its.failure);
-    for (const std::string& name : full_ref_names(source.ref)) {
+    for (const std::string& name : names) {
       const auto found = its.refs.find(name);
       if (found == its.refs.end()) continue;
       const Ref& ref = found->second;
@@ -361,12 +371,12 @@ class GitQuestions::Asking {
   }
 
   void take_answer(Repository& repository, const HttpResponse& answer) {
+    answered_.insert(host_of(repository.remote));
     if (answer.status == kOk) {
       // (Git itself would take a page for a repository without refs.)
       const std::string type = answer.header("content-type");
-      if (!answer.body.empty() && !type.empty() && !type.starts_with(kAnswerType)) {
-        return fail(repository, "what answers there is no git server: it sends " + printable(type));
-      }
+      if (!answer.body.empty() && !type.empty() && !type.starts_with(kAnswerType))
+        repository.page = printable(type);
       // (An empty body is an older server's.)
       auto refs = parse_ls_refs(answer.body, repository.asking);
       return refs ? end(repository, *std::move(refs)) : leave_to_git(repository);
@@ -378,7 +388,7 @@ class GitQuestions::Asking {
         pause = milliseconds(asked * 1000);
         why += fmt::format(" and asks to wait {} s", asked);
       }
-      return try_again(repository, pause, why);
+      return try_again(repository, pause, why, answer.status == kTooMany);
     }
     const bool may_log_in = answer.status == kUnauthorized &&
                             repository.remote.authorization.empty() && !repository.login;
@@ -406,8 +416,12 @@ class GitQuestions::Asking {
       case HttpError::Kind::Interrupted:
         return fail(repository, "interrupted");
       case HttpError::Kind::Broken:
-        return try_again(repository, backoff(kFirstPause, repository.attempt), error.what());
+        return try_again(repository, backoff(kFirstPause, repository.attempt), error.what(), false);
       case HttpError::Kind::Unreachable:
+        // (Who answered before takes no more connections at once.)
+        if (answered_.count(host_of(repository.remote)) != 0)
+          return try_again(repository, backoff(kFirstPause, repository.attempt), error.what(),
+                           true);
         fail(repository, error.what());
         return http_->give_up_host(repository.remote.url, error);
       case HttpError::Kind::TimedOut:
@@ -424,12 +438,13 @@ class GitQuestions::Asking {
     leave_to_git(repository);
   }
 
-  void try_again(Repository& repository, milliseconds pause, const std::string& why) {
+  // `is_final`: git would not be answered either. (Some servers fail at what they do not know.)
+  void try_again(Repository& repository, milliseconds pause, const std::string& why,
+                 bool is_final) {
     repository.waited += pause;
-    if (++repository.attempt >= kMostAttempts || repository.waited > kMostWaiting ||
-        interrupted() != 0)
-      return fail(repository, why);
-    send(repository, pause);
+    const bool is_over = ++repository.attempt >= kMostAttempts || repository.waited > kMostWaiting;
+    if (interrupted() != 0 || (is_over && is_final)) return fail(repository, why);
+    return is_over ? leave_to_git(repository) : send(repository, pause);
   }
 
   // --- By git
@@ -445,6 +460,10 @@ class GitQuestions::Asking {
       const milliseconds time = limits_.connect_time + limits_.idle_time + kGitTime;
       const Output output = program_.speak(repository.remote, {}, ls_remote(repository), time);
       if (!output.exit.ok()) throw git_failure(about(repository.remote), repository.remote, output);
+      // (Git takes a page for a repository without refs.)
+      if (output.out.empty() && !repository.page.empty()) {
+        return fail(repository, "what answers there is no git server: it sends " + repository.page);
+      }
       end(repository, read_ls_remote(output.out, repository.asking));
     } catch (...) {
       fail(repository, std::current_exception());
@@ -481,7 +500,9 @@ class GitQuestions::Asking {
   std::once_flag settings_once_;
   std::optional<GitSettings> settings_;
   std::optional<HttpMany> http_;
-  std::map<std::string, int> timeouts_;  // by host; of its thread
+  // Of its thread: hosts that did not answer in time, and how often; those that did answer.
+  std::map<std::string, int> timeouts_;
+  std::set<std::string> answered_;
 
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable changed_;

@@ -13,9 +13,8 @@ namespace {
 
 // Of no matter for a short question: how much is sent or received, how slowly; what we are called.
 constexpr std::array kNoMatter = {
-    "postbuffer",          "maxrequests", "minsessions", "lowspeedlimit", "lowspeedtime",
-    "useragent",           "noepsv",      "delegation",  "version",       "schannelcheckrevoke",
-    "schannelusesslcainfo"};
+    "postbuffer", "maxrequests", "minsessions", "lowspeedlimit",       "lowspeedtime",
+    "useragent",  "noepsv",      "delegation",  "schannelcheckrevoke", "schannelusesslcainfo"};
 
 // By which git is told of certificates what we do not heed. (Proxies' variables are libcurl's own.)
 constexpr std::array kTlsVariables = {

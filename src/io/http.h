@@ -40,7 +40,7 @@ struct HttpRequest {
   bool proxy_for_loopback = false;
   std::chrono::seconds connect_time{10};
   std::chrono::seconds idle_time{30};  ///< without a byte
-  std::chrono::seconds most_time{60};  ///< in all
+  std::chrono::seconds most_time{60};  ///< in all, from the body's first byte on
 };
 
 struct HttpResponse {

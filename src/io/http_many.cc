@@ -37,10 +37,14 @@ class HttpMany::Loop {
     thread_ = std::thread([this] { run(); });
   }
 
-  ~Loop() {
+  void stop() {
     stop_ = true;
     lib_.multi_wakeup(multi_);
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  ~Loop() {
+    stop();
     for (auto& [easy, going] : going_) lib_.multi_remove(multi_, easy);
     lib_.multi_cleanup(multi_);
   }
@@ -175,6 +179,10 @@ class HttpMany::Loop {
 
 HttpMany::HttpMany(Limits limits) : loop_(std::make_unique<Loop>(limits)) {}
 HttpMany::~HttpMany() = default;
+
+void HttpMany::stop() {
+  loop_->stop();
+}
 
 void HttpMany::send(HttpRequest request, Done done, std::chrono::milliseconds pause) {
   loop_->send(std::move(request), std::move(done), pause);

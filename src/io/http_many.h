@@ -16,7 +16,7 @@ namespace imagewright {
 
 using HttpResult = tl::expected<HttpResponse, HttpError>;
 
-/// Has a thread of its own, from the first request on.
+/// Has a thread of its own.
 class HttpMany {
  public:
   struct Limits {
@@ -27,10 +27,12 @@ class HttpMany {
   using Done = std::function<void(HttpResult result)>;
 
   explicit HttpMany(Limits limits);
-  /// Ends what has not ended: nobody is told of it any more.
-  ~HttpMany();
+  ~HttpMany();  ///< stops
   HttpMany(const HttpMany&) = delete;
   HttpMany& operator=(const HttpMany&) = delete;
+
+  /// Ends what has not ended: nobody is told of it any more, and of what is sent later neither.
+  void stop();
 
   /// From any thread. `pause`: how long to wait first. An interrupt (io/interrupt.h) ends all
   /// requests, with HttpError::Kind::Interrupted. Throws Error(Missing) where there is no libcurl.

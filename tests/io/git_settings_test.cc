@@ -32,7 +32,7 @@ TEST_F(GitSettingsTest, WithoutAnyARepositoryIsAskedByUs) {
   EXPECT_TRUE(GitSettings("").trust_for(kUrl));
   for (const char* setting :
        {"user.name Some One", "core.autocrlf true", "http.postbuffer 524288000",
-        "http.version HTTP/1.1", "protocol.version 2", "credential.helper store",
+        "protocol.version 2", "credential.helper store",
         "url.https://other.example.com/.insteadof gh:",
         "url.git@git.example.com:.pushinsteadof https://git.example.com/", "alias.x y",
         "nonsense"}) {
@@ -42,9 +42,9 @@ TEST_F(GitSettingsTest, WithoutAnyARepositoryIsAskedByUs) {
 
 TEST_F(GitSettingsTest, WhatOnlyGitHeedsIsLeftToGit) {
   for (const char* setting :
-       {"http.proxy http://proxy:3128", "http.sslcert /etc/own.pem", "http.sslcainfo ca.pem",
-        "http.extraheader Authorization: x", "http.cookiefile /c", "http.followredirects false",
-        "http.https://git.example.com.proxy http://proxy:3128",
+       {"http.proxy http://proxy:3128", "http.version HTTP/1.1", "http.sslcert /etc/own.pem",
+        "http.sslcainfo ca.pem", "http.extraheader Authorization: x", "http.cookiefile /c",
+        "http.followredirects false", "http.https://git.example.com.proxy http://proxy:3128",
         "http.https://user@GIT.example.com/team.sslverify false",
         "http.https://*.example.com.proxy p", "http.https://git.example.com:443/.extraheader x",
         "protocol.version 0", "protocol.allow never", "protocol.https.allow never",

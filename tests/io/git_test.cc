@@ -932,12 +932,16 @@ TEST_F(GitServerTest, OnlyWhatIsNeededIsFetched) {
   source.subdir = "a/b";
   GitSource root = source;
   root.subdir = "";
+  GitSource above = source;
+  above.subdir = "a";
   const fs::path mirrors = cache() / "git";
   {
     Git git(cache());
     git.want(source);
+    git.want(above);
     git.want(root);
     const ResolvedRef at = git.resolve(source);
+    EXPECT_EQ(git.tree(above, at), in_repo("rev-parse HEAD:a"));
     EXPECT_EQ(git.tree(source, at), in_repo("rev-parse HEAD:a/b"));
     EXPECT_EQ(git.tree(root, at), in_repo("rev-parse HEAD^{tree}"));
     EXPECT_EQ(git.commit_time(source, at), git.commit_time(root, at));
