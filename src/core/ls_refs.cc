@@ -7,6 +7,7 @@
 
 #include "core/shown.h"
 #include "core/source.h"
+#include "core/take_field.h"
 
 namespace imagewright {
 
@@ -41,18 +42,11 @@ std::optional<std::string_view> take_packet(std::string_view& rest, bool& is_flu
   return text;
 }
 
-std::string_view take_word(std::string_view& line) {
-  const std::size_t end = std::min(line.find(' '), line.size());
-  const std::string_view word = line.substr(0, end);
-  line.remove_prefix(std::min(end + 1, line.size()));
-  return word;
-}
-
 // "ID NAME", then "peeled:ID" and "symref-target:NAME" as it goes.
 std::optional<Ref> parse_ref(std::string_view line) {
   Ref ref;
-  ref.id = take_word(line);
-  ref.name = take_word(line);
+  ref.id = take_field(line, ' ');
+  ref.name = take_field(line, ' ');
   if (ref.name.empty()) return std::nullopt;
   if (ref.id == "unborn") {
     ref.id.clear();
@@ -62,7 +56,7 @@ std::optional<Ref> parse_ref(std::string_view line) {
   constexpr std::string_view kPeeled = "peeled:";
   constexpr std::string_view kTarget = "symref-target:";
   while (!line.empty()) {
-    const std::string_view attribute = take_word(line);
+    const std::string_view attribute = take_field(line, ' ');
     if (attribute.starts_with(kPeeled)) {
       ref.peeled = attribute.substr(kPeeled.size());
       if (!is_full_git_id(ref.peeled)) return std::nullopt;

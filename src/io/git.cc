@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/digest.h"
 #include "core/lower_case.h"
+#include "core/take_field.h"
 #include "io/git_mirror.h"
 #include "io/git_program.h"
 #include "io/git_tree_writer.h"
@@ -60,9 +60,7 @@ std::vector<std::string> way_to(const GitSource& source) {
   std::vector<std::string> parts;
   std::string_view rest = source.subdir;
   while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('/'), rest.size());
-    const std::string_view part = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::string_view part = take_field(rest, '/');
     if (part.empty() || part == ".") continue;
     if (part != "..") {
       parts.emplace_back(part);
@@ -137,7 +135,7 @@ std::string Git::tree(const GitSource& source, const ResolvedRef& at) {
   const std::vector<std::string> way = way_to(source);
   // (Whichever repository it is in, a commit has one tree.)
   const std::string about = "tree of a commit's directory\n" + at.commit + '\n' + way.back();
-  const MemoFile memo(cache_ / "trees" / hex(sha256(about)).substr(0, 32), about);
+  const MemoFile memo = memo_in(cache_ / "trees", about);
   if (auto known = memo.recall(); known && is_full_git_id(*known)) return *std::move(known);
   GitMirror mirror(program_, cache_, git_remote(source));
   if (!is_full_git_id(at.commit)) {
@@ -216,12 +214,7 @@ GitCommits Git::commits_between(const GitSource& source, const std::string& befo
   output = program_.work(repository, log);
   if (!output.exit.ok()) throw fail(output);
   std::string_view rest = output.out;
-  const auto next = [&] {
-    const std::size_t end = rest.find('\0');
-    std::string field(rest.substr(0, end));
-    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-    return field;
-  };
+  const auto next = [&] { return std::string(take_field(rest, '\0')); };
   while (!rest.empty()) {
     GitCommit commit{next(), next(), next()};
     if (rest.starts_with('\n')) rest.remove_prefix(1);

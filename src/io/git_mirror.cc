@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/digest.h"
+#include "core/take_field.h"
 #include "io/fd.h"
 #include "io/interrupt.h"
 
@@ -91,9 +92,7 @@ std::string without_remote_words(const std::string& text) {
   std::string own;
   std::string_view rest = text;
   while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::string_view line = take_field(rest, '\n');
     if (!line.starts_with("remote:") && line.find("remote error") == std::string_view::npos)
       own.append(line).append("\n");
   }
@@ -108,14 +107,6 @@ bool looks_damaged(const Output& output) {
                        "unable to parse", "could not parse", "inflate", "missing blob",
                        "missing tree", "bad config", "not a git repository", "bad signature",
                        "loose object", "packfile", ".idx", "unresolved deltas", "shallow"});
-}
-
-// The next field of `text`, up to `separator`, which goes too.
-std::string_view take_field(std::string_view& text, char separator) {
-  const std::size_t end = std::min(text.find(separator), text.size());
-  const std::string_view field = text.substr(0, end);
-  text.remove_prefix(std::min(end + 1, text.size()));
-  return field;
 }
 
 struct Header {

@@ -7,8 +7,8 @@
 #include <system_error>
 #include <vector>
 
-#include "core/digest.h"
 #include "core/source.h"
+#include "core/take_field.h"
 #include "io/memo_file.h"
 #include "io/scratch.h"
 #include "io/wall_clock.h"
@@ -85,14 +85,10 @@ GitPeeks::Peek* GitPeeks::look(const GitRemote& remote, const std::string& commi
   return peek->usable ? peek : nullptr;
 }
 
-fs::path GitPeeks::memo_path(const std::string& about) const {
-  return cache_ / "trees" / hex(sha256(about)).substr(0, 32);
-}
-
 void GitPeeks::fetch(Peek& peek, const GitRemote& remote, const std::string& commit,
                      const std::set<std::string>& directories) {
   const std::string about = about_filters(remote.url);
-  const MemoFile filters_nothing(memo_path(about), about);
+  const MemoFile filters_nothing = memo_in(cache_ / "trees", about);
   if (const auto since = filters_nothing.recall();
       since && now_ms() - std::strtoll(since->c_str(), nullptr, 10) < kRemembered) {
     return;
@@ -140,9 +136,7 @@ void GitPeeks::fetch(Peek& peek, const GitRemote& remote, const std::string& com
     if (!listed.exit.ok()) return;
     std::string_view rest = listed.out;
     while (!rest.empty()) {
-      const std::size_t stop = std::min(rest.find('\0'), rest.size());
-      const std::string_view line = rest.substr(0, stop);
-      rest.remove_prefix(std::min(stop + 1, rest.size()));
+      const std::string_view line = take_field(rest, '\0');
       constexpr std::string_view kDirectory = "040000 tree ";
       const std::size_t tab = line.find('\t');
       if (!line.starts_with(kDirectory) || tab == std::string_view::npos) continue;

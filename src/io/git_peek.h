@@ -39,7 +39,6 @@ class GitPeeks {
   Peek* look(const GitRemote& remote, const std::string& commit);
   void fetch(Peek& peek, const GitRemote& remote, const std::string& commit,
              const std::set<std::string>& directories);
-  std::filesystem::path memo_path(const std::string& about) const;
 
   GitProgram& program_;
   std::filesystem::path cache_;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "core/take_field.h"
 #include "io/environment.h"
 
 namespace imagewright {
@@ -167,9 +168,7 @@ std::string one_line(const std::string& text) {
   std::string line;
   std::string_view rest = text;
   while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    std::string_view part = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+    std::string_view part = take_field(rest, '\n');
     if (part.starts_with("fatal: ")) part.remove_prefix(7);
     if (part.empty() ||
         starts_with_any(part, {"Please make sure you have", "and the repository exists"}))
@@ -259,9 +258,7 @@ std::optional<GitLogin> GitProgram::login(const GitRemote& remote) const {
   GitLogin login;
   std::string_view rest = output.out;
   while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+    const std::string_view line = take_field(rest, '\n');
     if (line.starts_with("username=")) login.user = line.substr(9);
     if (line.starts_with("password=")) login.password = line.substr(9);
   }

@@ -20,6 +20,7 @@
 #include "core/lower_case.h"
 #include "core/ls_refs.h"
 #include "core/shown.h"
+#include "core/take_field.h"
 #include "io/backoff.h"
 #include "io/git_settings.h"
 #include "io/http_many.h"
@@ -123,9 +124,7 @@ std::vector<Ref> read_ls_remote(std::string_view lines, const std::set<std::stri
   constexpr std::string_view kTarget = "ref: ";
   std::map<std::string, Ref> refs;
   while (!lines.empty()) {
-    const std::size_t end = std::min(lines.find('\n'), lines.size());
-    const std::string_view line = lines.substr(0, end);
-    lines.remove_prefix(std::min(end + 1, lines.size()));
+    const std::string_view line = take_field(lines, '\n');
     const std::size_t tab = line.find('\t');
     if (tab == std::string_view::npos) continue;
     const std::string_view what = line.substr(0, tab);

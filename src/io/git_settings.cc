@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/lower_case.h"
+#include "core/take_field.h"
 #include "io/environment.h"
 #include "io/http.h"
 
@@ -51,9 +52,7 @@ bool may_match(const std::string& pattern, const std::string& url) {
 
 GitSettings::GitSettings(std::string_view list) {
   while (!list.empty()) {
-    const std::size_t end = std::min(list.find('\0'), list.size());
-    const std::string_view entry = list.substr(0, end);
-    list.remove_prefix(std::min(end + 1, list.size()));
+    const std::string_view entry = take_field(list, '\0');
     const std::size_t line = entry.find('\n');
     const std::string_view key = entry.substr(0, line);
     // (A key without a value is true.)

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <type_traits>
 
+#include "core/digest.h"
 #include "io/error.h"
 #include "io/fd.h"
 #include "io/scratch.h"
@@ -82,6 +83,10 @@ void MemoFile::remember(std::string_view content) const {
     write_file(path_, bytes);
   } catch (const Error&) {
   }
+}
+
+MemoFile memo_in(const fs::path& directory, std::string_view about) {
+  return {directory / hex(sha256(about)).substr(0, 32), about};
 }
 
 }  // namespace imagewright

@@ -24,4 +24,7 @@ class MemoFile {
   std::string_view about_;
 };
 
+/// The one in this directory that is named by what it is about.
+MemoFile memo_in(const std::filesystem::path& directory, std::string_view about);
+
 }  // namespace imagewright

@@ -322,11 +322,11 @@ HttpResponse Registries::exchange_once(Host& host, const RegistryName& name,
 }
 
 HttpResponse Registries::get(const RegistryName& name, const std::string& method,
-                             const std::string& path) {
+                             const std::string& path, bool even_if_down) {
   HttpRequest request;
   request.method = method;
   request.headers = {"Accept: " + std::string(kManifestTypes)};
-  return exchange(name, request, path);
+  return exchange(name, request, path, even_if_down);
 }
 
 HttpResponse Registries::exchange(const RegistryName& name, const HttpRequest& request,
@@ -377,7 +377,7 @@ HttpResponse Registries::exchange(const RegistryName& name, const HttpRequest& r
 // --- Images
 
 MemoFile Registries::memo(const std::string& about) const {
-  return {cache_ / hex(sha256(about)).substr(0, 32), about};
+  return memo_in(cache_, about);
 }
 
 RegistryAnswer Registries::find(const RegistryName& name, const std::string& platform) {
@@ -480,9 +480,7 @@ RegistryAnswer Registries::add_tag(const RegistryName& name, const std::string& 
     return fmt::format("its registry answers with status {}", answer.status);
   };
   try {
-    HttpRequest question;
-    question.headers = {"Accept: " + std::string(kManifestTypes)};
-    const HttpResponse manifest = exchange(name, question, manifests + name.tag, true);
+    const HttpResponse manifest = get(name, "GET", manifests + name.tag, true);
     if (manifest.status == kNotFound)
       return nothing(Kind::Missing, "its registry has the image no more");
     if (manifest.status != kOk) return nothing(Kind::Unreachable, status_of(manifest));

@@ -94,9 +94,10 @@ class Registries {
   std::optional<RegistryImage> recall(const std::string& digest, const std::string& platform) const;
   void remember(const std::string& digest, const std::string& platform,
                 const RegistryImage& image) const;
-  HttpResponse get(const RegistryName& name, const std::string& method, const std::string& path);
+  HttpResponse get(const RegistryName& name, const std::string& method, const std::string& path,
+                   bool even_if_down = false);
   HttpResponse exchange(const RegistryName& name, const HttpRequest& request,
-                        const std::string& path, bool even_if_down = false);
+                        const std::string& path, bool even_if_down);
   HttpResponse exchange_once(Host& host, const RegistryName& name, const HttpRequest& request,
                              const std::string& path);
   HttpResponse send(Host& host, HttpRequest request, const std::string& path);

@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,9 +19,9 @@
 #include <thread>
 
 #include "io/error.h"
-#include "io/fd.h"
 #include "io/git_program.h"
 #include "io/process.h"
+#include "scripted_server.h"
 
 namespace imagewright {
 namespace {
@@ -1001,57 +999,29 @@ TEST_F(GitServerTest, HttpWithAPasswordThatNobodySees) {
   }
 }
 
-// An http server that sends everybody somewhere else, for one connection.
-class Redirector {
- public:
-  explicit Redirector(const std::string& location) : listener_(socket(AF_INET, SOCK_STREAM, 0)) {
-    sockaddr_in address = {};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    EXPECT_EQ(bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
-    EXPECT_EQ(listen(listener_.get(), 1), 0);
-    getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size);
-    port_ = ntohs(address.sin_port);
-    thread_ = std::jthread([this, location] { serve(location); });
-  }
-  ~Redirector() { shutdown(listener_.get(), SHUT_RDWR); }
-  int port() const { return port_; }
-
- private:
-  void serve(const std::string& location) const {
-    while (true) {
-      const Fd connection(accept(listener_.get(), nullptr, nullptr));
-      if (!connection) return;
-      std::string request(65536, '\0');
-      if (recv(connection.get(), request.data(), request.size(), 0) <= 0) continue;
-      const std::string answer =
-          "HTTP/1.1 301 Moved\r\nContent-Length: 0\r\nConnection: close\r\nLocation: " + location +
-          "/info/refs?service=git-upload-pack\r\n\r\n";
-      send(connection.get(), answer.data(), answer.size(), 0);
-      // (What was not read yet would reset the connection before the answer is.)
-      shutdown(connection.get(), SHUT_WR);
-      while (recv(connection.get(), request.data(), request.size(), 0) > 0) continue;
-    }
-  }
-
-  Fd listener_;
-  int port_ = 0;
-  std::jthread thread_;
-};
+// Of an http server that sends everybody somewhere else.
+ScriptedServer::Script redirects_to(const std::string& url) {
+  return [url](const std::string&, int) {
+    auto answer = ScriptedServer::answer(
+        301, "",
+        "Connection: close\r\nLocation: " + url + "/info/refs?service=git-upload-pack\r\n");
+    answer.close = true;
+    return answer;
+  };
+}
 
 TEST_F(GitServerTest, APasswordDoesNotFollowARedirect) {
   if (find_program("lighttpd").empty() && !fs::exists("/usr/sbin/lighttpd"))
     GTEST_SKIP() << "no lighttpd";
   const std::string url = serve("start_git_http $D $P", "$git_http_url").at(0) + "/repo/.git";
   {
-    const Redirector redirector(url);
+    const ScriptedServer redirector(redirects_to(url));
     EXPECT_EQ(
         resolve_error(remote("http://127.0.0.1:" + std::to_string(redirector.port()) + "/x.git")),
         "");
   }
   const std::string before = read_file(root_ / "server/access.log");
-  const Redirector redirector(url);
+  const ScriptedServer redirector(redirects_to(url));
   EXPECT_THAT(resolve_error(remote(
                   "http://me:secret@127.0.0.1:" + std::to_string(redirector.port()) + "/x.git")),
               HasSubstr("it redirects"));
