@@ -166,12 +166,22 @@ bool Publisher::is_insecure(const std::string& registry) const {
   return is_insecure_registry(registry, project_.config.insecure_registries);
 }
 
-// To the engine, under this name. "": it is there.
-std::string Publisher::bring(const Publication& publication, const std::string& reference) const {
-  const std::string& in_registry = publication.image.in_registry;
+std::string Publisher::bring(const std::string& in_registry) const {
+  {
+    const std::lock_guard lock(mutex_);
+    if (brought_.count(in_registry) != 0) return "";
+  }
   const RegistryName from = registry_name(*parse_reference(in_registry));
-  if (std::string why = engine_.pull(in_registry, is_insecure(from.registry)); !why.empty())
-    return why;
+  std::string why = engine_.pull(in_registry, is_insecure(from.registry));
+  const std::lock_guard lock(mutex_);
+  if (why.empty()) brought_.insert(in_registry);
+  return why;
+}
+
+// To the engine, under this name. "": it is there.
+std::string Publisher::bring_as(const Publication& publication,
+                                const std::string& reference) const {
+  if (std::string why = bring(publication.image.in_registry); !why.empty()) return why;
   try {
     engine_.tag(publication.image.id, reference);
     return "";
@@ -203,7 +213,7 @@ PushOutcome Publisher::push(const Publication& publication, const std::string& r
   bool is_there = publication.image.in_engine;
   for (int attempt = 0;; ++attempt) {
     PushOutcome outcome;
-    if (!is_there) outcome.message = bring(publication, reference);
+    if (!is_there) outcome.message = bring_as(publication, reference);
     is_there = outcome.message.empty();
     if (is_there) outcome = engine_.push(publication.image.id, reference, insecure);
     if (outcome.ok() || outcome.exit.interrupted || attempt + 1 == kMostAttempts) return outcome;

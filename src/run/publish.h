@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -78,6 +80,10 @@ class Publisher {
                                             const std::vector<Input>& inputs,
                                             const std::string& commit_time);
 
+  /// Brings an image that only a registry has (`repository@sha256:…`) to the engine, once a run.
+  /// "": it is there; else why not. Several threads may.
+  std::string bring(const std::string& in_registry) const;
+
   /// Pushes it, up to four times where that fails, with pauses. What only its registry has gets one
   /// more name there, and comes to the engine only if it must go elsewhere. Several threads may.
   PushOutcome push(const Publication& publication, const std::string& reference) const;
@@ -89,7 +95,7 @@ class Publisher {
  private:
   const LocalGit& git_of(const ImageConfig& image);
   bool is_insecure(const std::string& registry) const;
-  std::string bring(const Publication& publication, const std::string& reference) const;
+  std::string bring_as(const Publication& publication, const std::string& reference) const;
 
   const Project& project_;
   const RunOptions& options_;
@@ -98,6 +104,8 @@ class Publisher {
   Engine& engine_;
   IsNamed is_named_;
   std::map<std::string, LocalGit> git_;  // by directory
+  mutable std::mutex mutex_;             // of what follows
+  mutable std::set<std::string> brought_;
 };
 
 }  // namespace imagewright

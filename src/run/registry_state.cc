@@ -47,8 +47,7 @@ bool has_reason(const Verdict& verdict, ReasonKind kind) {
                      [kind](const Reason& reason) { return reason.kind == kind; });
 }
 
-}  // namespace
-
+// Then that is a reason.
 bool is_too_old(const ImageConfig& image, const FoundImage& found, Verdict& verdict) {
   if (image.max_age.count() == 0 || now_ms() - found.built_ms <= image.max_age.count())
     return false;
@@ -59,15 +58,17 @@ bool is_too_old(const ImageConfig& image, const FoundImage& found, Verdict& verd
   return true;
 }
 
+}  // namespace
+
 RegistryState::RegistryState(Outside& outside, Engine& engine, const RunOptions& options, Warn warn)
     : outside_(outside),
-      engine_(engine.name()),
+      engine_(engine),
       options_(options),
       used_(options.registry_state),
       warn_(std::move(warn)) {
   if (!used_ || engine.prepare().ids_are_configs) return;
   used_ = false;
-  warn_(engine_ +
+  warn_(engine_.name() +
         " keeps its images in a store of containerd's, which does not know them as registries do: "
         "'--state registry' is left out");
 }
@@ -88,16 +89,18 @@ void RegistryState::warn(const std::string& about, const std::string& text) {
 }
 
 std::optional<FoundImage> RegistryState::find(const ImageConfig& image, const Manifest& manifest,
-                                              const std::string& platform) {
+                                              const std::string& platform, Verdict& verdict) {
   if (!all_bases_are_known(manifest.inputs)) return std::nullopt;
   const std::string found_as =
-      fingerprint_reference(image.name, manifest.digest, engine_, platform);
+      fingerprint_reference(image.name, manifest.digest, engine_.name(), platform);
   const RegistryName name = registry_name(*parse_reference(found_as));
   const RegistryAnswer answer = outside_.registries().find(name, platform);
   switch (answer.kind) {
     case RegistryAnswer::Kind::Found: {
       auto found = read(name, answer.image);
-      if (found) found->found_as = found_as;
+      if (!found || is_too_old(image, *found, verdict)) return std::nullopt;
+      found->found_as = found_as;
+      found->in_engine = engine_.find_image(found->image_id, platform).has_value();
       return found;
     }
     case RegistryAnswer::Kind::Missing:
@@ -112,6 +115,15 @@ std::optional<FoundImage> RegistryState::find(const ImageConfig& image, const Ma
       break;
   }
   return std::nullopt;
+}
+
+std::vector<std::string> RegistryState::to_be_found_by(const std::vector<Input>& inputs,
+                                                       std::vector<std::string> digests) const {
+  if (!used_ || !all_bases_are_known(inputs)) return {};
+  std::erase(digests, "");
+  std::sort(digests.begin(), digests.end());
+  digests.erase(std::unique(digests.begin(), digests.end()), digests.end());
+  return digests;
 }
 
 std::optional<FoundImage> RegistryState::read(const RegistryName& name,

@@ -10,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "core/config.h"
 #include "core/fingerprint.h"
@@ -26,11 +27,8 @@ struct FoundImage {
   std::string reference;      ///< with its manifest's digest: `repository@sha256:…`
   std::string found_as;       ///< the reference that is made of the fingerprint
   std::int64_t built_ms = 0;  ///< since 1970, UTC; 0: its config does not say
+  bool in_engine = false;     ///< the engine has it, too
 };
-
-/// Is it older than the image's `max_age`? Then that is a reason to build it, which the verdict
-/// gets.
-bool is_too_old(const ImageConfig& image, const FoundImage& found, Verdict& verdict);
 
 /// Several threads may ask at once.
 class RegistryState {
@@ -52,16 +50,22 @@ class RegistryState {
 
   /// The image for `platform` that was built from exactly these inputs. nullopt: there is none that
   /// could be had (where it is not known whether there is, with a warning), or the inputs do not
-  /// say all: an image from elsewhere is known by its name alone.
+  /// say all: an image from elsewhere is known by its name alone; or it is older than its
+  /// `max_age`: then `verdict` gets that as a reason.
   std::optional<FoundImage> find(const ImageConfig& image, const Manifest& manifest,
-                                 const std::string& platform);
+                                 const std::string& platform, Verdict& verdict);
+
+  /// Of these digests of manifests with these inputs those by which others may find the image.
+  /// None, where nothing is kept or the inputs do not say all.
+  std::vector<std::string> to_be_found_by(const std::vector<Input>& inputs,
+                                          std::vector<std::string> digests) const;
 
  private:
   std::optional<FoundImage> read(const RegistryName& name, const RegistryImage& image);
   void warn(const std::string& about, const std::string& text);
 
   Outside& outside_;
-  std::string engine_;
+  Engine& engine_;
   const RunOptions& options_;
   bool used_;
   Warn warn_;

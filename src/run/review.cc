@@ -108,21 +108,19 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   status.standing = verdict.build() ? Standing::Stale : Standing::UpToDate;
   if (found) {
     status.image_id = found->image_id;
-    const bool in_engine =
-        engine_->find_image(found->image_id, observer_.platform_of(image)).has_value();
-    if (!in_engine) {
+    if (!found->in_engine) {
       status.in_registry = found->reference;
       status.message = "in its registry: " + found->reference;
     }
     return judge_publication(
-        i, status, {found->image_id, found->built_ms, false, {}, found->reference, in_engine});
+        i, status,
+        {found->image_id, found->built_ms, false, {}, found->reference, found->in_engine});
   }
   if (!verdict.build()) {
     const ImageRow& row = *judge_->last(image.name);
-    PublishedImage published{row.image_id, row.built_ms, false, {}};
-    if (registry_state_->is_used() && all_bases_are_known(manifest.inputs))
-      published.fingerprints = {row.digest};
-    return judge_publication(i, status, published);
+    return judge_publication(i, status,
+                             {row.image_id, row.built_ms, false,
+                              registry_state_->to_be_found_by(manifest.inputs, {row.digest})});
   }
   if (const auto failure = failed_attempt(store_, image.name, manifest.digest)) {
     status.standing = Standing::Failed;
@@ -140,10 +138,8 @@ std::optional<FoundImage> Review::find_in_registry(std::size_t i, Decision& deci
     if (const auto parent = find_parent(base)) return bases_->parent_brings(image, base, *parent);
     return bases_->brings(image, base, decision.manifest.inputs, image.options.pull);
   });
-  auto found = registry_state_->find(image, make_manifest(observation.inputs, stands_on.ground),
-                                     observer_.platform_of(image));
-  if (found && is_too_old(image, *found, decision.verdict)) found.reset();
-  return found;
+  return registry_state_->find(image, make_manifest(observation.inputs, stands_on.ground),
+                               observer_.platform_of(image), decision.verdict);
 }
 
 std::optional<ParentImage> Review::find_parent(const Link& link) const {

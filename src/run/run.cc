@@ -335,9 +335,9 @@ class Run {
     std::optional<Publication> publication;
     if (!options_.dry_run) {
       const ImageRow& row = *judge_->last(image.name);
-      publication =
-          plan_publication(i, {row.image_id, row.built_ms, false,
-                               fingerprints(inputs_of(kept_inputs(image.name)), {row.digest})});
+      publication = plan_publication(
+          i, {row.image_id, row.built_ms, false,
+              registry_state_->to_be_found_by(inputs_of(kept_inputs(image.name)), {row.digest})});
     }
     end(i, ImageState::UpToDate);
     if (publication) publish(*std::move(publication));
@@ -355,31 +355,15 @@ class Run {
     inbox_.call([&] { manifest = manifest_of(i); });
     const auto found = find_in_registry(job, manifest);
     if (!found) return false;
-    const bool in_engine = is_in_engine(image, *found);
-    inbox_.call([&] { take_from_registry(job, std::move(manifest), *found, in_engine); });
+    inbox_.call([&] { take_from_registry(job, std::move(manifest), *found); });
     return true;
-  }
-
-  bool is_in_engine(const ImageConfig& image, const FoundImage& found) {
-    return engine_->find_image(found.image_id, observer_.platform_of(image)).has_value();
   }
 
   std::optional<FoundImage> find_in_registry(Job& job, const Manifest& manifest) {
     const ImageConfig& image = config(job.image);
     if (all_bases_are_known(manifest.inputs)) job.looked_for = manifest.digest;
-    auto found = registry_state_->find(image, manifest, observer_.platform_of(image));
-    if (found && is_too_old(image, *found, job.decision.verdict)) found.reset();
-    return found;
-  }
-
-  // Those by which others may find an image with these inputs; of what is not known whole, none.
-  std::vector<std::string> fingerprints(const std::vector<Input>& inputs,
-                                        std::vector<std::string> digests) const {
-    if (!registry_state_->is_used() || !all_bases_are_known(inputs)) return {};
-    std::erase(digests, "");
-    std::sort(digests.begin(), digests.end());
-    digests.erase(std::unique(digests.begin(), digests.end()), digests.end());
-    return digests;
+    return registry_state_->find(image, manifest, observer_.platform_of(image),
+                                 job.decision.verdict);
   }
 
   // Read only where they are needed.
@@ -388,7 +372,7 @@ class Run {
     return registry_state_->is_used() ? judge_->inputs(name) : kNone;
   }
 
-  void take_from_registry(Job& job, Manifest manifest, const FoundImage& found, bool in_engine) {
+  void take_from_registry(Job& job, Manifest manifest, const FoundImage& found) {
     const std::size_t i = job.image;
     const Observation& observation = plan_.images[i].observation;
     job.decision.manifest = std::move(manifest);
@@ -403,9 +387,9 @@ class Run {
     observer_.keep(observation);
     forget_context(job.last_context, observation.context_digest);
     result(i).image_id = found.image_id;
-    result(i).in_registry = in_engine ? "" : found.reference;
+    result(i).in_registry = found.in_engine ? "" : found.reference;
     auto publication = plan_publication(
-        i, {found.image_id, found.built_ms, false, {}, found.reference, in_engine});
+        i, {found.image_id, found.built_ms, false, {}, found.reference, found.in_engine});
     end(i, ImageState::UpToDate);
     if (publication) publish(*std::move(publication));
   }
@@ -445,7 +429,7 @@ class Run {
     if (found) {
       progress_.image_decided(image.name, {});
       result(i).image_id = found->image_id;
-      if (!is_in_engine(image, *found)) result(i).in_registry = found->reference;
+      if (!found->in_engine) result(i).in_registry = found->reference;
       return end(i, ImageState::UpToDate);
     }
     progress_.image_decided(image.name, decision.verdict);
@@ -525,9 +509,7 @@ class Run {
     for (const Link& link : plan_.images[job.image].observation.links) {
       const auto parent = find_parent(link);
       if (!parent || parent->in_registry.empty()) continue;
-      const std::string registry = registry_name(*parse_reference(parent->in_registry)).registry;
-      const bool insecure = is_insecure_registry(registry, project_.config.insecure_registries);
-      if (const std::string why = engine_->pull(parent->in_registry, insecure); !why.empty()) {
+      if (const std::string why = publisher_->bring(parent->in_registry); !why.empty()) {
         throw Error(Error::Kind::Source,
                     fmt::format("what it stands on, {}, cannot be pulled: {}", link.image, why));
       }
@@ -736,7 +718,8 @@ class Run {
     forget_context(job.last_context, observation.context_digest);
     auto publication = plan_publication(
         i, {image_id, row.started_ms, true,
-            verified ? fingerprints(job.decision.manifest.inputs, {row.digest, job.looked_for})
+            verified ? registry_state_->to_be_found_by(job.decision.manifest.inputs,
+                                                       {row.digest, job.looked_for})
                      : std::vector<std::string>()});
     end(i, ImageState::Built);
     if (publication) publish(*std::move(publication));
