@@ -59,6 +59,13 @@ bool is_http(const std::string& url) {
   return url.starts_with("http://") || url.starts_with("https://");
 }
 
+// The full names that a ref may stand for, the first that there is wins.
+std::vector<std::string> full_ref_names(const std::string& ref) {
+  if (ref.empty() || ref == "HEAD") return {"HEAD"};
+  if (ref.starts_with("refs/")) return {ref};
+  return {"refs/heads/" + ref, "refs/tags/" + ref};
+}
+
 // One repository of the run: what is wanted of it and what it said.
 struct Repository {
   GitRemote remote;
@@ -169,12 +176,6 @@ std::vector<std::string> ls_remote(const Repository& repository) {
 }
 
 }  // namespace
-
-std::vector<std::string> full_ref_names(const std::string& ref) {
-  if (ref.empty() || ref == "HEAD") return {"HEAD"};
-  if (ref.starts_with("refs/")) return {ref};
-  return {"refs/heads/" + ref, "refs/tags/" + ref};
-}
 
 class GitQuestions::Asking {
  public:

@@ -47,7 +47,4 @@ class GitQuestions {
   std::unique_ptr<Asking> asking_;
 };
 
-/// The full names that a ref may stand for, the first that there is wins.
-std::vector<std::string> full_ref_names(const std::string& ref);
-
 }  // namespace imagewright

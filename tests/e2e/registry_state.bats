@@ -46,6 +46,16 @@ is_kept_and_found() {
   equal "$(found_in_registry)" "$image"
 }
 
+# $image from child/ on $registry/parent from parent/: pushed by another machine.
+pair_of_another_machine() {
+  image=$registry/child
+  configuration imagewright.yml "$image" child "$registry/parent" parent
+  run_build --state registry --push
+  [ "$status" -eq 0 ]
+  buildah rmi -a -f >/dev/null
+  forget_everything
+}
+
 tags_of() { curl -s "${@:2}" "http://$registry/v2/$1/tags/list" | jq -r '.tags | length'; }
 
 @test "registry state: a registry with a password" {
@@ -271,12 +281,7 @@ tags_of() { curl -s "${@:2}" "http://$registry/v2/$1/tags/list" | jq -r '.tags |
   printf 'FROM %s/base:1 AS base\nFROM %s/parent\nCOPY --from=base /base.txt /\nCOPY x /\n' "$secure" "$registry" \
     >child/Dockerfile
   echo x >child/x
-  image=$registry/child
-  configuration imagewright.yml "$image" child "$registry/parent" parent
-  run_build --state registry --push
-  [ "$status" -eq 0 ]
-  buildah rmi -a -f >/dev/null
-  forget_everything
+  pair_of_another_machine
   unset CONTAINERS_REGISTRIES_CONF # which lets the engine speak http whatever it is told
   echo y >child/x
   run_build --state registry --push
@@ -308,12 +313,7 @@ tags_of() { curl -s "${@:2}" "http://$registry/v2/$1/tags/list" | jq -r '.tags |
   mkdir child
   printf 'FROM %s/parent AS one\nFROM %s/parent:latest\nCOPY --from=one /file.txt /x\n' "$registry" "$registry" \
     >child/Dockerfile
-  image=$registry/child
-  configuration imagewright.yml "$image" child "$registry/parent" parent
-  run_build --state registry --push
-  [ "$status" -eq 0 ]
-  buildah rmi -a -f >/dev/null
-  forget_everything
+  pair_of_another_machine
   equal "$(iw status --state registry --push --json | jq -r '[.[].state] | join(",")')" up-to-date,up-to-date
 }
 

@@ -35,6 +35,12 @@ bool is_ours(const std::string& request) {
   return request.starts_with("POST ");
 }
 
+// Gives its refs to me:secret alone.
+Answer refs_for_me(const std::string& request) {
+  if (request.find("Authorization: Basic bWU6c2VjcmV0") != std::string::npos) return refs();
+  return ScriptedServer::answer(401, "", "WWW-Authenticate: Basic realm=\"x\"\r\n");
+}
+
 class GitQuestionsTest : public testing::Test {
  protected:
   GitQuestionsTest() {
@@ -248,9 +254,7 @@ TEST_F(GitQuestionsTest, AHelpersLoginIsUsedOnce) {
                    "password=secret; }; f\"\n");
   ScriptedServer server([](const std::string& request, int) {
     EXPECT_TRUE(is_ours(request)) << request;
-    // me:secret
-    if (request.find("Authorization: Basic bWU6c2VjcmV0") != std::string::npos) return refs();
-    return ScriptedServer::answer(401, "", "WWW-Authenticate: Basic realm=\"x\"\r\n");
+    return refs_for_me(request);
   });
   GitQuestions questions(program_, quick());
   EXPECT_EQ(ask(questions, at(server.port())), kId);
@@ -259,10 +263,7 @@ TEST_F(GitQuestionsTest, AHelpersLoginIsUsedOnce) {
 
 TEST_F(GitQuestionsTest, NetrcIsHeeded) {
   directory_.write(".netrc", "machine 127.0.0.1 login me password secret\n");
-  ScriptedServer server([](const std::string& request, int) {
-    if (request.find("Authorization: Basic bWU6c2VjcmV0") != std::string::npos) return refs();
-    return ScriptedServer::answer(401, "", "WWW-Authenticate: Basic realm=\"x\"\r\n");
-  });
+  ScriptedServer server([](const std::string& request, int) { return refs_for_me(request); });
   GitQuestions questions(program_, quick());
   EXPECT_EQ(ask(questions, at(server.port())), kId);
   EXPECT_EQ(questions.questions_by_git(), 0);
