@@ -191,9 +191,7 @@ GitCommits Git::commits_between(const GitSource& source, const std::string& befo
   const fs::path repository = scratch.path() / "history.git";
   std::error_code error;
   fs::create_directory(repository, error);
-  Output output = program_.work(
-      repository, {"init", "-q", "--bare", "--template=",
-                   now.size() == 64 ? "--object-format=sha256" : "--object-format=sha1"});
+  Output output = program_.make_repository(repository, now);
   if (!output.exit.ok()) throw fail(output);
   std::vector<std::string> fetch = {"fetch",
                                     "-q",

@@ -258,9 +258,7 @@ void GitMirror::make(const std::string& commit) {
   const fs::path fresh = beside(path_, ".new");
   remove_tree(fresh);
   make_private_directory(fresh);
-  const Output output = program_.work(
-      fresh, {"init", "-q", "--bare", "--template=",
-              commit.size() == 64 ? "--object-format=sha256" : "--object-format=sha1"});
+  const Output output = program_.make_repository(fresh, commit);
   if (!output.exit.ok())
     throw git_failure(fmt::format("cannot make a mirror of '{}'", remote_.shown), remote_, output);
   if (chmod(fresh.c_str(), 0700) != 0) {

@@ -37,6 +37,18 @@ std::string about_filters(const std::string& url) {
   return "a server that filters nothing\n" + url;
 }
 
+// Entries "040000 tree ID\tPATH"; of a submodule "160000 commit …", of which there is no tree.
+void read_directories(std::string_view list, std::map<std::string, std::string>& trees) {
+  constexpr std::string_view kDirectory = "040000 tree ";
+  while (!list.empty()) {
+    std::string_view path = take_field(list, '\0');
+    const std::string_view kind_and_id = take_field(path, '\t');
+    if (!kind_and_id.starts_with(kDirectory)) continue;
+    const std::string_view id = kind_and_id.substr(kDirectory.size());
+    if (is_full_git_id(id)) trees[std::string(path)] = id;
+  }
+}
+
 }  // namespace
 
 struct GitPeeks::Peek {
@@ -73,36 +85,37 @@ GitPeeks::Peek* GitPeeks::look(const GitRemote& remote, const std::string& commi
   // (Git takes no path for one that can bring later what was left out.)
   if (remote.local) return nullptr;
   Peek* peek = nullptr;
-  std::set<std::string> directories;
   {
     const std::lock_guard lock(mutex_);
     auto& known = peeks_[{remote.url, commit}];
     if (!known) known = std::make_unique<Peek>();
     peek = known.get();
-    directories = wanted_[remote.url];
   }
-  std::call_once(peek->once, [&] { fetch(*peek, remote, commit, directories); });
+  std::call_once(peek->once, [&] { fetch(*peek, remote, commit); });
   return peek->usable ? peek : nullptr;
 }
 
-void GitPeeks::fetch(Peek& peek, const GitRemote& remote, const std::string& commit,
-                     const std::set<std::string>& directories) {
+void GitPeeks::fetch(Peek& peek, const GitRemote& remote, const std::string& commit) {
   const std::string about = about_filters(remote.url);
   const MemoFile filters_nothing = memo_in(cache_ / "trees", about);
   if (const auto since = filters_nothing.recall();
       since && now_ms() - std::strtoll(since->c_str(), nullptr, 10) < kRemembered) {
     return;
   }
+  std::vector<std::string> paths;
+  {
+    const std::lock_guard lock(mutex_);
+    const std::set<std::string>& wanted = wanted_[remote.url];
+    paths.assign(wanted.begin(), wanted.end());
+  }
   int depth = 0;
-  for (const std::string& directory : directories) depth = std::max(depth, depth_of(directory));
+  for (const std::string& path : paths) depth = std::max(depth, depth_of(path));
 
   const ScratchDirectory scratch(cache_ / "checkouts");
   const fs::path repository = scratch.path() / "peek.git";
   std::error_code error;
   fs::create_directory(repository, error);
-  const char* const format =
-      commit.size() == 64 ? "--object-format=sha256" : "--object-format=sha1";
-  if (!program_.work(repository, {"init", "-q", "--bare", "--template=", format}).exit.ok()) return;
+  if (!program_.make_repository(repository, commit).exit.ok()) return;
   const Output fetched = program_.speak(
       remote, repository,
       {"fetch", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
@@ -122,27 +135,15 @@ void GitPeeks::fetch(Peek& peek, const GitRemote& remote, const std::string& com
   peek.commit = object.out;
   const std::size_t end = object.out.find('\n');
   peek.trees[""] = object.out.substr(kTree.size(), end - kTree.size());
-  std::vector<std::string> paths;
-  for (const std::string& directory : directories) {
-    if (!directory.empty()) paths.push_back(directory);
-  }
+  std::erase(paths, "");
   for (std::size_t begin = 0; begin < paths.size(); begin += kAtOnce) {
     std::vector<std::string> arguments = {"--literal-pathspecs", "ls-tree", "-z", "-d", "-t",
                                           "--full-tree",         commit,    "--"};
     const std::size_t last = std::min(begin + kAtOnce, paths.size());
     for (std::size_t i = begin; i < last; ++i) arguments.push_back(paths[i]);
-    // "040000 tree ID\tPATH"; of a submodule "160000 commit …".
     const Output listed = program_.work(repository, arguments);
     if (!listed.exit.ok()) return;
-    std::string_view rest = listed.out;
-    while (!rest.empty()) {
-      const std::string_view line = take_field(rest, '\0');
-      constexpr std::string_view kDirectory = "040000 tree ";
-      const std::size_t tab = line.find('\t');
-      if (!line.starts_with(kDirectory) || tab == std::string_view::npos) continue;
-      const std::string_view id = line.substr(kDirectory.size(), tab - kDirectory.size());
-      if (is_full_git_id(id)) peek.trees[std::string(line.substr(tab + 1))] = id;
-    }
+    read_directories(listed.out, peek.trees);
   }
   peek.usable = true;
 }

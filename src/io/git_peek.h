@@ -37,8 +37,7 @@ class GitPeeks {
  private:
   struct Peek;
   Peek* look(const GitRemote& remote, const std::string& commit);
-  void fetch(Peek& peek, const GitRemote& remote, const std::string& commit,
-             const std::set<std::string>& directories);
+  void fetch(Peek& peek, const GitRemote& remote, const std::string& commit);
 
   GitProgram& program_;
   std::filesystem::path cache_;

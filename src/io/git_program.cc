@@ -248,6 +248,14 @@ Output GitProgram::work(const std::filesystem::path& repository,
   return capture(command("", repository, arguments), input);
 }
 
+Output GitProgram::make_repository(const std::filesystem::path& directory,
+                                   const std::string& id) const {
+  constexpr std::size_t kSha256Digits = 64;
+  return work(directory,
+              {"init", "-q", "--bare", "--template=",
+               id.size() == kSha256Digits ? "--object-format=sha256" : "--object-format=sha1"});
+}
+
 std::optional<GitLogin> GitProgram::login(const GitRemote& remote) const {
   Command command = this->command("https:http", {}, {"credential", "fill"});
   command.timeout = std::chrono::seconds(30);

@@ -55,6 +55,10 @@ class GitProgram {
   Output work(const std::filesystem::path& repository, const std::vector<std::string>& arguments,
               std::string_view input = {}) const;
 
+  /// Makes an empty bare repository of a directory that is there and empty, for objects with ids
+  /// like this one.
+  Output make_repository(const std::filesystem::path& directory, const std::string& id) const;
+
   /// What `git credential` finds for an http(s) remote without a password of its own, without
   /// asking anybody; nullopt: nothing.
   std::optional<GitLogin> login(const GitRemote& remote) const;
