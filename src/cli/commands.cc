@@ -11,6 +11,7 @@
 #include "cli/config_text.h"
 #include "cli/exit_status.h"
 #include "cli/graph_command.h"
+#include "cli/import_command.h"
 #include "cli/project.h"
 #include "cli/prune_command.h"
 #include "cli/why_command.h"
@@ -231,6 +232,8 @@ int run_command_line(const Options& options) {
       return config(options);
     case CommandName::Log:
       return log(options);
+    case CommandName::Import:
+      return show_import(options);
   }
   return 0;
 }

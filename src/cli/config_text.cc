@@ -2,6 +2,8 @@
 
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+
 #include "core/config_values.h"
 #include "core/links.h"
 #include "core/source.h"
@@ -21,10 +23,12 @@ Json source_json(const Source& source, const fs::path& base) {
     return {{"dir", joined(base, directory->path)}};
   }
   const auto& git = std::get<GitSource>(source);
-  return {{"git", git.local ? joined(base, git.remote) : redacted(git.remote)},
-          {"ref", text_or_null(git.ref)},
-          {"subdir", text_or_null(git.subdir)},
-          {"checksum", text_or_null(git.checksum)}};
+  Json json = {{"git", git.local ? joined(base, git.remote) : redacted(git.remote)},
+               {"ref", text_or_null(git.ref)},
+               {"subdir", text_or_null(git.subdir)},
+               {"checksum", text_or_null(git.checksum)}};
+  if (!git.fetch.empty()) json["fetch"] = git.fetch;
+  return json;
 }
 
 Json secrets_json(const std::vector<Secret>& secrets, const fs::path& base) {
@@ -123,11 +127,17 @@ void emit(YAML::Emitter& yaml, const Json& json) {
     }
     yaml << YAML::EndMap;
   } else if (json.is_array()) {
+    const bool is_flat = std::all_of(json.begin(), json.end(),
+                                     [](const Json& value) { return value.is_primitive(); });
+    if (is_flat) yaml << YAML::Flow;
     yaml << YAML::BeginSeq;
     for (const Json& value : json) emit(yaml, value);
     yaml << YAML::EndSeq;
   } else if (json.is_string()) {
-    yaml << json.get<std::string>();
+    const auto text = json.get<std::string>();
+    // (In a flow sequence not every reader takes it for text.)
+    if (text.starts_with(':')) yaml << YAML::DoubleQuoted;
+    yaml << text;
   } else {
     yaml << json.dump();
   }

@@ -14,12 +14,13 @@ namespace {
 
 // Every option that takes a value: the word behind it is no command and no file.
 const std::vector<std::string> kWithValue = {
-    "-s",       "--state-dir", "--state", "-i",       "--image", "-j",     "--jobs",
-    "--engine", "--progress",  "--color", "--format", "--keep",  "--grace"};
+    "-s",      "--state-dir", "--state",      "-i",      "--image",  "-j",
+    "--jobs",  "--engine",    "--progress",   "--color", "--format", "--keep",
+    "--grace", "--platform",  "--constraint", "--name"};
 const std::vector<std::string> kCommands = {"build",  "status", "why",     "graph", "context",
-                                            "config", "log",    "history", "prune"};
+                                            "config", "log",    "history", "prune", "import"};
 // In the design, not in this version.
-const std::vector<std::string> kLater = {"import", "watch", "serve", "worker"};
+const std::vector<std::string> kLater = {"watch", "serve", "worker"};
 
 bool among(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -77,6 +78,7 @@ class CommandLine {
     add_log();
     add_history();
     add_prune();
+    add_import();
   }
 
   std::variant<Options, EarlyEnd> parse(std::vector<std::string> arguments) {
@@ -226,6 +228,18 @@ class CommandLine {
     add_talk(sub);
   }
 
+  void add_import() {
+    CLI::App* sub = add_command(CommandName::Import, "import",
+                                "a stackbrew library file as a configuration, on stdout");
+    sub->add_option("FILE", options_.config, "the library file, or - for standard input")
+        ->required()
+        ->option_text(" ");
+    sub->add_option("--name", options_.repository,
+                    "the images' name before their tags (default: the file's)")
+        ->option_text("NAME");
+    add_talk(sub);
+  }
+
   void add_graph() {
     CLI::App* sub = add_command(CommandName::Graph, "graph", "which image stands on which");
     add_config_file(sub);
@@ -274,6 +288,23 @@ class CommandLine {
   void add_config_file(CLI::App* sub) {
     sub->add_option("CONFIG", options_.config, "the configuration (default: imagewright.yml)")
         ->option_text(" ");
+    sub->add_option_function<std::string>(
+           "--platform",
+           [this](const std::string& text) {
+             if (!is_selectable_platform(text)) {
+               throw CLI::ValidationError("--platform", "'" + text +
+                                                            "' is no platform; one is native, "
+                                                            "linux/arm64, linux/arm/v7, …");
+             }
+             options_.platform = text;
+           },
+           "only images for this platform, and only for it: native or OS/ARCH (default: the "
+           "configuration's)")
+        ->option_text("PLATFORM");
+    sub->add_option("--constraint", options_.constraints,
+                    "holds here, so images with this constraint are built; may be given again")
+        ->option_text("NAME")
+        ->allow_extra_args(false);
   }
   void add_image(CLI::App* sub) {
     sub->add_option("IMAGE", options_.image, "an image's name")->required()->option_text(" ");
@@ -304,8 +335,7 @@ class CommandLine {
     sub->add_option("-i,--image", options_.run.images,
                     "only images whose name matches; may be given again")
         ->option_text("GLOB")
-        ->expected(1)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+        ->allow_extra_args(false);
   }
   void add_push(CLI::App* sub) {
     sub->add_flag(

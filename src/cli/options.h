@@ -10,7 +10,7 @@
 
 namespace imagewright {
 
-enum class CommandName { Build, Status, Why, Graph, Context, Config, Log, History, Prune };
+enum class CommandName { Build, Status, Why, Graph, Context, Config, Log, History, Prune, Import };
 
 enum class ProgressStyle { Auto, Tty, Plain };
 enum class ColorStyle { Auto, Always, Never };
@@ -26,7 +26,10 @@ struct Options {
   std::string state_directory;  ///< "": the default
   RunOptions run;               ///< with the default for what was not given
   PruneOptions prune;
-  int git_jobs = 0;  ///< 0: as the configuration says
+  std::string platform;                  ///< "": as the configuration says
+  std::vector<std::string> constraints;  ///< that hold
+  std::string repository;                ///< import: of the images; "": as the file is called
+  int git_jobs = 0;                      ///< 0: as the configuration says
   bool json = false;
   bool exit_code = false;  ///< status: exit 1 if anything is stale
   bool quiet = false;

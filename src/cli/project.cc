@@ -2,17 +2,20 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <system_error>
 
+#include "cli/import_command.h"
 #include "core/digest.h"
 #include "core/reference.h"
 #include "core/suggest.h"
 #include "io/environment.h"
 #include "io/error.h"
 #include "io/fd.h"
+#include "io/host_platform.h"
 #include "io/memo_file.h"
 
 namespace imagewright {
@@ -39,27 +42,6 @@ namespace fs = std::filesystem;
   fail(message);
 }
 
-// No more of it than a configuration may be long: it could grow without end.
-std::string read_configuration(const Options& options) {
-  const Fd fd(open(options.config.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd) cannot_read(options, errno);
-  struct stat status = {};
-  if (fstat(fd.get(), &status) == 0 && !S_ISREG(status.st_mode)) {
-    fail("the configuration '" + options.config + "' is " +
-         (S_ISDIR(status.st_mode) ? "a directory" : "not a file"));
-  }
-  std::string text;
-  while (text.size() <= kMaxConfigBytes) {
-    std::array<char, 16384> bytes;
-    const ssize_t got = read(fd.get(), bytes.data(), bytes.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) cannot_read(options, errno);
-    if (got == 0) break;
-    text.append(bytes.data(), static_cast<std::size_t>(got));
-  }
-  return text;
-}
-
 // A long configuration as it was read the last time, in a file a configuration.
 tl::expected<Yaml, ParseError> read_with_memo(const std::string& text, const fs::path& path) {
   constexpr std::size_t kShort = 4096;
@@ -75,16 +57,48 @@ tl::expected<Yaml, ParseError> read_with_memo(const std::string& text, const fs:
 
 }  // namespace
 
+// No more of it than a configuration may be long: it could grow without end.
+std::string read_configuration(const Options& options) {
+  const bool is_input = options.command == CommandName::Import && options.config == "-";
+  const Fd fd(is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                       : open(options.config.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) cannot_read(options, errno);
+  struct stat status = {};
+  if (!is_input && fstat(fd.get(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    fail("the configuration '" + options.config + "' is " +
+         (S_ISDIR(status.st_mode) ? "a directory" : "not a file"));
+  }
+  std::string text;
+  while (text.size() <= kMaxConfigBytes) {
+    std::array<char, 16384> bytes;
+    const ssize_t got = read(fd.get(), bytes.data(), bytes.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) cannot_read(options, errno);
+    if (got == 0) break;
+    text.append(bytes.data(), static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
 Project load_project(const Options& options) {
   Project project;
-  const std::string text = read_configuration(options);
+  std::string text = read_configuration(options);
+  auto imported = import_text(text, options.config, "");
+  if (imported && imported->images == 0) fail(imported->warnings.back());
+  if (imported) {
+    text = std::move(imported->yaml);
+    project.warnings = std::move(imported->warnings);
+  }
   std::error_code error;
   project.config_path = fs::canonical(options.config, error);
   project.places = Places::find();
   auto yaml = read_with_memo(text, project.places.cache / "configs" /
                                        hex(sha256(project.config_path.string())).substr(0, 32));
   if (!yaml) fail(describe(yaml.error(), options.config));
-  auto config = parse_config(*yaml, variable_if_set);
+  auto config = parse_config(*yaml, variable_if_set,
+                             {options.platform, host_platform(), options.constraints});
+  // (The lines of what was made of it are nobody's.)
+  if (!config && imported) fail(options.config + ": " + config.error().message);
   if (!config) fail(describe(config.error(), options.config));
   project.config = std::move(*config);
   if (options.git_jobs > 0) project.config.git.jobs = static_cast<std::size_t>(options.git_jobs);
@@ -112,6 +126,12 @@ const ImageConfig& find_image(const Project& project, const std::string& name) {
   for (const ImageConfig& image : project.config.images) {
     const auto reference = parse_reference(image.name);
     if (reference && reference->repository == name) return image;
+  }
+  for (const LeftOut& image : project.config.left_out) {
+    const auto reference = parse_reference(image.name);
+    if (image.name == name ||
+        (wanted && reference && normalized(*reference) == normalized(*wanted)))
+      fail("the image '" + name + "' is left out here: " + image.why);
   }
   fail("there is no image '" + name + "' in " + project.config_path.string() +
        did_you_mean(name, names));

@@ -10,6 +10,10 @@ namespace imagewright {
 /// Throws Error(Usage) with file, line and column if the configuration cannot be read or is wrong.
 Project load_project(const Options& options);
 
+/// The text of the file that `options` names (`-`: standard input); never much more than a
+/// configuration may have. Throws Error(Usage).
+std::string read_configuration(const Options& options);
+
 /// The image of that name: as written in the configuration, or without its tag. Throws
 /// Error(Usage).
 const ImageConfig& find_image(const Project& project, const std::string& name);

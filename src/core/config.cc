@@ -26,7 +26,7 @@ namespace {
 const Keys& builder_keys() {
   static const Keys keys{
       "'builder'",
-      {"images", "engine", "vars", "defaults", "insecure_registries", "publish", "git"},
+      {"images", "engine", "vars", "defaults", "insecure_registries", "publish", "git", "platform"},
       {}};
   return keys;
 }
@@ -38,37 +38,17 @@ const Keys& git_keys() {
 
 const Keys& image_keys() {
   static const Keys keys{"an image",
-                         {"name",
-                          "from",
-                          "dockerfile",
-                          "target",
-                          "args",
-                          "labels",
-                          "matrix",
-                          "depends_on",
-                          "dockerfile_inline",
-                          "platforms",
-                          "secrets",
-                          "ssh",
-                          "cache_from",
-                          "cache_to",
-                          "network",
-                          "extra_hosts",
-                          "shm_size",
-                          "ulimits",
-                          "no_cache",
-                          "pull",
-                          "privileged",
-                          "timeout",
-                          "retries",
-                          "weight",
-                          "narrow",
-                          "additional_contexts",
-                          "track_base",
-                          "max_age",
-                          "tags",
-                          "push",
-                          "oci_labels"},
+                         {"name",       "from",        "dockerfile",
+                          "target",     "args",        "labels",
+                          "matrix",     "depends_on",  "dockerfile_inline",
+                          "platforms",  "constraints", "secrets",
+                          "ssh",        "cache_from",  "cache_to",
+                          "network",    "extra_hosts", "shm_size",
+                          "ulimits",    "no_cache",    "pull",
+                          "privileged", "timeout",     "retries",
+                          "weight",     "narrow",      "additional_contexts",
+                          "track_base", "max_age",     "tags",
+                          "push",       "oci_labels"},
                          {"submodules", "lfs"}};
   return keys;
 }
@@ -88,9 +68,11 @@ const Keys& default_keys() {
 
 class Parser {
  public:
-  Parser(Yaml& yaml, const Environment& environment)
+  Parser(Yaml& yaml, const Environment& environment, const Selection& selection)
       : yaml_(yaml),
         environment_(environment),
+        selection_(selection),
+        platform_(selection.platform),
         reader_(yaml, [this](const std::string& name) { return variable(name); }) {}
 
   Config config() {
@@ -103,6 +85,7 @@ class Parser {
       if (entry.key == "insecure_registries") config.insecure_registries = registries(entry);
       if (entry.key == "publish") config.publish = publish(entry);
       if (entry.key == "git") config.git = git(entry.value);
+      if (entry.key == "platform") read_platform(entry);
       if (entry.key == "images") images = entry.value;
       if (entry.key == "vars") vars = entry;
       if (entry.key == "defaults") defaults = entry;
@@ -111,6 +94,7 @@ class Parser {
     if (vars) read_vars(*vars);
     if (defaults) read_defaults(*defaults);
     config.images = read_images(*images);
+    config.left_out = std::move(left_out_);
     return config;
   }
 
@@ -118,6 +102,8 @@ class Parser {
   /// An image with what is only known while it is read.
   struct Draft {
     ImageConfig image;
+    Place name_place;
+    std::vector<std::string> constraints;
     bool has_from = false;
     std::optional<YamlEntry> depends_on;
     bool depends_by_default = false;
@@ -129,6 +115,17 @@ class Parser {
     std::string name;
     Place place;
   };
+
+  /// (The user's own wins.)
+  void read_platform(const YamlEntry& entry) {
+    std::string platform = reader_.filled_text(entry);
+    if (!is_selectable_platform(platform)) {
+      fail(entry.value.place,
+           fmt::format("'platform' must be native or a platform like linux/arm64, and not {}",
+                       shown(platform)));
+    }
+    if (platform_.empty()) platform_ = std::move(platform);
+  }
 
   GitLimits git(const YamlValue& value) {
     GitLimits limits;
@@ -226,7 +223,12 @@ class Parser {
     const std::vector<YamlValue> items = yaml_.items(list, "'images'");
     images_.reserve(items.size());
     for (const YamlValue& item : items) add(item);
-    if (images_.empty()) fail(list.place, "'images' is empty; it needs at least one image");
+    if (images_.empty()) {
+      if (left_out_.empty()) fail(list.place, "'images' is empty; it needs at least one image");
+      const LeftOut& first = left_out_.front();
+      fail(list.place, fmt::format("no image is left to build: of '{}', {}{}", first.name,
+                                   first.why, left_out_.size() > 1 ? "; and so on" : ""));
+    }
     for (const Wish& wish : wishes_) grant(wish);
     check_names();
     return std::move(images_);
@@ -261,8 +263,31 @@ class Parser {
                                   "pulls",
                                   made.image.name));
     }
+    if (std::string why = imagewright::why_left_out(selection_, platform_, made.constraints,
+                                                    made.image.options.platforms);
+        !why.empty()) {
+      left_out_.push_back({std::move(made.image.name), std::move(why)});
+      return;
+    }
+    claim_name(made);
     if (made.depends_on) wish(made);
     images_.push_back(std::move(made.image));
+  }
+
+  void claim_name(const Draft& made) {
+    const ImageConfig& image = made.image;
+    const std::string full = normalized(*parse_reference(image.name));
+    const auto [first, fresh] = numbers_.try_emplace(full, images_.size());
+    if (fresh) return;
+    const ImageConfig& other = images_[first->second];
+    std::string message =
+        fmt::format("the image '{}' is defined already, in line {}", image.name, other.line);
+    if (combination_ != nullptr) {
+      message += "; with a matrix, 'name' must hold ${KEY} of each key that makes a difference";
+    } else if (are_disjoint(image.options.platforms, other.options.platforms)) {
+      message += "; with --platform, or 'platform' beside 'images', only the one for that counts";
+    }
+    fail(made.name_place, std::move(message));
   }
 
   /// What `entries` say, over what `made` has.
@@ -272,6 +297,7 @@ class Parser {
     for (const YamlEntry& entry : entries) {
       if (entry.key == "name") {
         image.name = name(entry);
+        made.name_place = entry.value.place;
         image.line = entry.value.place.line;
       } else if (entry.key == "from") {
         image.source = read_source(reader_, entry);
@@ -308,6 +334,8 @@ class Parser {
         image.track_base = track_base(entry);
       } else if (entry.key == "tags") {
         image.tags = tags(entry);
+      } else if (entry.key == "constraints") {
+        made.constraints = constraints(entry);
       } else if (entry.key == "push") {
         image.push = reader_.flag(entry);
       } else if (entry.key == "oci_labels") {
@@ -363,16 +391,20 @@ class Parser {
     // In full it is what the engines take it for, and not all that is a name is one then.
     const std::string full = normalized(*reference);
     if (const auto good = parse_reference(full); !good) fail(place, good.error().message);
-    const auto [first, fresh] = numbers_.try_emplace(full, images_.size());
-    if (!fresh) {
-      std::string message = fmt::format("the image '{}' is defined already, in line {}", name,
-                                        images_[first->second].line);
-      if (combination_ != nullptr) {
-        message += "; with a matrix, 'name' must hold ${KEY} of each key that makes a difference";
-      }
-      fail(place, std::move(message));
-    }
     return name;
+  }
+
+  std::vector<std::string> constraints(const YamlEntry& entry) {
+    std::vector<std::string> result;
+    for (auto& [text, place] : reader_.texts(entry)) {
+      if (!is_plain_word(text.substr(text.starts_with('!') ? 1 : 0))) {
+        fail(place, fmt::format("{} is no constraint; one is of letters, digits, '.', '_' and '-', "
+                                "with or without '!' before it",
+                                shown(text)));
+      }
+      result.push_back(std::move(text));
+    }
+    return result;
   }
 
   std::string engine(const YamlEntry& entry) {
@@ -436,11 +468,7 @@ class Parser {
         for (const ImageConfig& other : images_)
           owners.emplace(normalized(*parse_reference(other.name)), &other);
       }
-      std::vector<std::string> fixed;
-      for (const std::string& tag : image.tags) {
-        if (!has_placeholder(tag)) fixed.push_back(tag);
-      }
-      const auto references = references_for(image.name, fixed, {});
+      const auto references = fixed_references(image.name, image.tags);
       if (!references) fail({image.line, 0}, references.error().message);
       for (const std::string& reference : *references) {
         const auto [owner, fresh] = owners.emplace(normalized(*parse_reference(reference)), &image);
@@ -487,6 +515,12 @@ class Parser {
     if (found == numbers_.end()) {
       std::vector<std::string> names;
       for (const ImageConfig& image : images_) names.push_back(image.name);
+      for (const LeftOut& other : left_out_) {
+        if (normalized(*parse_reference(other.name)) == wish.full) {
+          fail(wish.place, fmt::format("'depends_on' names {}, which is left out here: {}",
+                                       shown(wish.name), other.why));
+        }
+      }
       fail(wish.place, fmt::format("'depends_on' must name images of this file, and {} is none{}",
                                    shown(wish.name), did_you_mean(wish.name, names)));
     }
@@ -565,12 +599,15 @@ class Parser {
 
   Yaml& yaml_;
   const Environment& environment_;
+  const Selection& selection_;
+  std::string platform_;  ///< that is built for; "": any
   ConfigReader reader_;
   std::map<std::string, std::string> vars_;
   const Combination* combination_ = nullptr;  ///< of the image that is being read
   std::vector<YamlEntry> default_entries_;
   std::optional<Draft> defaults_;  ///< as an image without a matrix has them
   std::vector<ImageConfig> images_;
+  std::vector<LeftOut> left_out_;
   std::unordered_map<std::string, std::size_t> numbers_;  ///< of the images, by normalized name
   std::vector<Wish> wishes_;
 };
@@ -595,6 +632,14 @@ const char* word(PublishWhen when) {
   return when == PublishWhen::Each ? "each" : "together";
 }
 
+std::vector<std::string> all_names(const Config& config) {
+  std::vector<std::string> names;
+  names.reserve(config.images.size() + config.left_out.size());
+  for (const ImageConfig& image : config.images) names.push_back(image.name);
+  for (const LeftOut& image : config.left_out) names.push_back(image.name);
+  return names;
+}
+
 const char* word(TrackBase track) {
   switch (track) {
     case TrackBase::Digest:
@@ -617,15 +662,16 @@ tl::expected<Yaml, ParseError> read_yaml(std::string_view text) {
   });
 }
 
-tl::expected<Config, ParseError> parse_config(Yaml& yaml, const Environment& environment) {
-  return with_errors<Config>([&] { return Parser(yaml, environment).config(); });
+tl::expected<Config, ParseError> parse_config(Yaml& yaml, const Environment& environment,
+                                              const Selection& selection) {
+  return with_errors<Config>([&] { return Parser(yaml, environment, selection).config(); });
 }
 
-tl::expected<Config, ParseError> parse_config(std::string_view text,
-                                              const Environment& environment) {
+tl::expected<Config, ParseError> parse_config(std::string_view text, const Environment& environment,
+                                              const Selection& selection) {
   auto yaml = read_yaml(text);
   if (!yaml) return tl::unexpected(std::move(yaml.error()));
-  return parse_config(*yaml, environment);
+  return parse_config(*yaml, environment, selection);
 }
 
 }  // namespace imagewright

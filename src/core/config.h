@@ -15,6 +15,7 @@
 
 #include "core/build_options.h"
 #include "core/error.h"
+#include "core/selection.h"
 #include "core/source.h"
 #include "core/variables.h"
 #include "core/yaml.h"
@@ -69,14 +70,18 @@ struct ImageConfig {
 };
 
 struct Config {
-  std::vector<ImageConfig>
-      images;          ///< in the file's order; at least one; no two of one normalized name
-  std::string engine;  ///< "", "docker", "podman" or "buildah"
+  std::vector<ImageConfig> images;  ///< the chosen ones, in the file's order; at least one; no two
+                                    ///< of one normalized name
+  std::string engine;               ///< "", "docker", "podman" or "buildah"
   /// Registries (`HOST` or `HOST:PORT`) that may be asked by plain http or with any certificate.
   std::vector<std::string> insecure_registries;
   PublishWhen publish = PublishWhen::Each;
   GitLimits git;
+  std::vector<LeftOut> left_out;  ///< images of the file that are not among `images`
 };
+
+/// The names of all images of the file, the left out ones' too.
+std::vector<std::string> all_names(const Config& config);
 
 /// Looks up an environment variable; nullopt: not set. (A YAML arg without a value takes its value
 /// there.)
@@ -96,12 +101,13 @@ inline constexpr int kMaxWeight = 1024;
 /// or not YAML, no `builder`, no images, unknown keys (with a suggestion; `x-…` is free, as is what
 /// stands beside `builder`), two images of one name, a name no registry takes, a bad source, a key
 /// given twice, aliases, variables or a matrix that expand beyond bounds, a variable that is not
-/// set, a key of a later version that this one cannot honour.
-tl::expected<Config, ParseError> parse_config(std::string_view text,
-                                              const Environment& environment);
+/// set, a key of a later version that this one cannot honour, a selection that leaves no image.
+tl::expected<Config, ParseError> parse_config(std::string_view text, const Environment& environment,
+                                              const Selection& selection = {});
 
 /// The same in two steps. The first does not depend on the environment.
 tl::expected<Yaml, ParseError> read_yaml(std::string_view text);
-tl::expected<Config, ParseError> parse_config(Yaml& yaml, const Environment& environment);
+tl::expected<Config, ParseError> parse_config(Yaml& yaml, const Environment& environment,
+                                              const Selection& selection = {});
 
 }  // namespace imagewright

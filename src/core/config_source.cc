@@ -12,7 +12,10 @@ namespace {
 
 const Keys& from_keys() {
   static const Keys keys{
-      "'from'", {"dir", "git", "ref", "branch", "tag", "commit", "subdir", "checksum"}, {}, false};
+      "'from'",
+      {"dir", "git", "ref", "branch", "tag", "commit", "subdir", "checksum", "fetch"},
+      {},
+      false};
   return keys;
 }
 
@@ -35,7 +38,7 @@ std::string full_ref(ConfigReader& reader, const YamlEntry& entry) {
 
 /// The keys of a map, each at most once.
 struct Parts {
-  std::optional<YamlEntry> dir, git, ref, subdir, checksum;
+  std::optional<YamlEntry> dir, git, ref, subdir, checksum, fetch;
 };
 
 GitSource git_source(ConfigReader& reader, const Parts& parts) {
@@ -53,6 +56,13 @@ GitSource git_source(ConfigReader& reader, const Parts& parts) {
     source.checksum = reader.filled_text(*parts.checksum);
     placed(check_git_source(source), parts.checksum->value.place);
   }
+  if (parts.fetch) {
+    if (!is_full_git_id(source.ref)) {
+      fail(parts.fetch->place, "'fetch' says where to find a 'commit', and there is none here");
+    }
+    source.fetch = reader.filled_text(*parts.fetch);
+    placed(check_git_source(source), parts.fetch->value.place);
+  }
   return source;
 }
 
@@ -63,13 +73,14 @@ Source source_from_map(ConfigReader& reader, const YamlValue& map) {
                                      : entry.key == "git"      ? parts.git
                                      : entry.key == "subdir"   ? parts.subdir
                                      : entry.key == "checksum" ? parts.checksum
+                                     : entry.key == "fetch"    ? parts.fetch
                                                                : parts.ref;
     if (slot) ConfigReader::exclude(*slot, entry);  // two of ref, branch, tag, commit
     slot = entry;
   }
   if (!parts.dir && !parts.git) fail(map.place, "'from' needs 'dir' or 'git'");
   if (!parts.dir) return git_source(reader, parts);
-  for (const auto& other : {parts.git, parts.ref, parts.subdir, parts.checksum}) {
+  for (const auto& other : {parts.git, parts.ref, parts.subdir, parts.checksum, parts.fetch}) {
     if (other) ConfigReader::exclude(*parts.dir, *other);
   }
   return DirectorySource{reader.filled_text(*parts.dir)};

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/reference.h"
+#include "core/tags.h"
 
 namespace imagewright {
 
@@ -21,6 +22,13 @@ ImageNames::ImageNames(const std::vector<ImageConfig>& images, bool with_localho
   for (std::size_t i = 0; i < images.size(); ++i) {
     if (const auto reference = parse_reference(images[i].name))
       by_name_.emplace(normalized(*reference), i);
+  }
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    if (images[i].tags.empty()) continue;
+    const auto references = fixed_references(images[i].name, images[i].tags);
+    if (!references) continue;
+    for (const std::string& name : *references)
+      by_name_.emplace(normalized(*parse_reference(name)), i);
   }
 }
 

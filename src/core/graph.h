@@ -21,8 +21,9 @@ class ImageNames {
   /// (Podman, Buildah).
   ImageNames(const std::vector<ImageConfig>& images, bool with_localhost);
 
-  /// The number of the image that has this name, whatever its spelling; nullopt: none, or a
-  /// reference with a digest, which means what it says.
+  /// The number of the image that has this name, or has it among its `tags`, whatever its spelling;
+  /// nullopt: none, or a reference with a digest, which means what it says. (A tag that a build
+  /// fills in names no image of the file.)
   std::optional<std::size_t> find(const std::string& reference) const;
 
  private:

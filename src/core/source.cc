@@ -263,6 +263,16 @@ tl::expected<void, ParseError> check_ref(std::string_view ref) {
   return {};
 }
 
+tl::expected<void, ParseError> check_fetch(std::string_view fetch) {
+  if (fetch.empty()) return {};
+  if (!fetch.starts_with("refs/")) {
+    return wrong(fmt::format(
+        "'fetch' must be the full name of a ref, like refs/heads/main, and not {}", shown(fetch)));
+  }
+  if (fetch.ends_with("/*")) fetch.remove_suffix(2);
+  return check_ref(fetch);
+}
+
 tl::expected<void, ParseError> check_subdir(std::string_view subdir) {
   if (auto part = check_part("the subdirectory", subdir); !part) return part;
   int depth = 0;
@@ -479,6 +489,7 @@ tl::expected<void, ParseError> check_git_source(const GitSource& source) {
                              : check_remote(source.remote);
   if (!remote) return remote;
   if (auto ref = check_ref(source.ref); !ref) return ref;
+  if (auto fetch = check_fetch(source.fetch); !fetch) return fetch;
   if (auto subdir = check_subdir(source.subdir); !subdir) return subdir;
   return check_checksum(source.checksum);
 }

@@ -33,6 +33,9 @@ struct GitSource {
   std::string checksum;
   /// The remote is a path on this machine (only the map form `git: ../path` can say so).
   bool local = false;
+  /// "", or the full name of a ref in whose history the commit is, for a server that gives no
+  /// commit by its id; a `*` at its end means all that begin so. No part of what the source is.
+  std::string fetch = {};
   bool operator==(const GitSource&) const = default;
 };
 

@@ -125,6 +125,15 @@ tl::expected<std::vector<std::string>, ParseError> references_for(
   return references;
 }
 
+tl::expected<std::vector<std::string>, ParseError> fixed_references(
+    const std::string& name, const std::vector<std::string>& templates) {
+  std::vector<std::string> fixed;
+  for (const std::string& tag : templates) {
+    if (!has_placeholder(tag)) fixed.push_back(tag);
+  }
+  return references_for(name, fixed, {});
+}
+
 std::string fingerprint_reference(const std::string& name, const std::string& fingerprint,
                                   const std::string& engine, const std::string& platform) {
   const std::string all =

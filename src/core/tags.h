@@ -37,6 +37,10 @@ bool wants_git(std::string_view tag_template);
 tl::expected<std::vector<std::string>, ParseError> references_for(
     const std::string& name, const std::vector<std::string>& templates, const TagFacts& facts);
 
+/// The same of those templates alone that hold no placeholder.
+tl::expected<std::vector<std::string>, ParseError> fixed_references(
+    const std::string& name, const std::vector<std::string>& templates);
+
 /// The reference under which the registry of an image of this name keeps what was built from these
 /// inputs, so that whoever has the same inputs finds it (docs/formats.md): in its repository, the
 /// tag `imagewright-` and 32 hexadecimal digits. `fingerprint`: Manifest::digest. What another

@@ -147,7 +147,7 @@ std::string Git::tree(const GitSource& source, const ResolvedRef& at) {
       memo.remember(*id);
       return *std::move(id);
     }
-    mirror.fetch(at.commit, at.ref);
+    mirror.fetch(at.commit, at.ref, source.fetch);
     found = mirror.look_up(at.commit, way);
   }
   if (!found) mirror.give_up("it lacks the commit " + at.commit);
@@ -164,7 +164,8 @@ void Git::write_tree(const GitSource& source, const ResolvedRef& at, const std::
   const bool is_there = mirror.look_up(at.commit, {}) || mirror.look_up(tree, {});
   // (Of a part of the repository that part is enough.)
   const bool is_part = way_to(source).size() > 1;
-  if (!is_there && !(is_part && mirror.fetch_tree(tree))) mirror.fetch(at.commit, at.ref);
+  if (!is_there && !(is_part && mirror.fetch_tree(tree)))
+    mirror.fetch(at.commit, at.ref, source.fetch);
   write_git_tree(mirror, tree, directory);
 }
 
@@ -173,7 +174,7 @@ std::string Git::commit_time(const GitSource& source, const ResolvedRef& at) {
   if (!mirror.look_up(at.commit, {})) {
     if (const auto commit = peeks_.commit(mirror.remote(), at.commit))
       return imagewright::commit_time(*commit);
-    mirror.fetch(at.commit, at.ref);
+    mirror.fetch(at.commit, at.ref, source.fetch);
   }
   return imagewright::commit_time(mirror.read_commit(at.commit));
 }

@@ -217,13 +217,16 @@ Output GitMirror::fetch_whole(const std::string& id, bool& was_there) {
   return output;
 }
 
-void GitMirror::fetch(const std::string& commit, const std::string& ref) {
+void GitMirror::fetch(const std::string& commit, const std::string& ref,
+                      const std::string& history) {
   make_places();
   const MirrorLock lock(beside(path_, ".lock"));
   bool was_there = false;
   Output output = fetch_whole(commit, was_there);
   if (was_there) return;
-  if (is_refusal(output) && !ref.empty()) output = fetch_ref(commit, ref);
+  const bool is_refused = is_refusal(output);
+  if (is_refused && !ref.empty()) output = fetch_ref(commit, ref);
+  if (is_refused && ref.empty() && !history.empty()) output = fetch_history(commit, history);
   const std::string what = fmt::format("cannot fetch {} from '{}'", commit, remote_.shown);
   if (!output.exit.ok()) throw git_failure(what, remote_, output);
   if (!holds(commit)) throw Error(Error::Kind::Source, what + ": it is not a commit");
@@ -297,6 +300,23 @@ Output GitMirror::fetch_ref(const std::string& commit, const std::string& ref) {
     throw Error(
         Error::Kind::Source,
         fmt::format("'{}' of '{}' moved while it was fetched; run again", ref, remote_.shown));
+  }
+  return run({"update-ref", kept_ref(commit), commit});
+}
+
+// Refs are kept, so that the next commit of the same history costs no more than what is new.
+Output GitMirror::fetch_history(const std::string& commit, const std::string& refs) {
+  const std::string kept = "refs/history/" + refs.substr(std::string_view("refs/").size());
+  Output output = program_.speak(
+      remote_, path_,
+      // (As many as there are: also what an earlier fetch of a single commit left out.)
+      {"fetch", "-q", "--depth=2147483647", "--no-tags", "--no-write-fetch-head", "--prune",
+       "--no-recurse-submodules", "--end-of-options", remote_.url, "+" + refs + ":" + kept},
+      kFetchTime);
+  if (!output.exit.ok()) return output;
+  if (!run({"cat-file", "-e", commit + "^{tree}"}).exit.ok()) {
+    throw Error(Error::Kind::Source, fmt::format("'{}' has no commit {} in the history of '{}'",
+                                                 remote_.shown, commit, refs));
   }
   return run({"update-ref", kept_ref(commit), commit});
 }

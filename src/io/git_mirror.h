@@ -5,7 +5,8 @@
 // On the disk: `cache/git/<sha256 of the URL without credentials>.git`, mode 0700; beside it
 // `….lock`, held (flock) by whoever changes the mirror and dated when it was used last, and
 // `….new`, a mirror in the making. `refs/imagewright/<id>` says that this commit or tree is there
-// as a whole, and keeps it. All can be deleted at any time that no run uses it.
+// as a whole, and keeps it; `refs/history/` has what of GitSource::fetch had to be fetched. All can
+// be deleted at any time that no run uses it.
 #pragma once
 
 #include <filesystem>
@@ -45,9 +46,9 @@ class GitMirror {
                                              const std::vector<std::string>& paths) const;
 
   /// Makes the mirror hold that commit. `ref` is where it was found ("" is unknown): what is
-  /// fetched where the server gives no commit by its id. Waits for whoever else is changing the
-  /// mirror.
-  void fetch(const std::string& commit, const std::string& ref);
+  /// fetched where the server gives no commit by its id; of a commit of unknown place,
+  /// `history` (GitSource::fetch) is, as a whole. Waits for whoever else is changing the mirror.
+  void fetch(const std::string& commit, const std::string& ref, const std::string& history = {});
 
   /// The same with a tree alone, named by its id, with all that is below it. False: the server
   /// gives no tree by its id.
@@ -76,6 +77,7 @@ class GitMirror {
   void sweep() const;
   Output fetch_as(const std::string& refspec);
   Output fetch_ref(const std::string& commit, const std::string& ref);
+  Output fetch_history(const std::string& commit, const std::string& refs);
   void read(const std::vector<std::string>& ids, const char* type, const OnBlob& on_content);
   void read_some(const std::vector<std::string>& ids, std::size_t begin, std::size_t end,
                  const char* type, const OnBlob& on_content);

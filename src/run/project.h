@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "core/config.h"
 #include "io/places.h"
@@ -13,7 +14,8 @@ namespace imagewright {
 struct Project {
   std::filesystem::path config_path;  ///< canonical: by it rows of the state are owned
   Config config;
-  std::filesystem::path base;  ///< what relative directories are against
+  std::vector<std::string> warnings;  ///< what the file says and `config` does not
+  std::filesystem::path base;         ///< what relative directories are against
   std::filesystem::path state_directory;
   Places places;
 };

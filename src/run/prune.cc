@@ -48,7 +48,7 @@ class Pruning {
         engine_(engine),
         rows_(store.rows()),
         builds_(store.all_builds()) {
-    for (const ImageConfig& image : project.config.images) configured_.insert(image.name);
+    for (std::string& name : all_names(project.config)) configured_.insert(std::move(name));
   }
 
   std::vector<PruneItem> go() {
@@ -175,8 +175,7 @@ class Pruning {
 
   void logs() {
     std::set<fs::path> wanted;
-    for (const ImageConfig& image : project_.config.images)
-      wanted.insert(log_directory(project_, image.name));
+    for (const std::string& name : configured_) wanted.insert(log_directory(project_, name));
     // (Another configuration may keep its state in the same place.)
     for (const BuildRow& build : builds_) {
       if (build.config != project_.config_path || gone_.count(build.name) == 0)

@@ -83,6 +83,9 @@ class Run {
     progress_.step("Tools checked: building with " + engine_->name());
     progress_.step(fmt::format("Loaded {}: {} image{}", project_.config_path.string(),
                                selected_.size(), selected_.size() == 1 ? "" : "s"));
+    for (const std::string& warning : project_.warnings) progress_.warning(warning);
+    for (const LeftOut& image : project_.config.left_out)
+      progress_.step(fmt::format("Left out {}: {}", image.name, image.why));
     if (!lock_state()) return finish();
     open_state();
     outside_.emplace(project_, engine_->name());
@@ -879,8 +882,8 @@ class Run {
   }
 
   void retire() {
-    std::unordered_set<std::string_view> names;
-    for (const ImageConfig& image : project_.config.images) names.insert(image.name);
+    const std::vector<std::string> all = all_names(project_.config);
+    const std::unordered_set<std::string_view> names(all.begin(), all.end());
     // What the rows that may go were built from: told while they are there.
     std::map<std::string, std::string> contexts;
     for (const auto& [name, row] : judge_->rows()) {

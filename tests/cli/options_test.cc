@@ -88,6 +88,21 @@ TEST(Options, AnImageComesBeforeTheConfiguration) {
   EXPECT_EQ(options.config, "c.yml");
 }
 
+TEST(Options, AConfigurationBehindTheSecondImageIsNoThirdImage) {
+  const Options options = parse({"build", "-i", "a", "-i", "b", "c.yml"});
+  EXPECT_EQ(options.run.images, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(options.config, "c.yml");
+}
+
+TEST(Options, WhichImagesAreMeant) {
+  const Options options = parse(
+      {"--platform", "linux/arm/v7", "status", "--constraint", "a", "--constraint", "b", "c.yml"});
+  EXPECT_EQ(options.platform, "linux/arm/v7");
+  EXPECT_EQ(options.constraints, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(options.config, "c.yml");
+  EXPECT_EQ(parse({"import", "-", "--name", "x"}).repository, "x");
+}
+
 TEST(Options, TheConfigurationHasADefault) {
   EXPECT_EQ(parse({"status", "--exit-code"}).config, "imagewright.yml");
 }
@@ -96,7 +111,10 @@ TEST(Options, MistakesEndWithStatusTwoAndOneHint) {
   EXPECT_THAT(early_end({"build", "--dryrun"}).text, HasSubstr("did you mean '--dry-run'?"));
   EXPECT_THAT(early_end({"build", "a", "b"}).text, HasSubstr("'b' is one argument too many"));
   EXPECT_THAT(early_end({"build", "-j", "none"}).text, HasSubstr("imagewright build --help"));
-  EXPECT_THAT(early_end({"import", "a"}).text, HasSubstr("not available in this version"));
+  EXPECT_THAT(early_end({"watch", "a"}).text, HasSubstr("not available in this version"));
+  EXPECT_THAT(early_end({"import"}).text, HasSubstr("FILE"));
+  EXPECT_THAT(early_end({"build", "--platform", "arm64"}).text,
+              HasSubstr("'arm64' is no platform; one is native, linux/arm64"));
   EXPECT_EQ(early_end({"context"}).status, 2);
   EXPECT_EQ(early_end({"build", "--engine", "rkt"}).status, 2);
   EXPECT_THAT(early_end({"build", "--progress", "tyt"}).text,

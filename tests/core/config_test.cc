@@ -252,10 +252,10 @@ TEST(Config, RefusesUnknownKeys) {
             "f:5:5: unknown key 'dockerfil' in an image; did you mean 'dockerfile'?");
   EXPECT_EQ(error(one_image("zzz: x")),
             "f:5:5: unknown key 'zzz' in an image; known are name, from, dockerfile, target, args, "
-            "labels, matrix, depends_on, dockerfile_inline, platforms, secrets, ssh, cache_from, "
-            "cache_to, network, extra_hosts, shm_size, ulimits, no_cache, pull, privileged, "
-            "timeout, retries, weight, narrow, additional_contexts, track_base, max_age, tags, "
-            "push, oci_labels");
+            "labels, matrix, depends_on, dockerfile_inline, platforms, constraints, secrets, ssh, "
+            "cache_from, cache_to, network, extra_hosts, shm_size, ulimits, no_cache, pull, "
+            "privileged, timeout, retries, weight, narrow, additional_contexts, track_base, "
+            "max_age, tags, push, oci_labels");
   EXPECT_EQ(error("builder: {image: []}"),
             "f:1:11: unknown key 'image' in 'builder'; did you mean 'images'?");
   EXPECT_EQ(error(with_from("{git: https://h/r, brunch: x}")),

@@ -27,6 +27,17 @@ TEST(ImageNames, WhateverTheSpelling) {
   EXPECT_EQ(names.find("not a reference"), std::nullopt);
 }
 
+TEST(ImageNames, ATagOfAnImageOfTheFileWasTakenForAnImageFromElsewhere) {
+  std::vector<ImageConfig> all = images({"app:1.2", "b"});
+  all[0].tags = {":1", "mirror.example/app:1", ":{git.short}", "b"};
+  const ImageNames names(all, false);
+  EXPECT_EQ(names.find("app:1"), 0U);
+  EXPECT_EQ(names.find("docker.io/library/app:1"), 0U);
+  EXPECT_EQ(names.find("mirror.example/app:1"), 0U);
+  EXPECT_EQ(names.find("b"), 1U);
+  EXPECT_EQ(names.find("app"), std::nullopt);
+}
+
 TEST(ImageNames, ADigestMeansWhatItSays) {
   const ImageNames names(images({"a"}), false);
   EXPECT_EQ(names.find("a@sha256:" + std::string(64, '0')), std::nullopt);

@@ -559,7 +559,7 @@ an_option_is_refused() {
 
 several_platforms_are_refused() {
   an_option_is_refused 'platforms: [linux/amd64, linux/arm64]' platforms \
-    'it builds for one platform at a time; give each an image'
+    'it builds for one platform at a time; choose one with --platform'
 }
 
 a_dockerfile_stands_in_the_configuration() {

@@ -646,6 +646,30 @@ TEST_F(GitTreeTest, AServerThatGivesNoCommitByItsId) {
   EXPECT_THAT(tree_error(local(first)), HasSubstr("unadvertised object"));
 }
 
+TEST_F(GitTreeTest, ACommitInTheHistoryOfARefOfSuchAServer) {
+  const std::string first = in_repo("rev-parse HEAD");
+  commit("file", "two\n");
+  commit("file", "three\n");
+  configure("[protocol]\nversion = 0\n[user]\nname = T\nemail = t@example.com\n");
+  GitSource source = local(first);
+  source.fetch = "refs/heads/main";
+  EXPECT_EQ(tree_of(source), in_repo("rev-parse " + first + "^{tree}"));
+  fs::remove_all(cache());
+  // Also into a mirror that has commits without their history, and from all branches.
+  EXPECT_EQ(tree_of(local("main")), in_repo("rev-parse main^{tree}"));
+  source.fetch = "refs/heads/*";
+  EXPECT_EQ(tree_of(source), in_repo("rev-parse " + first + "^{tree}"));
+
+  in_repo("checkout -q --orphan other");
+  commit("file", "four\n");
+  GitSource elsewhere = local(in_repo("rev-parse main~1"));
+  elsewhere.fetch = "refs/heads/other";
+  fs::remove_all(cache());
+  EXPECT_THAT(tree_error(elsewhere), HasSubstr("in the history of 'refs/heads/other'"));
+  elsewhere.fetch = "refs/heads/none";
+  EXPECT_THAT(tree_error(elsewhere), HasSubstr("cannot fetch"));
+}
+
 TEST_F(GitTreeTest, ARefThatMovedWhileItWasFetched) {
   configure("[protocol]\nversion = 0\n[user]\nname = T\nemail = t@example.com\n");
   Git git(cache());
