@@ -105,6 +105,10 @@ Json image_json(const ImageConfig& image, const fs::path& base) {
   if (image.weight != 1) json["weight"] = image.weight;
   if (!image.tags.empty()) json["tags"] = image.tags;
   if (image.push) json["push"] = *image.push;
+  if (const auto* git = std::get_if<GitSource>(&image.source)) {
+    if (git->submodules) json["submodules"] = true;
+    if (git->lfs) json["lfs"] = true;
+  }
   if (image.oci_labels) json["oci_labels"] = true;
   if (!image.narrow) json["narrow"] = false;
   if (image.track_base != TrackBase::Digest) json["track_base"] = word(image.track_base);

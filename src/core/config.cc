@@ -24,32 +24,30 @@ namespace imagewright {
 namespace {
 
 const Keys& builder_keys() {
-  static const Keys keys{
-      "'builder'",
-      {"images", "engine", "vars", "defaults", "insecure_registries", "publish", "git", "platform"},
-      {}};
+  static const Keys keys{"'builder'",
+                         {"images", "engine", "vars", "defaults", "insecure_registries", "publish",
+                          "git", "platform"}};
   return keys;
 }
 
 const Keys& git_keys() {
-  static const Keys keys{"'git'", {"jobs", "connect_timeout", "idle_timeout"}, {}};
+  static const Keys keys{"'git'", {"jobs", "connect_timeout", "idle_timeout"}};
   return keys;
 }
 
 const Keys& image_keys() {
-  static const Keys keys{"an image",
-                         {"name",       "from",        "dockerfile",
-                          "target",     "args",        "labels",
-                          "matrix",     "depends_on",  "dockerfile_inline",
-                          "platforms",  "constraints", "secrets",
-                          "ssh",        "cache_from",  "cache_to",
-                          "network",    "extra_hosts", "shm_size",
-                          "ulimits",    "no_cache",    "pull",
-                          "privileged", "timeout",     "retries",
-                          "weight",     "narrow",      "additional_contexts",
-                          "track_base", "max_age",     "tags",
-                          "push",       "oci_labels"},
-                         {"submodules", "lfs"}};
+  static const Keys keys{"an image", {"name",       "from",        "dockerfile",
+                                      "target",     "args",        "labels",
+                                      "matrix",     "depends_on",  "dockerfile_inline",
+                                      "platforms",  "constraints", "secrets",
+                                      "ssh",        "cache_from",  "cache_to",
+                                      "network",    "extra_hosts", "shm_size",
+                                      "ulimits",    "no_cache",    "pull",
+                                      "privileged", "timeout",     "retries",
+                                      "weight",     "narrow",      "additional_contexts",
+                                      "track_base", "max_age",     "tags",
+                                      "push",       "oci_labels",  "submodules",
+                                      "lfs"}};
   return keys;
 }
 
@@ -59,8 +57,8 @@ const Keys& default_keys() {
     Keys result = image_keys();
     result.where = "'defaults'";
     const auto is_own = [](const std::string& key) { return key == "name" || key == "matrix"; };
-    result.now.erase(std::remove_if(result.now.begin(), result.now.end(), is_own),
-                     result.now.end());
+    result.known.erase(std::remove_if(result.known.begin(), result.known.end(), is_own),
+                       result.known.end());
     return result;
   }();
   return keys;
@@ -104,6 +102,8 @@ class Parser {
     ImageConfig image;
     Place name_place;
     std::vector<std::string> constraints;
+    bool submodules = false;
+    bool lfs = false;
     bool has_from = false;
     std::optional<YamlEntry> depends_on;
     bool depends_by_default = false;
@@ -263,6 +263,7 @@ class Parser {
                                   "pulls",
                                   made.image.name));
     }
+    complete_source(made, entries);
     if (std::string why = imagewright::why_left_out(selection_, platform_, made.constraints,
                                                     made.image.options.platforms);
         !why.empty()) {
@@ -272,6 +273,20 @@ class Parser {
     claim_name(made);
     if (made.depends_on) wish(made);
     images_.push_back(std::move(made.image));
+  }
+
+  /// What keys beside `from` say of it. (Of a directory they may be in `defaults`.)
+  static void complete_source(Draft& made, const std::vector<YamlEntry>& entries) {
+    if (auto* git = std::get_if<GitSource>(&made.image.source)) {
+      git->submodules = git->submodules || made.submodules;
+      git->lfs = made.lfs;
+      return;
+    }
+    for (const YamlEntry& entry : entries) {
+      if ((entry.key == "submodules" && made.submodules) || (entry.key == "lfs" && made.lfs))
+        fail(entry.place,
+             fmt::format("'{}' is for a git source, and 'from' is a directory", entry.key));
+    }
   }
 
   void claim_name(const Draft& made) {
@@ -338,6 +353,10 @@ class Parser {
         made.constraints = constraints(entry);
       } else if (entry.key == "push") {
         image.push = reader_.flag(entry);
+      } else if (entry.key == "submodules") {
+        made.submodules = reader_.flag(entry);
+      } else if (entry.key == "lfs") {
+        made.lfs = reader_.flag(entry);
       } else if (entry.key == "oci_labels") {
         image.oci_labels = reader_.flag(entry);
       } else if (entry.key == "narrow") {

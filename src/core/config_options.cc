@@ -42,7 +42,7 @@ Texts platforms(ConfigReader& reader, const YamlEntry& entry) {
 }
 
 Secret secret(ConfigReader& reader, const YamlValue& value) {
-  static const Keys kKeys{"a secret", {"id", "file", "environment"}, {}, false};
+  static const Keys kKeys{"a secret", {"id", "file", "environment"}, false};
   if (!value.is_map()) {
     fail(value.place,
          "a secret must be a map {id: NAME, file: PATH} or {id: NAME, environment: VARIABLE}; a "
@@ -147,7 +147,7 @@ std::int64_t limit(ConfigReader& reader, const YamlEntry& entry) {
 }
 
 Ulimit ulimit(ConfigReader& reader, const YamlEntry& entry) {
-  static const Keys kKeys{"an ulimit", {"soft", "hard"}, {}, false};
+  static const Keys kKeys{"an ulimit", {"soft", "hard"}, false};
   if (!entry.value.is_map()) {
     const std::int64_t both = limit(reader, entry);
     return {both, both};

@@ -24,12 +24,8 @@ std::string hint(std::string_view word, const std::vector<std::string>& known) {
 namespace {
 
 [[noreturn]] void refuse(const YamlEntry& entry, const Keys& keys) {
-  if (contains(keys.later, entry.key)) {
-    fail(entry.place,
-         fmt::format("'{}' is not available in this version of imagewright", entry.key));
-  }
   fail(entry.place, fmt::format("unknown key {} in {}{}", shown(entry.key), keys.where,
-                                hint(entry.key, keys.now)));
+                                hint(entry.key, keys.known)));
 }
 
 struct Pair {
@@ -55,7 +51,7 @@ void check_key(std::string_view key, std::string_view where, Place place) {
 std::vector<YamlEntry> ConfigReader::known_entries(const YamlValue& map, const Keys& keys) {
   std::vector<YamlEntry> known;
   for (const YamlEntry& entry : yaml.entries(map, keys.where)) {
-    if (contains(keys.now, entry.key)) {
+    if (contains(keys.known, entry.key)) {
       known.push_back(entry);
     } else if (!keys.extensible || entry.key.substr(0, 2) != "x-") {
       refuse(entry, keys);

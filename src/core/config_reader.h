@@ -17,11 +17,10 @@
 
 namespace imagewright {
 
-/// The keys of one kind of map: those that work, and those that a later version will have.
+/// The keys of one kind of map.
 struct Keys {
   std::string where;
-  std::vector<std::string> now;
-  std::vector<std::string> later = {};
+  std::vector<std::string> known;
   bool extensible = true;  ///< `x-…` is free
 };
 

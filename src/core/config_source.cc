@@ -14,7 +14,6 @@ const Keys& from_keys() {
   static const Keys keys{
       "'from'",
       {"dir", "git", "ref", "branch", "tag", "commit", "subdir", "checksum", "fetch"},
-      {},
       false};
   return keys;
 }

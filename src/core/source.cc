@@ -329,13 +329,15 @@ std::optional<bool> switch_value(std::string_view value) {
   return std::nullopt;
 }
 
-tl::expected<void, ParseError> check_switch(const std::string& name, std::string_view value) {
+tl::expected<void, ParseError> apply_switch(GitSource& source, const std::string& name,
+                                            std::string_view value) {
   const auto on = switch_value(value);
   if (!on)
     return wrong(
         fmt::format("invalid {} value \"{}\": true or false is expected", name, excerpt(value)));
   // How a commit is fetched is our own business; what a checkout holds is not.
-  if (*on && name != "fetch-by-commit") {
+  if (*on && name == "submodules") source.submodules = true;
+  if (*on && name == "keep-git-dir") {
     return wrong(fmt::format("{} is not available: leave it out of the git URL", name));
   }
   return {};
@@ -357,7 +359,7 @@ tl::expected<void, ParseError> apply_parameter(GitSource& source, const std::str
     return value.starts_with(prefix) ? value : fmt::format("{}{}", prefix, value);
   };
   if (name == "fetch-by-commit" || name == "keep-git-dir" || name == "submodules") {
-    return check_switch(name, value);
+    return apply_switch(source, name, value);
   }
   if (value.empty()) return wrong(fmt::format("query \"{}\" has no value", name));
   if (name == "ref") return agree("ref", source.ref, value);

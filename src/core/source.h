@@ -33,6 +33,10 @@ struct GitSource {
   std::string checksum;
   /// The remote is a path on this machine (only the map form `git: ../path` can say so).
   bool local = false;
+  /// Its submodules' files are part of it, and its large files are those that Git LFS has. (An
+  /// image's keys say so, or of submodules the URL.)
+  bool submodules = false;
+  bool lfs = false;
   /// "", or the full name of a ref in whose history the commit is, for a server that gives no
   /// commit by its id; a `*` at its end means all that begin so. No part of what the source is.
   std::string fetch = {};

@@ -10,6 +10,7 @@
 
 #include "core/lower_case.h"
 #include "core/take_field.h"
+#include "io/git_checkout.h"
 #include "io/git_mirror.h"
 #include "io/git_program.h"
 #include "io/git_tree_writer.h"
@@ -161,9 +162,16 @@ void Git::write_tree(const GitSource& source, const ResolvedRef& at, const std::
   GitMirror mirror(program_, cache_, git_remote(source));
   if (!is_full_git_id(tree))
     throw Error(Error::Kind::Source, fmt::format("'{}' is not a full tree id", tree));
+  const std::vector<std::string> way = way_to(source);
+  if (source.submodules || source.lfs) {
+    // What says where those are is at its root.
+    if (!mirror.look_up(at.commit, {})) mirror.fetch(at.commit, at.ref, source.fetch);
+    GitCheckout(program_, cache_).write(mirror, source, at.commit, way.back(), tree, directory);
+    return;
+  }
   const bool is_there = mirror.look_up(at.commit, {}) || mirror.look_up(tree, {});
   // (Of a part of the repository that part is enough.)
-  const bool is_part = way_to(source).size() > 1;
+  const bool is_part = way.size() > 1;
   if (!is_there && !(is_part && mirror.fetch_tree(tree)))
     mirror.fetch(at.commit, at.ref, source.fetch);
   write_git_tree(mirror, tree, directory);

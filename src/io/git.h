@@ -71,10 +71,11 @@ class Git {
 
   /// Writes a tree of the commit `at` (fetched, if the mirror lacks it) into `directory`, which
   /// must exist and be empty: files 0644 or 0755, directories 0755, symlinks as they are,
-  /// submodules as empty directories, everything dated 1980-01-02 (the oldest day that a zip
-  /// archive can hold in every time zone). No filter, hook, attribute or umask has a say. Refuses
-  /// names that no checkout may have (`..`, `.git`, with `/`), before anything is written. After
-  /// another error `directory` may hold a part.
+  /// submodules as empty directories (GitSource::submodules: with their files), pointers of Git LFS
+  /// as they are (GitSource::lfs: as what they point at), everything dated 1980-01-02 (the oldest
+  /// day that a zip archive can hold in every time zone). No filter, hook, attribute or umask has a
+  /// say. Refuses names that no checkout may have (`..`, `.git`, with `/`), before anything is
+  /// written. After another error `directory` may hold a part.
   void write_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree,
                   const std::filesystem::path& directory);
 

@@ -341,6 +341,84 @@ void GitMirror::read_trees(const std::vector<std::string>& ids, const OnTree& on
   });
 }
 
+std::string GitMirror::settings(const std::string& commit, const std::string& file,
+                                const std::string& pattern) const {
+  return run({"config", "--blob=" + commit + ":" + file, "-z", "--get-regexp", pattern}).out;
+}
+
+std::vector<bool> GitMirror::have_filter(const std::string& commit,
+                                         const std::vector<std::string>& paths,
+                                         const std::string& filter, const fs::path& index) const {
+  const auto failed = [&](const Output& output) {
+    return git_failure(fmt::format("cannot read the attributes of '{}'", remote_.shown), remote_,
+                       output);
+  };
+  const Output read = program_.work(path_, {"read-tree", commit}, {}, index);
+  if (!read.exit.ok()) throw failed(read);
+  std::string input;
+  for (const std::string& path : paths) input.append(path).push_back('\0');
+  const Output output =
+      program_.work(path_, {"check-attr", "--cached", "-z", "--stdin", "filter"}, input, index);
+  if (!output.exit.ok()) throw failed(output);
+  std::vector<bool> have;
+  std::string_view rest = output.out;
+  while (!rest.empty()) {  // path, attribute, value
+    take_field(rest, '\0');
+    take_field(rest, '\0');
+    have.push_back(take_field(rest, '\0') == filter);
+  }
+  have.resize(paths.size());
+  return have;
+}
+
+void GitMirror::drop_large_file(const std::string& id) const {
+  std::error_code ignored;
+  fs::remove(large_file(id), ignored);
+}
+
+fs::path GitMirror::large_file(const std::string& id) const {
+  return path_ / "lfs" / "objects" / id.substr(0, 2) / id.substr(2, 2) / id;
+}
+
+void GitMirror::fetch_large_files(const std::string& commit, const std::string& directory,
+                                  const std::vector<std::string>& ids) {
+  const MirrorLock lock(beside(path_, ".lock"));
+  const auto are_there = [&] {
+    std::error_code ignored;
+    return std::all_of(ids.begin(), ids.end(),
+                       [&](const std::string& id) { return fs::exists(large_file(id), ignored); });
+  };
+  if (are_there()) return;
+  sweep();
+  GitProgram::Settings server;
+  // (Git LFS reads it in a checkout, and there is none. It may lead to any other host.)
+  const std::string told = settings(commit, ".lfsconfig", "^lfs\\.url$");
+  if (const std::size_t line = told.find('\n'); line != std::string::npos) {
+    const std::string value = told.substr(line + 1, told.find('\0') - line - 1);
+    const auto source = parse_git_remote(value);
+    if (!source || !(value.starts_with("https://") || value.starts_with("http://"))) {
+      throw Error(
+          Error::Kind::Source,
+          fmt::format("'{}': .lfsconfig names the server '{}', which is none at http or https",
+                      remote_.shown, redacted(value)));
+    }
+    server.emplace_back("lfs.url", value);
+  }
+  std::vector<std::string> arguments = {
+      "lfs", "fetch", remote_.local ? "file://" + remote_.url : remote_.url, commit};
+  if (!directory.empty()) arguments.insert(arguments.end(), {"-I", directory});
+  const Output output = program_.speak(remote_, path_, arguments, kFetchTime, server);
+  // (It also wants what only looks like a pointer.)
+  if (output.exit.ok() || are_there()) return;
+  if (contains_any(output.err, {"'lfs' is not a git command"})) {
+    throw Error(
+        Error::Kind::Source,
+        fmt::format("'{}' has large files of Git LFS, and there is no git-lfs", remote_.shown));
+  }
+  throw git_failure(fmt::format("cannot fetch large files of {} from '{}'", commit, remote_.shown),
+                    remote_, output);
+}
+
 std::string GitMirror::read_commit(const std::string& id) {
   std::string commit;
   read({id}, "commit", [&](std::size_t, std::string_view content) { commit = content; });

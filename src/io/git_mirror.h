@@ -62,6 +62,26 @@ class GitMirror {
   std::string read_commit(const std::string& id);
   void read_blobs(const std::vector<std::string>& ids, const OnBlob& on_blob);
 
+  /// What a file of a commit says that is in git's own form of configuration, `.gitmodules` above
+  /// all: the settings whose names match, as `git config -z --get-regexp` prints them; "": none.
+  std::string settings(const std::string& commit, const std::string& file,
+                       const std::string& pattern) const;
+
+  /// Which of these paths of a commit `.gitattributes` gives to that filter. `index` is a path for
+  /// a file of git's, which stays.
+  std::vector<bool> have_filter(const std::string& commit, const std::vector<std::string>& paths,
+                                const std::string& filter,
+                                const std::filesystem::path& index) const;
+
+  /// Has git-lfs fetch what it keeps of a directory of that commit, unless all of `ids` are there;
+  /// from where `.lfsconfig` says, if that is at http or https.
+  void fetch_large_files(const std::string& commit, const std::string& directory,
+                         const std::vector<std::string>& ids);
+  /// Where the content of that id then lies, if it was there to be fetched.
+  std::filesystem::path large_file(const std::string& id) const;
+  /// It is not what it should be: the next run fetches it anew.
+  void drop_large_file(const std::string& id) const;
+
   /// Drops the mirror, which lacks what it should hold, so that the next run fetches anew; throws
   /// to say so.
   [[noreturn]] void give_up(const std::string& why);

@@ -104,7 +104,10 @@ using Environment = decltype(Command::environment);
 void add_configuration(Environment& environment,
                        const std::vector<std::pair<std::string, std::string>>& settings) {
   if (settings.empty()) return;
-  int count = std::max(0, std::atoi(variable("GIT_CONFIG_COUNT").c_str()));
+  const auto earlier = environment.find("GIT_CONFIG_COUNT");
+  int count = std::max(0, std::atoi(earlier != environment.end() && earlier->second
+                                        ? earlier->second->c_str()
+                                        : variable("GIT_CONFIG_COUNT").c_str()));
   for (const auto& [key, value] : settings) {
     environment[fmt::format("GIT_CONFIG_KEY_{}", count)] = key;
     environment[fmt::format("GIT_CONFIG_VALUE_{}", count)] = value;
@@ -234,18 +237,22 @@ Command GitProgram::command(const std::string& protocols, const std::filesystem:
 
 Output GitProgram::speak(const GitRemote& remote, const std::filesystem::path& repository,
                          const std::vector<std::string>& arguments,
-                         std::chrono::milliseconds timeout) {
+                         std::chrono::milliseconds timeout, const Settings& settings) {
   Command command =
       this->command(remote.local ? "file" : "https:http:ssh:git", repository, arguments);
   command.timeout = timeout;
   hand_over_credentials(command.environment, remote);
+  add_configuration(command.environment, settings);
   if (remote.ssh && !ssh_command().empty()) command.environment["GIT_SSH_COMMAND"] = ssh_command();
   return capture(command);
 }
 
 Output GitProgram::work(const std::filesystem::path& repository,
-                        const std::vector<std::string>& arguments, std::string_view input) const {
-  return capture(command("", repository, arguments), input);
+                        const std::vector<std::string>& arguments, std::string_view input,
+                        const std::filesystem::path& index) const {
+  Command command = this->command("", repository, arguments);
+  if (!index.empty()) command.environment["GIT_INDEX_FILE"] = index.string();
+  return capture(command, input);
 }
 
 Output GitProgram::make_repository(const std::filesystem::path& directory,

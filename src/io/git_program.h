@@ -46,14 +46,19 @@ class GitProgram {
  public:
   explicit GitProgram(const GitLimits& limits = {}) : limits_(limits) {}
 
+  /// Configuration of git's for one call: names and values.
+  using Settings = std::vector<std::pair<std::string, std::string>>;
+
   /// Lets git speak to `remote`, which must be among the arguments as `remote.url`, after
   /// `--end-of-options`. `repository` "" is none.
   Output speak(const GitRemote& remote, const std::filesystem::path& repository,
-               const std::vector<std::string>& arguments, std::chrono::milliseconds timeout);
+               const std::vector<std::string>& arguments, std::chrono::milliseconds timeout,
+               const Settings& settings = {});
 
-  /// Runs git on a bare repository of ours. It cannot speak to anything.
+  /// Runs git on a bare repository of ours. It cannot speak to anything. `index`: a file to be its
+  /// index; "": it has none.
   Output work(const std::filesystem::path& repository, const std::vector<std::string>& arguments,
-              std::string_view input = {}) const;
+              std::string_view input = {}, const std::filesystem::path& index = {}) const;
 
   /// Makes an empty bare repository of a directory that is there and empty, for objects with ids
   /// like this one.

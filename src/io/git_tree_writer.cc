@@ -25,6 +25,7 @@ namespace {
 constexpr std::size_t kMostEntries = 2'000'000;
 constexpr std::size_t kLongestPath = 4095;
 constexpr std::time_t kDate = 315619200;  // 1980-01-02 00:00 UTC
+constexpr std::array<timespec, 2> kDates = {timespec{kDate, 0}, timespec{kDate, 0}};
 
 enum class Kind { File, Executable, Symlink };
 
@@ -46,6 +47,7 @@ struct Leaf {
 struct Plan {
   std::vector<Directory> directories;
   std::vector<Leaf> leaves;
+  std::vector<TreeSubmodule> submodules;
 
   std::string path(std::size_t directory, const std::string& name) const {
     std::string path = name;
@@ -139,6 +141,7 @@ class Planner {
         break;
       case GitMirror::kSubmodule:
         plan_.directories.push_back({directory, entry.name, path_size});
+        plan_.submodules.push_back({plan_.path(directory, entry.name), entry.id});
         break;
       case S_IFLNK:
         plan_.leaves.push_back({directory, entry.name, entry.id, Kind::Symlink});
@@ -169,15 +172,14 @@ class Writer {
       throw Error(Error::Kind::Source, with_errno(fmt::format("cannot open '{}'", root.string())));
   }
 
-  void write() {
+  std::vector<TreePointer> write() {
     for (std::size_t i = 1; i < plan_.directories.size(); ++i) make_directory(i);
     write_leaves();
     for (std::size_t i = plan_.directories.size(); i-- > 0;) set_date(directory(i));
+    return std::move(pointers_);
   }
 
  private:
-  static constexpr std::array<timespec, 2> kDates = {timespec{kDate, 0}, timespec{kDate, 0}};
-
   [[noreturn]] void fail(std::size_t in, const std::string& name, int error = errno) const {
     throw Error(
         Error::Kind::Source,
@@ -220,8 +222,11 @@ class Writer {
       same.push_back(&leaf);
     }
     mirror_.read_blobs(ids, [&](std::size_t index, std::string_view content) {
+      const auto pointer = parse_lfs_pointer(content);
       for (const Leaf* leaf : places.at(ids[index])) {
         leaf->kind == Kind::Symlink ? make_symlink(*leaf, content) : write_file(*leaf, content);
+        if (pointer && leaf->kind != Kind::Symlink)
+          pointers_.push_back({plan_.path(leaf->directory, leaf->name), *pointer});
       }
     });
   }
@@ -254,7 +259,7 @@ class Writer {
   }
 
   void set_date(int fd) const {
-    if (futimens(fd, kDates.data()) != 0) {
+    if (!set_tree_date(fd)) {
       throw Error(Error::Kind::Source,
                   with_errno(fmt::format("cannot set the times in '{}'", root_path_.string())));
     }
@@ -266,19 +271,27 @@ class Writer {
   Fd root_;
   Fd open_;
   std::size_t open_index_ = 0;
+  std::vector<TreePointer> pointers_;
 };
 
 }  // namespace
 
-void write_git_tree(GitMirror& mirror, const std::string& tree,
-                    const std::filesystem::path& directory) {
+bool set_tree_date(int fd) {
+  return futimens(fd, kDates.data()) == 0;
+}
+
+WrittenTree write_git_tree(GitMirror& mirror, const std::string& tree,
+                           const std::filesystem::path& directory) {
   std::error_code error;
   if (!std::filesystem::is_empty(directory, error) || error) {
     throw Error(Error::Kind::Source,
                 fmt::format("'{}' is not an empty directory", directory.string()));
   }
-  const Plan plan = Planner(mirror).plan(tree);
-  Writer(mirror, plan, directory).write();
+  Plan plan = Planner(mirror).plan(tree);
+  WrittenTree written;
+  written.pointers = Writer(mirror, plan, directory).write();
+  written.submodules = std::move(plan.submodules);
+  return written;
 }
 
 }  // namespace imagewright

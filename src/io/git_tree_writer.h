@@ -5,16 +5,39 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
+#include "core/lfs_pointer.h"
 #include "io/git_mirror.h"
 
 namespace imagewright {
+
+/// A submodule of a tree.
+struct TreeSubmodule {
+  std::string path;  ///< in the tree
+  std::string commit;
+};
+
+/// A file of a tree whose content is a pointer of Git LFS.
+struct TreePointer {
+  std::string path;  ///< in the tree
+  LfsPointer pointer;
+};
+
+/// What a written tree only points at.
+struct WrittenTree {
+  std::vector<TreeSubmodule> submodules;  ///< each an empty directory
+  std::vector<TreePointer> pointers;      ///< each the pointer as it is
+};
+
+/// Sets the date of an open file that such a tree's files have. False: errno says why not.
+bool set_tree_date(int fd);
 
 /// Writes the tree into `directory`, which must exist and be empty; modes and times as in
 /// Git::write_tree. All names are checked before the first is written. After an error `directory`
 /// may hold a part of the tree. At most 2 million entries and paths of 4095 bytes: a few small tree
 /// objects can name more than any disk holds.
-void write_git_tree(GitMirror& mirror, const std::string& tree,
-                    const std::filesystem::path& directory);
+WrittenTree write_git_tree(GitMirror& mirror, const std::string& tree,
+                           const std::filesystem::path& directory);
 
 }  // namespace imagewright

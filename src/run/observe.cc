@@ -127,6 +127,13 @@ std::string dockerfile_key(const ImageConfig& image) {
   return std::string(1, '\0') + image.dockerfile_inline;
 }
 
+// By which name a git tree is known, with what is written in the place of what it points at.
+std::string tree_name(const GitSource& source, std::string tree) {
+  if (source.submodules) tree += " with submodules";
+  if (source.lfs) tree += " with large files";
+  return tree;
+}
+
 // By which name a directory is known, as far as that much of it counts. (No path holds a null.)
 std::string known_name(const std::string& directory, const std::string& reach) {
   return reach.empty() ? directory : directory + '\0' + reach;
@@ -487,13 +494,14 @@ void Observer::observe_again(const ImageConfig& image, Observation& observation,
 Observation Observer::observe_git(const ImageConfig& image, const GitSource& source) {
   const ResolvedRef at = git_.resolve(source);
   const std::string tree = git_.tree(source, at);
+  const std::string known_tree = tree_name(source, tree);
   const std::string dockerfile = dockerfile_key(image);
   // (What an image is built from is the same whatever counts of its context.)
   static const std::string kLinks = "links";
   const std::string* const reach = look_ == Look::Links ? &kLinks : expected_reach(image);
   Observation observation;
   std::optional<KnownContext> known;
-  if (reach != nullptr) known = KnownTree(cache_, tree, dockerfile, *reach).find();
+  if (reach != nullptr) known = KnownTree(cache_, known_tree, dockerfile, *reach).find();
   if (known) {
     observation = make_observation(image, *std::move(known));
     observation.named.clear();  // as there are no files
@@ -501,9 +509,10 @@ Observation Observer::observe_git(const ImageConfig& image, const GitSource& sou
   } else {
     observation = check_out(image, source, at, tree, nullptr);
     if (look_ == Look::Links) {
-      KnownTree(cache_, tree, dockerfile, kLinks).remember(known_context(image, {}, observation));
+      KnownTree(cache_, known_tree, dockerfile, kLinks)
+          .remember(known_context(image, {}, observation));
     } else {
-      KnownTree(cache_, tree, dockerfile, observation.reach)
+      KnownTree(cache_, known_tree, dockerfile, observation.reach)
           .remember(known_context(image, digests_of(observation), observation));
     }
   }
@@ -647,7 +656,7 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   observation.files->checkout = std::move(checkout);
   observation.origin = std::move(origin);
   const GitSource git = absolute(std::get<GitSource>(image.source));
-  KnownTree(cache_, git_.tree(git, git_.resolve(git)), dockerfile_key(image), reach)
+  KnownTree(cache_, tree_name(git, git_.tree(git, git_.resolve(git))), dockerfile_key(image), reach)
       .remember(known_context(image, digests_of(observation), observation));
 }
 

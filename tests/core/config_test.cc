@@ -255,7 +255,7 @@ TEST(Config, RefusesUnknownKeys) {
             "labels, matrix, depends_on, dockerfile_inline, platforms, constraints, secrets, ssh, "
             "cache_from, cache_to, network, extra_hosts, shm_size, ulimits, no_cache, pull, "
             "privileged, timeout, retries, weight, narrow, additional_contexts, track_base, "
-            "max_age, tags, push, oci_labels");
+            "max_age, tags, push, oci_labels, submodules, lfs");
   EXPECT_EQ(error("builder: {image: []}"),
             "f:1:11: unknown key 'image' in 'builder'; did you mean 'images'?");
   EXPECT_EQ(error(with_from("{git: https://h/r, brunch: x}")),
@@ -267,14 +267,24 @@ TEST(Config, RefusesUnknownKeys) {
   EXPECT_LT(error(one_image(std::string(1000, 'a') + ": x")).size(), 500U);
 }
 
-TEST(Config, RefusesKeysOfLaterVersions) {
-  for (const char* key : {"submodules", "lfs"}) {
-    const std::string words =
-        "'" + std::string(key) + "' is not available in this version of imagewright";
-    EXPECT_EQ(error(one_image(std::string(key) + ": x")), "f:5:5: " + words);
-    EXPECT_EQ(error("builder:\n  images: []\n  defaults: {" + std::string(key) + ": x}\n"),
-              "f:3:14: " + words);
-  }
+TEST(Config, SubmodulesAndLargeFilesOfAGitSource) {
+  const auto git = [](const std::string& keys, const std::string& from = "git://h/r") {
+    const auto config =
+        parse("builder:\n  defaults: {lfs: true}\n  images:\n  - name: a\n    from: " + from +
+              "\n    " + keys + "\n  - {name: b, from: .}\n");
+    if (!config) throw std::runtime_error(describe(config.error(), ""));
+    return std::get<GitSource>(config->images.at(0).source);
+  };
+  EXPECT_TRUE(git("submodules: true").submodules);
+  EXPECT_TRUE(git("submodules: true").lfs);
+  EXPECT_FALSE(git("submodules: false").submodules);
+  EXPECT_FALSE(git("lfs: false").lfs);
+  EXPECT_TRUE(git("lfs: false", "'https://h/r.git?submodules=true'").submodules);
+  EXPECT_EQ(error(one_image("submodules: true")),
+            "f:5:5: 'submodules' is for a git source, and 'from' is a directory");
+  EXPECT_EQ(error(one_image("lfs: true")),
+            "f:5:5: 'lfs' is for a git source, and 'from' is a directory");
+  EXPECT_EQ(error(one_image("lfs: false")), "");
 }
 
 TEST(Config, RefusesAKeyGivenTwice) {

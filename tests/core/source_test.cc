@@ -109,7 +109,7 @@ TEST(Source, QueriesThatAreRefused) {
               HasSubstr("checksum conflicts"));
   EXPECT_THAT(message_of("https://host/x.git?mtime=now"), HasSubstr("invalid mtime value"));
   EXPECT_THAT(message_of("https://host/x.git?keep-git-dir=1"), HasSubstr("not available"));
-  EXPECT_THAT(message_of("https://host/x.git?submodules"), HasSubstr("not available"));
+  EXPECT_THAT(message_of("https://host/x.git?keep-git-dir"), HasSubstr("not available"));
   EXPECT_THAT(message_of("https://host/x.git?submodules=x"), HasSubstr("invalid submodules value"));
 }
 

@@ -362,3 +362,80 @@ EOF
     rm -f .builder.state.db*
   done
 }
+
+@test "git: submodules are part of an image where it asks for them, and not believed otherwise" {
+  mkdir -p "$projects/lib"
+  git -C "$projects/lib" init -q
+  echo one >"$projects/lib/part"
+  commit lib first
+  # Below the context, and at a URL that is relative to the repository's.
+  local id
+  submodule() {
+    id=$(git -C "$projects/lib" rev-parse HEAD)
+    printf '[submodule "lib"]\n\tpath = web/lib\n\turl = %s\n' "$1" >"$projects/project/.gitmodules"
+    git -C "$projects/project" add .gitmodules
+    git -C "$projects/project" update-index --add --cacheinfo "160000,$id,web/lib"
+    git -C "$projects/project" commit -qm submodule
+  }
+  submodule ../../lib/.git
+  start_git_http "$BATS_TEST_TMPDIR/servers" "$projects"
+  config <<<"  - {name: git/web, from: '$git_http_url/project/.git#:web', submodules: true}
+  - {name: git/bare, from: '$git_http_url/project/.git#:web'}"
+  iw build
+  unpack_buildah git/web "$BATS_TEST_TMPDIR/web"
+  equal "$(cat "$BATS_TEST_TMPDIR/web/lib/part")" one
+  unpack_buildah git/bare "$BATS_TEST_TMPDIR/bare"
+  [ ! -e "$BATS_TEST_TMPDIR/bare/lib/part" ]
+  run iw build
+  equal "$status $output" "0 "
+
+  # A commit of the submodule alone changes nothing; that it is the one to use does, for who asks for it.
+  echo two >"$projects/lib/part"
+  commit lib second
+  run iw build
+  equal "$status $output" "0 "
+  submodule ../../lib/.git
+  run iw build
+  [ "$status" -eq 0 ]
+  equal "$(sed 's/ in [0-9.]* s//' <<<"$output")" "built git/web (content: 1 changed: lib/part)"
+
+  echo more >"$projects/project/web/page"
+  git -C "$projects/project" add web/page
+  submodule "file://$projects/lib"
+  run iw build
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"failed git/web: "*"'web/lib': a submodule: its URL has the scheme 'file', which is not available"* ]]
+}
+
+@test "git: large files are part of an image where it asks for them, and come without the repository's password" {
+  (
+    cd "$projects/project"
+    git lfs install --local >/dev/null
+    echo '*.big filter=lfs diff=lfs merge=lfs -text' >.gitattributes
+    head -c 300000 /dev/zero | tr '\0' x >web/data.big
+  )
+  local port server
+  port=$(free_port)
+  printf '[lfs]\n\turl = http://127.0.0.1:%s/store\n' "$port" >"$projects/project/.lfsconfig"
+  commit project large
+  python3 "$BATS_TEST_DIRNAME/lfs_server.py" "$port" "$projects/project/.git/lfs/objects" "$BATS_TEST_TMPDIR/lfs.log" 3>&- &
+  server=$!
+  until_true 20 port_is_open "$port"
+  start_git_http "$BATS_TEST_TMPDIR/servers" "$projects" me secret
+  local with_login=${git_http_url/:\/\//://me:secret@}
+  config <<<"  - {name: git/web, from: '$with_login/project/.git#:web', lfs: true}
+  - {name: git/bare, from: '$with_login/project/.git#:web'}"
+  run iw build
+  kill "$server"
+  equal "$status" 0
+  unpack_buildah git/web "$BATS_TEST_TMPDIR/web"
+  cmp "$BATS_TEST_TMPDIR/web/data.big" "$projects/project/web/data.big"
+  unpack_buildah git/bare "$BATS_TEST_TMPDIR/bare"
+  [[ "$(cat "$BATS_TEST_TMPDIR/bare/data.big")" == "version https://git-lfs.github.com/spec/v1"* ]]
+  # Its server is another one than the repository's.
+  equal "$(awk '{ print $1, $3 }' "$BATS_TEST_TMPDIR/lfs.log" | sort -u | paste -sd,)" "GET -,POST -"
+  run grep -rl secret "$XDG_CACHE_HOME"
+  [ -z "$output" ]
+  run iw build
+  equal "$status $output" "0 "
+}
