@@ -78,6 +78,12 @@ std::vector<std::string> way_to(const GitSource& source) {
   return way;
 }
 
+// The directory whose tree is enough to build from; "" is the root: what says where submodules and
+// large files are is there.
+std::string wanted_part(const GitSource& source) {
+  return source.submodules || source.lfs ? "" : way_to(source).back();
+}
+
 // Why there is no directory at the end of the way: the first part that is none says it.
 [[noreturn]] void explain(GitMirror& mirror, const ResolvedRef& at,
                           const std::vector<std::string>& way,
@@ -112,10 +118,11 @@ Git::Git(fs::path cache, GitLimits limits)
     : cache_(std::move(cache)),
       program_(limits),
       questions_(program_, limits),
-      peeks_(program_, cache_) {}
+      peeks_(program_, cache_),
+      tree_fetches_(program_, cache_) {}
 
 void Git::want(const GitSource& source) {
-  peeks_.want(git_remote(source), way_to(source).back());
+  peeks_.want(git_remote(source), wanted_part(source));
   if (given_commit(source).empty()) questions_.want(source);
 }
 
@@ -144,9 +151,13 @@ std::string Git::tree(const GitSource& source, const ResolvedRef& at) {
   }
   auto found = mirror.look_up(at.commit, way);
   if (!found) {
-    if (auto id = peeks_.tree(mirror.remote(), at.commit, way.back())) {
-      memo.remember(*id);
-      return *std::move(id);
+    peeks_.want(mirror.remote(), wanted_part(source));
+    // (A new commit has another root, so who wants that is going to want all of it.)
+    if (peeks_.wants_part(mirror.remote())) {
+      if (auto id = peeks_.tree(mirror.remote(), at.commit, way.back())) {
+        memo.remember(*id);
+        return *std::move(id);
+      }
     }
     mirror.fetch(at.commit, at.ref, source.fetch);
     found = mirror.look_up(at.commit, way);
@@ -172,7 +183,7 @@ void Git::write_tree(const GitSource& source, const ResolvedRef& at, const std::
   const bool is_there = mirror.look_up(at.commit, {}) || mirror.look_up(tree, {});
   // (Of a part of the repository that part is enough.)
   const bool is_part = way.size() > 1;
-  if (!is_there && !(is_part && mirror.fetch_tree(tree)))
+  if (!is_there && !(is_part && tree_fetches_.fetch(mirror.remote(), tree)))
     mirror.fetch(at.commit, at.ref, source.fetch);
   write_git_tree(mirror, tree, directory);
 }

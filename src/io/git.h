@@ -14,6 +14,7 @@
 #include "io/git_peek.h"
 #include "io/git_program.h"
 #include "io/git_questions.h"
+#include "io/git_tree_fetches.h"
 
 namespace imagewright {
 
@@ -96,6 +97,7 @@ class Git {
   GitProgram program_;
   GitQuestions questions_;
   GitPeeks peeks_;
+  GitTreeFetches tree_fetches_;
 };
 
 }  // namespace imagewright

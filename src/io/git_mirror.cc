@@ -24,6 +24,8 @@ namespace {
 constexpr auto kFetchTime = std::chrono::minutes(30);
 constexpr std::size_t kBytesAtOnce = std::size_t{32} << 20;
 constexpr std::size_t kObjectsAtOnce = 50'000;
+constexpr std::size_t kManyPacks = 50;
+constexpr auto kKept = std::chrono::hours(30 * 24);
 
 fs::path beside(const fs::path& mirror, const char* extension) {
   return fs::path(mirror).replace_extension(extension);
@@ -186,33 +188,41 @@ std::optional<std::vector<GitMirror::Object>> GitMirror::look_up(
   std::string_view rest = output.out;
   if (!output.exit.ok() || parse_header(take_field(rest, '\n')).object.id.empty())
     return std::nullopt;
-  note_use();
+  note_use(commit);
   std::vector<Object> objects;
   for (std::size_t i = 0; i < paths.size(); ++i)
     objects.push_back(parse_header(take_field(rest, '\n')).object);
   return objects;
 }
 
-bool GitMirror::holds(const std::string& commit) const {
-  return look_up(commit, {}).has_value();
+bool GitMirror::is_usable() const {
+  return exists() && run({"rev-parse", "--git-dir"}).exit.ok();
+}
+
+std::vector<bool> GitMirror::hold(const std::vector<std::string>& ids) const {
+  std::vector<bool> held(ids.size());
+  if (!exists()) return held;
+  std::string names;
+  for (const std::string& id : ids) names += kept_ref(id) + "^{tree}\n";
+  const Output output = run({"cat-file", "--batch-check"}, names);
+  if (!output.exit.ok()) return held;
+  std::string_view rest = output.out;
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    held[i] = !parse_header(take_field(rest, '\n')).object.id.empty();
+  return held;
 }
 
 // With the lock held. Makes the mirror if there is none, and once more if it is damaged.
-Output GitMirror::fetch_whole(const std::string& id, bool& was_there) {
-  bool fresh = false;
-  was_there = false;
-  if (!exists() || !run({"rev-parse", "--git-dir"}).exit.ok()) {
-    make(id);
-    fresh = true;
-  } else if (holds(id)) {
-    was_there = true;  // another run was faster
-    return {};
-  }
+Output GitMirror::fetch_whole(const std::vector<std::string>& ids) {
+  const bool fresh = !is_usable();
+  if (fresh) make(ids.front());
   sweep();
-  Output output = fetch_as(id + ":" + kept_ref(id));
+  std::vector<std::string> refspecs;
+  for (const std::string& id : ids) refspecs.push_back(id + ":" + kept_ref(id));
+  Output output = fetch_as(refspecs);
   if (!fresh && looks_damaged(output)) {
-    make(id);
-    output = fetch_as(id + ":" + kept_ref(id));
+    make(ids.front());
+    output = fetch_as(refspecs);
   }
   return output;
 }
@@ -221,31 +231,44 @@ void GitMirror::fetch(const std::string& commit, const std::string& ref,
                       const std::string& history) {
   make_places();
   const MirrorLock lock(beside(path_, ".lock"));
-  bool was_there = false;
-  Output output = fetch_whole(commit, was_there);
-  if (was_there) return;
+  if (is_usable() && hold({commit}).front()) return;  // another run was faster
+  Output output = fetch_whole({commit});
   const bool is_refused = is_refusal(output);
   if (is_refused && !ref.empty()) output = fetch_ref(commit, ref);
   if (is_refused && ref.empty() && !history.empty()) output = fetch_history(commit, history);
   const std::string what = fmt::format("cannot fetch {} from '{}'", commit, remote_.shown);
   if (!output.exit.ok()) throw git_failure(what, remote_, output);
-  if (!holds(commit)) throw Error(Error::Kind::Source, what + ": it is not a commit");
+  if (!hold({commit}).front()) throw Error(Error::Kind::Source, what + ": it is not a commit");
+  tidy();
 }
 
-bool GitMirror::fetch_tree(const std::string& tree) {
+std::vector<bool> GitMirror::fetch_trees(const std::vector<std::string>& ids) {
   make_places();
   const MirrorLock lock(beside(path_, ".lock"));
-  bool was_there = false;
-  const Output output = fetch_whole(tree, was_there);
-  if (output.exit.interrupted || output.exit.timed_out) {
-    throw git_failure(fmt::format("cannot fetch from '{}'", remote_.shown), remote_, output);
+  std::vector<std::string> missing;
+  const std::vector<bool> held = is_usable() ? hold(ids) : std::vector<bool>(ids.size());
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!held[i]) missing.push_back(ids[i]);
   }
-  return was_there || (output.exit.ok() && holds(tree));
+  if (missing.empty()) return held;
+  const auto fetched = [&](const std::vector<std::string>& some) {
+    const Output output = fetch_whole(some);
+    if (output.exit.interrupted || output.exit.timed_out)
+      throw git_failure(fmt::format("cannot fetch from '{}'", remote_.shown), remote_, output);
+    return output.exit.ok();
+  };
+  // (One that it lacks fails all.)
+  if (!fetched(missing) && missing.size() > 1) {
+    for (const std::string& id : missing) fetched({id});
+  }
+  tidy();
+  return hold(ids);
 }
 
 // (Without success it is taken for unused earlier, and fetched again then.)
-void GitMirror::note_use() const {
+void GitMirror::note_use(const std::string& id) const {
   std::error_code ignored;
+  fs::last_write_time(path_ / kept_ref(id), fs::file_time_type::clock::now(), ignored);
   fs::last_write_time(beside(path_, ".lock"), fs::file_time_type::clock::now(), ignored);
 }
 
@@ -274,6 +297,23 @@ void GitMirror::make(const std::string& commit) {
   }
 }
 
+// With the lock held, now and then. What nobody looked up for long goes, and what stays becomes one
+// pack: else a mirror would hold every state that its repository ever had.
+void GitMirror::tidy() {
+  std::error_code ignored;
+  std::size_t packs = 0;
+  for (const auto& entry : fs::directory_iterator(path_ / "objects" / "pack", ignored))
+    packs += entry.path().extension() == ".pack" ? 1 : 0;
+  if (packs < kManyPacks) return;
+  const auto since = fs::file_time_type::clock::now() - kKept;
+  for (const auto& entry : fs::directory_iterator(path_ / "refs" / "imagewright", ignored)) {
+    std::error_code error;
+    if (entry.last_write_time(error) < since && !error) fs::remove(entry.path(), error);
+  }
+  // (Without success there are only more packs. A reader that has an old one open keeps it.)
+  if (run({"repack", "-a", "-d", "-q"}).exit.ok()) run({"prune", "--expire=now"});
+}
+
 void GitMirror::sweep() const {
   const auto is_lock = [](const std::string& name) { return name.ends_with(".lock"); };
   remove_files(path_, is_lock);
@@ -282,18 +322,24 @@ void GitMirror::sweep() const {
                [](const std::string& name) { return name.starts_with("tmp_"); });
 }
 
-Output GitMirror::fetch_as(const std::string& refspec) {
-  return program_.speak(
-      remote_, path_,
-      {"fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-prune",
-       "--no-recurse-submodules", "--end-of-options", remote_.url, refspec},
-      kFetchTime);
+Output GitMirror::fetch_as(const std::vector<std::string>& refspecs) {
+  std::vector<std::string> arguments = {"fetch",
+                                        "-q",
+                                        "--depth=1",
+                                        "--no-tags",
+                                        "--no-write-fetch-head",
+                                        "--no-prune",
+                                        "--no-recurse-submodules",
+                                        "--end-of-options",
+                                        remote_.url};
+  arguments.insert(arguments.end(), refspecs.begin(), refspecs.end());
+  return program_.speak(remote_, path_, arguments, kFetchTime);
 }
 
 // Takes what the ref means now, if that is still the commit.
 Output GitMirror::fetch_ref(const std::string& commit, const std::string& ref) {
   const std::string incoming = "refs/imagewright/incoming";
-  Output output = fetch_as("+" + ref + ":" + incoming);
+  Output output = fetch_as({"+" + ref + ":" + incoming});
   if (!output.exit.ok()) return output;
   const Output now = run({"rev-parse", "--verify", "-q", incoming + "^{}"});
   if (now.out != commit + "\n") {

@@ -50,9 +50,10 @@ class GitMirror {
   /// `history` (GitSource::fetch) is, as a whole. Waits for whoever else is changing the mirror.
   void fetch(const std::string& commit, const std::string& ref, const std::string& history = {});
 
-  /// The same with a tree alone, named by its id, with all that is below it. False: the server
-  /// gives no tree by its id.
-  bool fetch_tree(const std::string& tree);
+  /// The same with trees alone, at least one, named by their ids, with all that is below them, in
+  /// one request where the server knows all of them. Of each, in that order: is it there now? (Not
+  /// every server gives trees by their ids.) Throws if the server was too slow, or interrupted.
+  std::vector<bool> fetch_trees(const std::vector<std::string>& ids);
 
   /// Read objects, each named by its full id, in that order; `on_…` gets the id's index. Not much
   /// more than 32 MiB, or one object, is in memory at a time. Throw if one is of another type.
@@ -89,13 +90,15 @@ class GitMirror {
  private:
   Output run(const std::vector<std::string>& arguments, std::string_view input = {}) const;
   bool exists() const;
-  bool holds(const std::string& commit) const;
+  bool is_usable() const;
+  std::vector<bool> hold(const std::vector<std::string>& ids) const;
   void make(const std::string& commit);
-  Output fetch_whole(const std::string& id, bool& was_there);
+  Output fetch_whole(const std::vector<std::string>& ids);
   void make_places() const;
-  void note_use() const;
+  void note_use(const std::string& id) const;
+  void tidy();
   void sweep() const;
-  Output fetch_as(const std::string& refspec);
+  Output fetch_as(const std::vector<std::string>& refspecs);
   Output fetch_ref(const std::string& commit, const std::string& ref);
   Output fetch_history(const std::string& commit, const std::string& refs);
   void read(const std::vector<std::string>& ids, const char* type, const OnBlob& on_content);

@@ -67,6 +67,12 @@ void GitPeeks::want(const GitRemote& remote, const std::string& directory) {
   wanted_[remote.url].insert(directory);
 }
 
+bool GitPeeks::wants_part(const GitRemote& remote) const {
+  const std::lock_guard lock(mutex_);
+  const auto wanted = wanted_.find(remote.url);
+  return wanted != wanted_.end() && !wanted->second.empty() && !wanted->second.rbegin()->empty();
+}
+
 std::optional<std::string> GitPeeks::tree(const GitRemote& remote, const std::string& commit,
                                           const std::string& directory) {
   want(remote, directory);

@@ -26,6 +26,8 @@ class GitPeeks {
   /// Says that this directory of a commit of the remote will be asked for ("" is the root): one
   /// request brings all of them.
   void want(const GitRemote& remote, const std::string& directory);
+  /// Is there one of these that is not the root?
+  bool wants_part(const GitRemote& remote) const;
 
   /// The id of its tree. nullopt: it cannot be known in this way (the server leaves nothing out, or
   /// gives no commit by its id), or there is no such directory.
@@ -41,7 +43,7 @@ class GitPeeks {
 
   GitProgram& program_;
   std::filesystem::path cache_;
-  std::mutex mutex_;                                     // of what follows
+  mutable std::mutex mutex_;                             // of what follows
   std::map<std::string, std::set<std::string>> wanted_;  // by URL
   std::map<std::pair<std::string, std::string>, std::unique_ptr<Peek>> peeks_;
 };

@@ -20,6 +20,7 @@
 
 #include "git_fixture.h"
 #include "io/error.h"
+#include "io/git_mirror.h"
 #include "io/git_program.h"
 #include "io/process.h"
 #include "scripted_server.h"
@@ -233,6 +234,57 @@ TEST_F(GitResolveTest, NothingCanBecomeAnOption) {
   EXPECT_FALSE(fs::exists(root_ / "pwned"));
 }
 
+// Against what a user's environment may hold; what only git itself could make of it is not shown
+// here by its effects.
+TEST_F(GitResolveTest, WhatEveryGitIsStartedWith) {
+  const std::string real = find_program("git");
+  fs::create_directories(root_ / "bin");
+  write_file(root_ / "bin/git", "#!/bin/sh\n{ echo \"== $*\"; env; } >>'" +
+                                    (root_ / "calls").string() + "'\nexec " + real + " \"$@\"\n");
+  fs::permissions(root_ / "bin/git", fs::perms(0755));
+  const Variable path("PATH", (root_ / "bin").string() + ":" + std::getenv("PATH"));
+  const Variable allow("GIT_ALLOW_PROTOCOL", "ext:file:https");
+  const Variable prompt("GIT_TERMINAL_PROMPT", "1");
+  const Variable ask("GIT_ASKPASS", "/bin/false");
+  const Variable ask_ssh("SSH_ASKPASS_REQUIRE", "force");
+  const Variable lazy("GIT_NO_LAZY_FETCH", "0");
+  const Variable language("LC_ALL", "C.UTF-8");
+  const Variable elsewhere("GIT_DIR", root_ / "elsewhere");
+  const Variable objects("GIT_OBJECT_DIRECTORY", root_ / "elsewhere");
+  const Variable parameters("GIT_CONFIG_PARAMETERS", "'core.hookspath'='/evil'");
+  written(local());
+  resolve_error(remote("git://127.0.0.1:9/none"));
+  std::istringstream calls(read_file(root_ / "calls"));
+  std::vector<std::string> call;
+  std::vector<std::vector<std::string>> all;
+  for (std::string line; std::getline(calls, line);) {
+    if (line.starts_with("== ")) all.emplace_back();
+    all.back().push_back(line);
+  }
+  EXPECT_GE(all.size(), 8u);
+  for (const auto& one : all) {
+    SCOPED_TRACE(one.front());
+    // (One that asks for the user's settings speaks to nobody.)
+    const auto has = [&](const std::string& line) {
+      return std::find(one.begin(), one.end(), line) != one.end();
+    };
+    EXPECT_TRUE(has("GIT_ALLOW_PROTOCOL=") || has("GIT_ALLOW_PROTOCOL=file") ||
+                has("GIT_ALLOW_PROTOCOL=https:http:ssh:git"));
+    EXPECT_TRUE(has("GIT_TERMINAL_PROMPT=0"));
+    EXPECT_TRUE(has("GIT_ASKPASS="));
+    EXPECT_TRUE(has("SSH_ASKPASS_REQUIRE=never"));
+    EXPECT_TRUE(has("GIT_NO_LAZY_FETCH=1"));
+    EXPECT_TRUE(has("LC_ALL=C"));
+    for (const std::string& line : one) {
+      EXPECT_FALSE(line.starts_with("GIT_OBJECT_DIRECTORY=") ||
+                   line.starts_with("GIT_CONFIG_PARAMETERS='core.hookspath'"))
+          << line;
+    }
+    for (const char* setting : {"core.hooksPath=/dev/null", "gc.auto=0", "fetch.fsckObjects=true"})
+      EXPECT_THAT(one.front(), HasSubstr(setting));
+  }
+}
+
 TEST_F(GitResolveTest, OnlyTheKnownProtocols) {
   configure("[protocol]\nallow = always\n");
   for (const std::string& url :
@@ -377,6 +429,35 @@ TEST_F(GitTreeTest, AMirrorThatIsDeletedOrBrokenIsMadeAnew) {
     EXPECT_EQ(tree_of(local()), tree) << "harm " << i;
     EXPECT_EQ(mode_of(mirror()), 0700U) << "harm " << i;
   }
+}
+
+TEST_F(GitTreeTest, AMirrorDoesNotGrowForEver) {
+  std::vector<std::string> commits;
+  const auto packs = [&] {
+    std::size_t count = 0;
+    for (const auto& entry : fs::directory_iterator(mirror() / "objects/pack"))
+      count += entry.path().extension() == ".pack" ? 1 : 0;
+    return count;
+  };
+  for (int i = 0; i < 49; ++i) {
+    commits.push_back(commit("file", std::to_string(i) + "\n"));
+    tree_of(local(commits.back()));
+  }
+  EXPECT_EQ(packs(), 49u);
+  // The first was not wanted for long, the second is wanted now.
+  const auto then = fs::file_time_type::clock::now() - std::chrono::hours(24 * 40);
+  for (const int i : {0, 1})
+    fs::last_write_time(mirror() / "refs/imagewright" / commits[static_cast<std::size_t>(i)], then);
+  EXPECT_EQ(read_file(written(local(commits[1])) / "file"), "1\n");
+  tree_of(local(commit("file", "last\n")));
+  EXPECT_EQ(packs(), 1u);
+  EXPECT_FALSE(fs::exists(mirror() / "refs/imagewright" / commits[0]));
+  EXPECT_EQ(read_file(written(local(commits[1])) / "file"), "1\n");
+  EXPECT_EQ(read_file(written(local(commits[30])) / "file"), "30\n");
+  EXPECT_EQ(packs(), 1u);
+  // What went is fetched again.
+  EXPECT_EQ(read_file(written(local(commits[0])) / "file"), "0\n");
+  EXPECT_EQ(packs(), 2u);
 }
 
 TEST_F(GitTreeTest, AMirrorWithADamagedFileIsDroppedWithAClearError) {
@@ -791,6 +872,49 @@ TEST_F(GitServerTest, OnlyWhatIsNeededIsFetched) {
   // Whoever wants more gets more.
   EXPECT_EQ(read_file(written(root) / "top"), "one\n");
   EXPECT_GT(std::stol(shell("du -sk '" + mirrors.string() + "' | cut -f1")), 400);
+}
+
+TEST_F(GitServerTest, TreesThatSeveralWantComeInFewRequests) {
+  if (find_program("lighttpd").empty() && !fs::exists("/usr/sbin/lighttpd"))
+    GTEST_SKIP() << "no lighttpd";
+  for (int i = 0; i < 30; ++i)
+    write_file(root_ / "repo" / ("d" + std::to_string(i)) / "named", std::to_string(i) + "\n");
+  in_repo("add -A");
+  in_repo("commit -q -m many");
+  const std::string url = serve("start_git_http $D $P", "$git_http_url").at(0);
+  Git git(cache());
+  GitSource source = remote(url + "/repo/.git", in_repo("rev-parse HEAD"));
+  std::vector<std::string> trees(30);
+  std::vector<fs::path> places;
+  for (int i = 0; i < 30; ++i) {
+    source.subdir = "d" + std::to_string(i);
+    git.want(source);
+    places.push_back(fresh_directory());
+  }
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < 30; ++i) {
+    threads.emplace_back([&, i] {
+      GitSource own = source;
+      own.subdir = "d" + std::to_string(i);
+      const ResolvedRef at = git.resolve(own);
+      git.write_tree(own, at, git.tree(own, at), places[i]);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (std::size_t i = 0; i < 30; ++i)
+    EXPECT_EQ(read_file(places[i] / "named"), std::to_string(i) + "\n");
+  std::size_t packs = 0;
+  for (const auto& entry : fs::directory_iterator(mirror() / "objects/pack"))
+    packs += entry.path().extension() == ".pack" ? 1 : 0;
+  EXPECT_LE(packs, 10u);
+
+  // One that there is not hinders no other.
+  const GitRemote where = git_remote(source);
+  GitProgram program;
+  GitMirror fresh(program, root_ / "other", where);
+  const std::vector<bool> there = fresh.fetch_trees(
+      {in_repo("rev-parse HEAD:d1"), std::string(40, '1'), in_repo("rev-parse HEAD:d2")});
+  EXPECT_EQ(there, (std::vector<bool>{true, false, true}));
 }
 
 TEST_F(GitServerTest, AServerThatLeavesNothingOutIsNotAskedToForEver) {
