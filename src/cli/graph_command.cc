@@ -123,6 +123,7 @@ int show_graph(const Options& options) {
   const auto selected = select_images(project.config.images, options.run.images);
   const ImageNames names(project.config.images, has_localhost(options, project));
   Observer observer(project, Observer::Look::Links);
+  observer.ask_ahead(selected);
   observer.look_ahead(selected);
   const Plan plan = make_plan(project, observer, names, selected);
   switch (options.graph) {

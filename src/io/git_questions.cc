@@ -22,6 +22,7 @@
 #include "core/shown.h"
 #include "core/take_field.h"
 #include "io/backoff.h"
+#include "io/curl.h"
 #include "io/git_settings.h"
 #include "io/http_many.h"
 #include "io/interrupt.h"
@@ -89,6 +90,14 @@ std::string host_of(const GitRemote& remote) {
   const std::string authority = authority_of(remote.url);
   if (!authority.empty()) return authority;
   return remote.url.substr(0, remote.url.find(':'));
+}
+
+// So that it is there when it is needed. (Who needs it is told where it is missing.)
+void load_curl() {
+  try {
+    const CurlTransfer first;
+  } catch (const Error&) {
+  }
 }
 
 std::string about(const GitRemote& remote) {
@@ -213,7 +222,13 @@ class GitQuestions::Asking {
       ++questions_;
       open.push_back(&repository);
     }
-    if (!open.empty()) put({"", [this, open = std::move(open)] { begin(open); }});
+    if (open.empty()) return;
+    // (Loading it takes as long as asking git for the user's settings.)
+    const bool wants_curl = std::any_of(open.begin(), open.end(), [](const Repository* repository) {
+      return is_http(repository->remote.url);
+    });
+    if (wants_curl) put({"", load_curl});
+    put({"", [this, open = std::move(open)] { begin(open); }});
   }
 
   RefAnswer answer(const GitSource& source) {

@@ -290,12 +290,15 @@ Observer::~Observer() {
   known_.save();
 }
 
-void Observer::look_ahead(const std::vector<std::size_t>& images) {
+void Observer::ask_ahead(const std::vector<std::size_t>& images) {
   for (const std::size_t number : images) {
     if (const auto* source = std::get_if<GitSource>(&images_[number].source))
       git_.want(absolute(*source));
   }
   git_.ask_ahead();
+}
+
+void Observer::look_ahead(const std::vector<std::size_t>& images) {
   ahead_.reset();
   ahead_ = std::make_unique<Ahead>(*this, images, git_jobs_);
 }

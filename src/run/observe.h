@@ -108,6 +108,8 @@ class Observer {
   /// Begins to ask the repositories of these images (numbers in the configuration), each once, and
   /// to look at the directories, in the background.
   void look_ahead(const std::vector<std::size_t>& images);
+  /// Only begins to ask the repositories of these images, before anything else is ready for a look.
+  void ask_ahead(const std::vector<std::size_t>& images);
 
   /// Throws Error(Source) that names what is wrong with the image's source or its Dockerfile.
   Observation observe(const ImageConfig& image);

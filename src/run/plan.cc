@@ -71,7 +71,10 @@ Plan make_plan(const Project& project, Observer& observer, const ImageNames& nam
   Kept kept;
   // One generation after the other: whom an image stands on is known once it was looked at.
   for (std::vector<std::size_t> next = selected; !next.empty();) {
-    if (next != selected) observer.look_ahead(next);
+    if (next != selected) {
+      observer.ask_ahead(next);
+      observer.look_ahead(next);
+    }
     std::vector<std::size_t> parents;
     for (const std::size_t number : next) {
       planned[number] = look_at(configs[number], observer, kept);

@@ -29,6 +29,7 @@ Review::Review(const Project& project, const RunOptions& options, Progress& prog
 
 std::vector<Reviewed> Review::look(bool keep_inputs) {
   keep_inputs_ = keep_inputs;
+  observer_.ask_ahead(selected_);
   const auto warn = [this](const std::string& text) { progress_.warning(text); };
   registry_state_.emplace(outside_, *engine_, options_, warn);
   judge_.emplace(store_, *engine_, project_.config.images, options_.force);

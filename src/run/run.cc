@@ -87,6 +87,7 @@ class Run {
     for (const LeftOut& image : project_.config.left_out)
       progress_.step(fmt::format("Left out {}: {}", image.name, image.why));
     if (!lock_state()) return finish();
+    observer_.ask_ahead(selected_);
     open_state();
     outside_.emplace(project_, engine_->name());
     registry_state_.emplace(*outside_, *engine_, options_, [this](const std::string& text) {
