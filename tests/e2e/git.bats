@@ -266,8 +266,13 @@ EOF
   run iw build -vv
   [ "$status" -eq 0 ]
   [[ "$output" != *secretword* ]]
-  run iw config --json
-  [[ "$output" != *secretword* ]]
+  local command
+  for command in "config --json" config "why git/web" "why git/web --json" "history --json" "log git/web" "log git/web --json" \
+    "graph --json" "context git/web --json" "build --json -n --force" "prune --json"; do
+    # shellcheck disable=SC2086 # several words
+    run iw $command
+    [[ "$output" != *secretword* ]]
+  done
   run iw status --json
   [ "$(jq -r '.[0].state' <<<"$output")" = up-to-date ]
   [[ "$output" != *secretword* ]]

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,6 +36,25 @@ TEST(Scratch, ItGoesWithAllThatIsInIt) {
     EXPECT_EQ(status.st_mode & 0777, 0700U);
   }
   EXPECT_FALSE(fs::exists(path));
+}
+
+TEST(Scratch, DirectoriesThatComeAndGoDoNotSlowDownEachOther) {
+  const TempDirectory parent;
+  const auto flags = [](const fs::path& path) {
+    int found = 0;
+    const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (ioctl(fd, FS_IOC_GETFLAGS, &found) != 0) found = -1;
+    close(fd);
+    return found;
+  };
+  // Does this file system know the flag?
+  fs::create_directory(parent / "probe");
+  const int fd = open((parent / "probe").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int wanted = FS_TOPDIR_FL;
+  const bool knows = ioctl(fd, FS_IOC_SETFLAGS, &wanted) == 0;
+  close(fd);
+  const ScratchDirectory scratch(parent / "a");
+  EXPECT_EQ(knows, flags(parent / "a") > 0 && (flags(parent / "a") & FS_TOPDIR_FL) != 0);
 }
 
 TEST(Scratch, WhatAKilledProcessLeftIsRemovedAndWhatIsInUseStays) {
