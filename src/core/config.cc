@@ -102,7 +102,7 @@ class Parser {
     ImageConfig image;
     Place name_place;
     std::vector<std::string> constraints;
-    bool submodules = false;
+    std::optional<bool> submodules;
     bool lfs = false;
     bool has_from = false;
     std::optional<YamlEntry> depends_on;
@@ -278,12 +278,12 @@ class Parser {
   /// What keys beside `from` say of it. (Of a directory they may be in `defaults`.)
   static void complete_source(Draft& made, const std::vector<YamlEntry>& entries) {
     if (auto* git = std::get_if<GitSource>(&made.image.source)) {
-      git->submodules = git->submodules || made.submodules;
+      if (made.submodules) git->submodules = *made.submodules;
       git->lfs = made.lfs;
       return;
     }
     for (const YamlEntry& entry : entries) {
-      if ((entry.key == "submodules" && made.submodules) || (entry.key == "lfs" && made.lfs))
+      if ((entry.key == "submodules" && *made.submodules) || (entry.key == "lfs" && made.lfs))
         fail(entry.place,
              fmt::format("'{}' is for a git source, and 'from' is a directory", entry.key));
     }

@@ -9,8 +9,13 @@ namespace imagewright {
 std::optional<LfsPointer> parse_lfs_pointer(std::string_view text) {
   constexpr std::string_view kOid = "sha256:";
   constexpr std::size_t kDigits = 64;
-  if (text.size() > kMaxLfsPointer || !text.ends_with('\n')) return std::nullopt;
-  const std::string_view version = take_field(text, '\n');
+  if (text.size() > kMaxLfsPointer) return std::nullopt;
+  const auto line = [&] {
+    std::string_view next = take_field(text, '\n');
+    if (next.ends_with('\r')) next.remove_suffix(1);
+    return next;
+  };
+  const std::string_view version = line();
   if (version != "version https://git-lfs.github.com/spec/v1" &&
       version != "version https://hawser.github.com/spec/v1") {
     return std::nullopt;
@@ -18,8 +23,9 @@ std::optional<LfsPointer> parse_lfs_pointer(std::string_view text) {
   LfsPointer pointer;
   bool has_size = false;
   while (!text.empty()) {
-    std::string_view value = take_field(text, '\n');
+    std::string_view value = line();
     const std::string_view key = take_field(value, ' ');
+    if (key.starts_with("ext-")) pointer.is_extended = true;
     if (key == "oid") {
       if (!value.starts_with(kOid)) return std::nullopt;
       value.remove_prefix(kOid.size());

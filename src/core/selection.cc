@@ -13,8 +13,12 @@ namespace {
 
 auto find_platform(const std::vector<std::string>& all, const std::string& wanted) {
   const Platform platform = parse_platform(wanted);
-  return std::find_if(all.begin(), all.end(),
-                      [&](const std::string& one) { return parse_platform(one) == platform; });
+  // (A system alone is for any architecture.)
+  return std::find_if(all.begin(), all.end(), [&](const std::string& one) {
+    const Platform other = parse_platform(one);
+    return other == platform || (other.os == platform.os &&
+                                 (other.architecture.empty() || platform.architecture.empty()));
+  });
 }
 
 bool holds(const std::string& constraint, const std::vector<std::string>& given) {
@@ -46,7 +50,8 @@ std::string why_left_out(const Selection& selection, const std::string& platform
   const auto found = find_platform(platforms, wanted);
   if (found == platforms.end())
     return fmt::format("it is for {}, not for {}", fmt::join(platforms, ", "), wanted);
-  platforms = {*found};
+  platforms = {parse_platform(*found).architecture.empty() && platform != "native" ? wanted
+                                                                                   : *found};
   return "";
 }
 

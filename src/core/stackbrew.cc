@@ -377,17 +377,26 @@ class Reader {
     return *std::move(source);
   }
 
-  // A shared tag belongs to one image where two could be chosen at once: to the first.
+  // Can both be chosen, with the same constraints or without any?
+  static bool go_together(const StackbrewImage& one, const StackbrewImage& other) {
+    const auto wants_none = [](const StackbrewImage& image) {
+      return std::all_of(image.constraints.begin(), image.constraints.end(),
+                         [](const std::string& constraint) { return constraint.starts_with('!'); });
+    };
+    return !are_disjoint(one.platforms, other.platforms) &&
+           (one.constraints == other.constraints || (wants_none(one) && wants_none(other)));
+  }
+
+  // A shared tag belongs to one image where two go together: to the first.
   void share_tags() {
     std::vector<StackbrewImage>& images = library_.images;
     for (std::size_t i = 0; i < images.size(); ++i) {
       std::erase_if(images[i].shared_tags, [&](const std::string& tag) {
-        const auto owner = std::find_if(
-            images.begin(), images.begin() + static_cast<std::ptrdiff_t>(i),
-            [&](const StackbrewImage& other) {
-              return among(other.shared_tags, tag) && other.constraints == images[i].constraints &&
-                     !are_disjoint(other.platforms, images[i].platforms);
-            });
+        const auto owner =
+            std::find_if(images.begin(), images.begin() + static_cast<std::ptrdiff_t>(i),
+                         [&](const StackbrewImage& other) {
+                           return among(other.shared_tags, tag) && go_together(other, images[i]);
+                         });
         if (owner == images.begin() + static_cast<std::ptrdiff_t>(i)) return false;
         library_.warnings.push_back(
             fmt::format("the shared tag {} is that of {}, and not also that of {}: they can be "
@@ -418,9 +427,10 @@ bool is_field(std::string_view name) {
 bool is_old_line(std::string_view line) {
   std::string_view rest = trimmed(line);
   if (rest.empty() || line.front() == ' ') return rest.empty();
-  take_field(rest, ':');
+  const std::string tag(trimmed(take_field(rest, ':')));
   rest = trimmed(rest);
-  return rest.find("://") != std::string_view::npos && rest.find('@') != std::string_view::npos;
+  return parse_reference("image:" + tag).has_value() &&
+         rest.find("://") != std::string_view::npos && rest.find('@') != std::string_view::npos;
 }
 
 }  // namespace

@@ -116,9 +116,23 @@ void GitCheckout::fill_pointers(const Place& place, const WrittenTree& written) 
   const std::vector<TreePointer> files = large_files(place, written.pointers);
   if (files.empty()) return;
   std::set<std::string> ids;
-  for (const TreePointer& file : files) ids.insert(file.pointer.id);
-  place.mirror.fetch_large_files(place.commit, place.subdir, {ids.begin(), ids.end()});
   for (const TreePointer& file : files) {
+    if (file.pointer.is_extended)
+      place.fail(file.path, "a large file of Git LFS: it wants an extension, and none is run here");
+    if (file.pointer.size > 0) ids.insert(file.pointer.id);
+  }
+  if (!ids.empty())
+    place.mirror.fetch_large_files(place.commit, place.subdir, {ids.begin(), ids.end()});
+  for (const TreePointer& file : files) {
+    if (file.pointer.size == 0) {  // of that there is nothing anywhere
+      std::error_code error;
+      fs::resize_file(place.directory / file.path, 0, error);
+      const Fd emptied(
+          open((place.directory / file.path).c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+      if (error || !emptied || !set_tree_date(emptied.get()))
+        place.fail(file.path, "cannot write it");
+      continue;
+    }
     const std::string why = copy_large_file(place.mirror.large_file(file.pointer.id), file,
                                             place.directory / file.path);
     if (why.empty()) continue;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <thread>
 
@@ -146,6 +147,16 @@ std::string lines_of(const std::vector<std::string>& texts, std::size_t begin, s
   return lines;
 }
 
+std::string file_url(const std::string& path) {
+  std::string url = "file://";
+  for (const char c : path) {
+    const bool is_plain = std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+                          std::string_view("/-._~").find(c) != std::string_view::npos;
+    url += is_plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return url;
+}
+
 std::string kept_ref(const std::string& commit) {
   return "refs/imagewright/" + commit;
 }
@@ -251,15 +262,15 @@ std::vector<bool> GitMirror::fetch_trees(const std::vector<std::string>& ids) {
     if (!held[i]) missing.push_back(ids[i]);
   }
   if (missing.empty()) return held;
-  const auto fetched = [&](const std::vector<std::string>& some) {
-    const Output output = fetch_whole(some);
+  const auto fetch = [&](const std::vector<std::string>& some) {
+    Output output = fetch_whole(some);
     if (output.exit.interrupted || output.exit.timed_out)
       throw git_failure(fmt::format("cannot fetch from '{}'", remote_.shown), remote_, output);
-    return output.exit.ok();
+    return output;
   };
   // (One that it lacks fails all.)
-  if (!fetched(missing) && missing.size() > 1) {
-    for (const std::string& id : missing) fetched({id});
+  if (is_refusal(fetch(missing)) && missing.size() > 1) {
+    for (const std::string& id : missing) fetch({id});
   }
   tidy();
   return hold(ids);
@@ -298,7 +309,8 @@ void GitMirror::make(const std::string& commit) {
 }
 
 // With the lock held, now and then. What nobody looked up for long goes, and what stays becomes one
-// pack: else a mirror would hold every state that its repository ever had.
+// pack: else a mirror would hold every state that its repository ever had. (Large files stay until
+// the mirror goes.)
 void GitMirror::tidy() {
   std::error_code ignored;
   std::size_t packs = 0;
@@ -318,6 +330,11 @@ void GitMirror::sweep() const {
   const auto is_lock = [](const std::string& name) { return name.ends_with(".lock"); };
   remove_files(path_, is_lock);
   remove_files(path_ / "refs" / "imagewright", is_lock);
+  std::error_code error;
+  for (const auto& entry : fs::recursive_directory_iterator(path_ / "refs" / "history", error)) {
+    if (std::error_code ignored; is_lock(entry.path().filename().string()))
+      fs::remove(entry.path(), ignored);
+  }
   remove_files(path_ / "objects" / "pack",
                [](const std::string& name) { return name.starts_with("tmp_"); });
 }
@@ -352,7 +369,10 @@ Output GitMirror::fetch_ref(const std::string& commit, const std::string& ref) {
 
 // Refs are kept, so that the next commit of the same history costs no more than what is new.
 Output GitMirror::fetch_history(const std::string& commit, const std::string& refs) {
-  const std::string kept = "refs/history/" + refs.substr(std::string_view("refs/").size());
+  // (By their own names, a branch and one that is called like its directory would be in the way of
+  // each other.)
+  const std::string kept =
+      "refs/history/" + hex(sha256(refs)).substr(0, 32) + (refs.ends_with('*') ? "/*" : "/tip");
   Output output = program_.speak(
       remote_, path_,
       // (As many as there are: also what an earlier fetch of a single commit left out.)
@@ -389,7 +409,16 @@ void GitMirror::read_trees(const std::vector<std::string>& ids, const OnTree& on
 
 std::string GitMirror::settings(const std::string& commit, const std::string& file,
                                 const std::string& pattern) const {
-  return run({"config", "--blob=" + commit + ":" + file, "-z", "--get-regexp", pattern}).out;
+  const auto found = look_up(commit, {file});
+  if (!found || found->front().id.empty()) return "";
+  Output output = run({"config", "--blob=" + found->front().id, "-z", "--get-regexp", pattern});
+  constexpr int kNone = 1;
+  if (!output.exit.ok() && output.exit.status != kNone) {
+    throw git_failure(
+        fmt::format("cannot read '{}' of {} in '{}'", file, commit.substr(0, 12), remote_.shown),
+        remote_, output);
+  }
+  return std::move(output.out);
 }
 
 std::vector<bool> GitMirror::have_filter(const std::string& commit,
@@ -403,8 +432,10 @@ std::vector<bool> GitMirror::have_filter(const std::string& commit,
   if (!read.exit.ok()) throw failed(read);
   std::string input;
   for (const std::string& path : paths) input.append(path).push_back('\0');
-  const Output output =
-      program_.work(path_, {"check-attr", "--cached", "-z", "--stdin", "filter"}, input, index);
+  const Output output = program_.work(
+      path_,
+      {"-c", "core.attributesFile=/dev/null", "check-attr", "--cached", "-z", "--stdin", "filter"},
+      input, index);
   if (!output.exit.ok()) throw failed(output);
   std::vector<bool> have;
   std::string_view rest = output.out;
@@ -439,8 +470,13 @@ void GitMirror::fetch_large_files(const std::string& commit, const std::string& 
   GitProgram::Settings server;
   // (Git LFS reads it in a checkout, and there is none. It may lead to any other host.)
   const std::string told = settings(commit, ".lfsconfig", "^lfs\\.url$");
-  if (const std::size_t line = told.find('\n'); line != std::string::npos) {
-    const std::string value = told.substr(line + 1, told.find('\0') - line - 1);
+  std::string value;
+  for (std::string_view rest = told; !rest.empty();) {  // the last one counts
+    std::string_view one = take_field(rest, '\0');
+    take_field(one, '\n');
+    value = one;
+  }
+  if (!value.empty()) {
     const auto source = parse_git_remote(value);
     if (!source || !(value.starts_with("https://") || value.starts_with("http://"))) {
       throw Error(
@@ -451,8 +487,10 @@ void GitMirror::fetch_large_files(const std::string& commit, const std::string& 
     server.emplace_back("lfs.url", value);
   }
   std::vector<std::string> arguments = {
-      "lfs", "fetch", remote_.local ? "file://" + remote_.url : remote_.url, commit};
-  if (!directory.empty()) arguments.insert(arguments.end(), {"-I", directory});
+      "lfs", "fetch", remote_.local ? file_url(remote_.url) : remote_.url, commit};
+  // (It takes it for patterns: what is not plain has all of them fetched.)
+  if (!directory.empty() && directory.find_first_of(",*?[]!#\\ ") == std::string::npos)
+    arguments.insert(arguments.end(), {"-I", directory});
   const Output output = program_.speak(remote_, path_, arguments, kFetchTime, server);
   // (It also wants what only looks like a pointer.)
   if (output.exit.ok() || are_there()) return;

@@ -153,6 +153,8 @@ Command git_command(const std::string& protocols, const std::filesystem::path& r
   command.environment["SSH_ASKPASS_REQUIRE"] = "never";
   command.environment["GIT_NO_LAZY_FETCH"] = "1";
   command.environment["GIT_TRACE_REDACT"] = "1";
+  // What a repository says of its files is the same for everybody.
+  command.environment["GIT_ATTR_NOSYSTEM"] = "1";
   command.environment["LC_ALL"] = "C";
   return command;
 }

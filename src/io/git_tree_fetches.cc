@@ -15,10 +15,13 @@ constexpr std::size_t kMostAtOnce = 500;
 bool GitTreeFetches::fetch(const GitRemote& remote, const std::string& tree) {
   std::unique_lock lock(mutex_);
   Queue& queue = queues_[remote.url];
-  queue.fetched.erase(tree);
+  queue.ended.erase(tree);
   queue.waiting.insert(tree);
-  changed_.wait(lock, [&] { return !queue.busy || queue.fetched.contains(tree); });
-  if (const auto done = queue.fetched.find(tree); done != queue.fetched.end()) return done->second;
+  changed_.wait(lock, [&] { return !queue.busy || queue.ended.contains(tree); });
+  if (const auto ended = queue.ended.find(tree); ended != queue.ended.end()) {
+    if (ended->second.failure) std::rethrow_exception(ended->second.failure);
+    return ended->second.is_there;
+  }
   queue.busy = true;
   std::vector<std::string> trees;
   // (Its own is among them: nobody else's fetch is for it.)
@@ -28,22 +31,18 @@ bool GitTreeFetches::fetch(const GitRemote& remote, const std::string& tree) {
     trees.push_back(queue.waiting.extract(queue.waiting.begin()).value());
   lock.unlock();
 
-  std::vector<bool> are_there;
-  const auto finish = [&] {
-    lock.lock();
-    for (std::size_t i = 0; i < are_there.size(); ++i) queue.fetched[trees[i]] = are_there[i];
-    // (After an error each of the others tries for itself.)
-    if (are_there.empty()) queue.waiting.insert(trees.begin() + 1, trees.end());
-    queue.busy = false;
-    changed_.notify_all();
-  };
+  std::vector<bool> are_there(trees.size());
+  std::exception_ptr failure;
   try {
     are_there = GitMirror(program_, cache_, remote).fetch_trees(trees);
   } catch (...) {
-    finish();
-    throw;
+    failure = std::current_exception();
   }
-  finish();
+  lock.lock();
+  for (std::size_t i = 0; i < trees.size(); ++i) queue.ended[trees[i]] = {are_there[i], failure};
+  queue.busy = false;
+  changed_.notify_all();
+  if (failure) std::rethrow_exception(failure);
   return are_there.front();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <exception>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -25,9 +26,13 @@ class GitTreeFetches {
   bool fetch(const GitRemote& remote, const std::string& tree);
 
  private:
+  struct End {
+    bool is_there = false;
+    std::exception_ptr failure;
+  };
   struct Queue {
     std::set<std::string> waiting;
-    std::map<std::string, bool> fetched;
+    std::map<std::string, End> ended;
     bool busy = false;
   };
 

@@ -3,6 +3,8 @@
 #include <fnmatch.h>
 #include <sys/stat.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <optional>
@@ -125,13 +127,6 @@ bool is_small(const Snapshot& snapshot) {
 std::string dockerfile_key(const ImageConfig& image) {
   if (image.dockerfile_inline.empty()) return image.dockerfile;
   return std::string(1, '\0') + image.dockerfile_inline;
-}
-
-// By which name a git tree is known, with what is written in the place of what it points at.
-std::string tree_name(const GitSource& source, std::string tree) {
-  if (source.submodules) tree += " with submodules";
-  if (source.lfs) tree += " with large files";
-  return tree;
 }
 
 // By which name a directory is known, as far as that much of it counts. (No path holds a null.)
@@ -494,10 +489,22 @@ void Observer::observe_again(const ImageConfig& image, Observation& observation,
   settle_named(observation);
 }
 
+// By which name a git tree is known. What is written in the place of submodules and of pointers
+// depends on files above a subdirectory, too.
+std::string Observer::name_of_tree(const GitSource& source, const ResolvedRef& at,
+                                   const std::string& tree) {
+  if (!source.submodules && !source.lfs) return tree;
+  GitSource root = source;
+  root.subdir.clear();
+  return fmt::format("{} of {}{}{} in {}", tree, git_.tree(root, at),
+                     source.submodules ? " with submodules" : "",
+                     source.lfs ? " with large files" : "", source.subdir);
+}
+
 Observation Observer::observe_git(const ImageConfig& image, const GitSource& source) {
   const ResolvedRef at = git_.resolve(source);
   const std::string tree = git_.tree(source, at);
-  const std::string known_tree = tree_name(source, tree);
+  const std::string known_tree = name_of_tree(source, at, tree);
   const std::string dockerfile = dockerfile_key(image);
   // (What an image is built from is the same whatever counts of its context.)
   static const std::string kLinks = "links";
@@ -659,7 +666,9 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   observation.files->checkout = std::move(checkout);
   observation.origin = std::move(origin);
   const GitSource git = absolute(std::get<GitSource>(image.source));
-  KnownTree(cache_, tree_name(git, git_.tree(git, git_.resolve(git))), dockerfile_key(image), reach)
+  const ResolvedRef at = git_.resolve(git);
+  const std::string known_tree = name_of_tree(git, at, git_.tree(git, at));
+  KnownTree(cache_, known_tree, dockerfile_key(image), reach)
       .remember(known_context(image, digests_of(observation), observation));
 }
 

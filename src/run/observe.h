@@ -181,6 +181,7 @@ class Observer {
   Observation observe_directory(const ImageConfig& image, const DirectorySource& source);
   Observation look_at_directory(const ImageConfig& image, const DirectorySource& source,
                                 const std::string* reach);
+  std::string name_of_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree);
   Observation observe_git(const ImageConfig& image, const GitSource& source);
   Observation check_out(const ImageConfig& image, const GitSource& source, const ResolvedRef& at,
                         const std::string& tree, const std::string* reach);

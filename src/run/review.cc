@@ -29,8 +29,11 @@ Review::Review(const Project& project, const RunOptions& options, Progress& prog
 
 std::vector<Reviewed> Review::look(bool keep_inputs) {
   keep_inputs_ = keep_inputs;
-  observer_.ask_ahead(selected_);
   const auto warn = [this](const std::string& text) { progress_.warning(text); };
+  observer_.ask_ahead(selected_);
+  for (const std::string& warning : project_.warnings) warn(warning);
+  for (const LeftOut& image : project_.config.left_out)
+    progress_.step("Left out " + image.name + ": " + image.why);
   registry_state_.emplace(outside_, *engine_, options_, warn);
   judge_.emplace(store_, *engine_, project_.config.images, options_.force);
   observer_.expect(judge_->reaches());

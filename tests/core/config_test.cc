@@ -278,6 +278,7 @@ TEST(Config, SubmodulesAndLargeFilesOfAGitSource) {
   EXPECT_TRUE(git("submodules: true").submodules);
   EXPECT_TRUE(git("submodules: true").lfs);
   EXPECT_FALSE(git("submodules: false").submodules);
+  EXPECT_FALSE(git("submodules: false", "'https://h/r.git?submodules=true'").submodules);
   EXPECT_FALSE(git("lfs: false").lfs);
   EXPECT_TRUE(git("lfs: false", "'https://h/r.git?submodules=true'").submodules);
   EXPECT_EQ(error(one_image("submodules: true")),

@@ -20,8 +20,22 @@ TEST(LfsPointer, WhatIsOne) {
   EXPECT_EQ(found->size, 12345u);
   EXPECT_TRUE(
       parse_lfs_pointer(pointer("https://hawser.github.com/spec/v1", "sha256:" + kId, "0")));
-  EXPECT_TRUE(
-      parse_lfs_pointer(pointer(kVersion, "sha256:" + kId, "1", "ext-0-foo sha256:" + kId + "\n")));
+  const auto extended =
+      parse_lfs_pointer(pointer(kVersion, "sha256:" + kId, "1", "ext-0-foo sha256:" + kId + "\n"));
+  ASSERT_TRUE(extended);
+  EXPECT_TRUE(extended->is_extended);
+  EXPECT_FALSE(found->is_extended);
+}
+
+TEST(LfsPointer, OnesThatGitLfsTakesTooStayedPointers) {
+  std::string cut = pointer(kVersion, "sha256:" + kId, "12");
+  cut.pop_back();
+  ASSERT_TRUE(parse_lfs_pointer(cut));
+  EXPECT_EQ(parse_lfs_pointer(cut)->size, 12u);
+  const auto windows = parse_lfs_pointer("version " + std::string(kVersion) +
+                                         "\r\noid sha256:" + kId + "\r\nsize 12\r\n");
+  ASSERT_TRUE(windows);
+  EXPECT_EQ(windows->id, kId);
 }
 
 TEST(LfsPointer, WhatIsNone) {
@@ -35,9 +49,6 @@ TEST(LfsPointer, WhatIsNone) {
   EXPECT_FALSE(parse_lfs_pointer(pointer(kVersion, "sha256:" + kId, "-1")));
   EXPECT_FALSE(parse_lfs_pointer(pointer(kVersion, "sha256:" + kId, "1 ")));
   EXPECT_FALSE(parse_lfs_pointer(pointer(kVersion, "sha256:" + kId, "99999999999999999999999")));
-  std::string cut = pointer(kVersion, "sha256:" + kId, "1");
-  cut.pop_back();
-  EXPECT_FALSE(parse_lfs_pointer(cut));
   EXPECT_FALSE(parse_lfs_pointer(
       pointer(kVersion, "sha256:" + kId, "1", "x " + std::string(1000, 'y') + "\n")));
 }

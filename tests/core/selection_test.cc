@@ -44,6 +44,14 @@ TEST(Selection, OnePlatformOfSeveral) {
   EXPECT_EQ(chosen(kTwice, {"linux/riscv64", "linux/amd64", {}}), "b=three linux/riscv64;");
 }
 
+TEST(Selection, ASystemAloneWasNeverChosen) {
+  const std::string text = "builder: {images: [{name: a, from: ., platforms: [linux]}]}";
+  EXPECT_EQ(chosen(text, {"linux/arm64", "linux/amd64", {}}), "a=. linux/arm64;");
+  EXPECT_EQ(chosen(text, {"native", "linux/amd64", {}}), "a=. linux;");
+  EXPECT_FALSE(are_disjoint({"linux"}, {"linux/amd64"}));
+  EXPECT_TRUE(are_disjoint({"linux"}, {"windows/amd64"}));
+}
+
 TEST(Selection, WithoutAPlatformNoTwoAreOfOneName) {
   EXPECT_EQ(chosen(kTwice, {}),
             "f:4:12: the image 'a' is defined already, in line 3; with --platform, or 'platform' "

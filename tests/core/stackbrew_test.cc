@@ -97,13 +97,16 @@ TEST(Stackbrew, ASharedTagHasOneImageAPlatform) {
            "\nTags: a\nSharedTags: s\nDirectory: a\n"
            "\nTags: b\nSharedTags: s\nDirectory: b\n"
            "\nTags: c\nSharedTags: s\nDirectory: c\nArchitectures: arm64v8\n"
-           "\nTags: d\nSharedTags: s\nDirectory: d\nConstraints: x\n");
+           "\nTags: d\nSharedTags: s\nDirectory: d\nConstraints: x\n"
+           "\nTags: e\nSharedTags: s\nDirectory: e\nConstraints: !x\n");
   EXPECT_THAT(library.images[0].shared_tags, ElementsAre("s"));
   EXPECT_THAT(library.images[1].shared_tags, ElementsAre());
   EXPECT_THAT(library.images[2].shared_tags, ElementsAre("s"));
   EXPECT_THAT(library.images[3].shared_tags, ElementsAre("s"));
   EXPECT_THAT(library.warnings,
               ElementsAre("the shared tag 's' is that of 'a', and not also that of 'b': they can "
+                          "be for one platform",
+                          "the shared tag 's' is that of 'a', and not also that of 'e': they can "
                           "be for one platform"));
 }
 
@@ -181,6 +184,9 @@ TEST(Stackbrew, AFileOfOursIsNone) {
   EXPECT_FALSE(is_stackbrew("home: https://me@host/\nbuilder:\n  images: []\n"));
   EXPECT_FALSE(is_stackbrew("services:\n  web: {build: .}\n"));
   EXPECT_FALSE(is_stackbrew("home: https://me@host/\nother: x\n"));
+  EXPECT_FALSE(
+      is_stackbrew("{\"builder\": {\"images\": [{\"name\": \"x\", \"from\": "
+                   "\"https://git@host/x.git\"}]}}"));
   EXPECT_FALSE(is_stackbrew(""));
   EXPECT_FALSE(is_stackbrew("# nothing\n"));
 }

@@ -444,3 +444,23 @@ EOF
   run iw build
   equal "$status $output" "0 "
 }
+
+@test "git: what says of submodules and large files above a subdirectory counted only in an empty cache" {
+  local id page=$projects/project/web/page.big
+  git -C "$projects/project" config filter.lfs.required false
+  printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 6\n' "$(printf 'large\n' | sha256sum | cut -d' ' -f1)" >"$page"
+  commit project pointer
+  id=$(printf 'large\n' | sha256sum | cut -d' ' -f1)
+  mkdir -p "$projects/project/.git/lfs/objects/${id:0:2}/${id:2:2}"
+  printf 'large\n' >"$projects/project/.git/lfs/objects/${id:0:2}/${id:2:2}/$id"
+  config <<<"  - {name: git/web, from: {git: $projects/project, subdir: web}, lfs: true}"
+  iw build
+  echo '*.big filter=lfs' >"$projects/project/.gitattributes"
+  git -C "$projects/project" add .gitattributes
+  git -C "$projects/project" commit -qm attributes
+  run iw build
+  [ "$status" -eq 0 ]
+  equal "$(sed 's/ in [0-9.]* s//' <<<"$output")" "built git/web (content: 1 changed: page.big)"
+  unpack_buildah git/web "$BATS_TEST_TMPDIR/image"
+  equal "$(cat "$BATS_TEST_TMPDIR/image/page.big")" large
+}

@@ -87,6 +87,15 @@ TEST_F(GitSubmodulesTest, OneThatNoFileNames) {
               HasSubstr("'stray': it is a submodule, and .gitmodules does not say of which"));
 }
 
+TEST_F(GitSubmodulesTest, AFileThatCannotBeReadIsNoFileThatSaysNothing) {
+  add("repo", "lib", "../lib", "lib");
+  configure("[user]\nname = T\nemail = t@example.com\n[fetch]\nfsckObjects = false\n");
+  write_file(root_ / "repo/.gitmodules", "[submodule \"lib\"\n");
+  in_repo("add .gitmodules");
+  in_repo("commit -q -m malformed");
+  EXPECT_THAT(error_of([&] { written(with_submodules()); }), HasSubstr(".gitmodules"));
+}
+
 TEST_F(GitSubmodulesTest, OneThatCannotBeFetchedIsNamed) {
   add("repo", "lib", "../missing", "lib");
   EXPECT_THAT(error_of([&] { written(with_submodules()); }), HasSubstr("/missing"));
@@ -204,6 +213,35 @@ TEST_F(GitLfsTest, OnlyThoseOfTheSubdirectoryAreFetched) {
   EXPECT_EQ(read_file(written(with_large_files("web")) / "large.bin"), large_);
   EXPECT_FALSE(
       fs::exists(mirror() / "lfs/objects" / hex(sha256("another large one\n")).substr(0, 2)));
+}
+
+TEST_F(GitLfsTest, SubdirectoriesThatLookLikePatternsAndEmptyFiles) {
+  for (const char* name : {"a,b", "a[1]", "a b"}) {
+    commit(std::string(name) + "/large.bin", large_ + name);
+    EXPECT_EQ(read_file(written(with_large_files(name)) / "large.bin"), large_ + name) << name;
+  }
+  // (git-lfs itself has no pointer for it, others do.)
+  in_repo("lfs uninstall --local");
+  commit("web/empty.bin", "version https://git-lfs.github.com/spec/v1\noid sha256:" +
+                              hex(sha256("")) + "\nsize 0\n");
+  const fs::path out = written(with_large_files("web"));
+  EXPECT_TRUE(fs::is_empty(out / "empty.bin"));
+  EXPECT_EQ(read_file(out / "large.bin"), large_);
+}
+
+TEST_F(GitLfsTest, ARepositoryWhosePathIsNoPlainUrl) {
+  fs::rename(root_ / "repo", root_ / "re#po %41");
+  GitSource source = with_large_files();
+  source.remote = root_ / "re#po %41";
+  EXPECT_EQ(read_file(written(source) / "web/large.bin"), large_);
+}
+
+TEST_F(GitLfsTest, AnExtensionIsNotLeftOut) {
+  in_repo("lfs uninstall --local");
+  commit("web/more.bin",
+         "version https://git-lfs.github.com/spec/v1\next-0-x sha256:" + hex(sha256("a")) +
+             "\noid sha256:" + hex(sha256(large_)) + "\nsize 200006\n");
+  EXPECT_THAT(error_of([&] { written(with_large_files()); }), HasSubstr("it wants an extension"));
 }
 
 TEST_F(GitLfsTest, WhatOnlyLooksLikeAPointerStaysWhatItIs) {

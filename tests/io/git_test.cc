@@ -568,6 +568,30 @@ TEST_F(GitTreeTest, ACommitInTheHistoryOfARefOfSuchAServer) {
   EXPECT_THAT(tree_error(elsewhere), HasSubstr("cannot fetch"));
 }
 
+TEST_F(GitTreeTest, WhatAKillLeftOfAHistoryStoppedAllThatCameLater) {
+  const std::string first = in_repo("rev-parse HEAD");
+  commit("file", "two\n");
+  const std::string second = in_repo("rev-parse HEAD");
+  commit("file", "three\n");
+  configure("[protocol]\nversion = 0\n[user]\nname = T\nemail = t@example.com\n");
+  GitSource source = local(first);
+  source.fetch = "refs/heads/main";
+  tree_of(source);
+  for (const auto& entry : fs::recursive_directory_iterator(mirror() / "refs/history")) {
+    if (entry.is_regular_file()) write_file(entry.path().string() + ".lock", "");
+  }
+  const std::string third = commit("file", "four\n");
+  commit("file", "five\n");
+  source.ref = third;
+  EXPECT_EQ(tree_of(source), in_repo("rev-parse " + third + "^{tree}"));
+  // A branch in the place of a directory of branches.
+  in_repo("branch -m main side");
+  in_repo("branch -m side main/side");
+  source.ref = second;
+  source.fetch = "refs/heads/main/side";
+  EXPECT_EQ(tree_of(source), in_repo("rev-parse " + second + "^{tree}"));
+}
+
 TEST_F(GitTreeTest, ARefThatMovedWhileItWasFetched) {
   configure("[protocol]\nversion = 0\n[user]\nname = T\nemail = t@example.com\n");
   Git git(cache());
