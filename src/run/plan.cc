@@ -1,6 +1,7 @@
 #include "run/plan.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <utility>
@@ -18,17 +19,23 @@ class Kept {
  public:
   // Is there room for these, too?
   bool add(const ContextFiles& files) {
-    if (files.checkout) return ++checkouts_ <= kMostCheckouts;
+    if (files.checkout) {
+      for (const Entry& entry : files.entries()) checkout_bytes_ += entry.size;
+      return ++checkouts_ <= kFewCheckouts ||
+             (checkouts_ <= kMostImages && checkout_bytes_ <= kMostCheckoutBytes);
+    }
     for (const DirectoryRecord& record : files.snapshot.cache().records()) entries_ += record.count;
     return ++images_ <= kMostImages && entries_ <= kMostEntries;
   }
 
  private:
-  static constexpr std::size_t kMostCheckouts = 4;
+  static constexpr std::size_t kFewCheckouts = 4;  // however large they are
+  static constexpr std::uint64_t kMostCheckoutBytes = std::uint64_t{512} << 20;
   static constexpr std::size_t kMostImages = 200;
   static constexpr std::size_t kMostEntries = 3'000'000;
 
   std::size_t checkouts_ = 0;
+  std::uint64_t checkout_bytes_ = 0;
   std::size_t images_ = 0;
   std::size_t entries_ = 0;
 };

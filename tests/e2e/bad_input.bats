@@ -80,8 +80,8 @@ see: imagewright --help"
 }
 
 @test "bad input: a command of a later version is refused as such" {
-  expect_refused 2 import x
-  has "$stderr" "'import' is not available in this version"
+  expect_refused 2 watch x
+  has "$stderr" "'watch' is not available in this version"
 }
 
 @test "bad input: one file too many is refused" {
@@ -212,9 +212,9 @@ see: imagewright --help"
   refused "$(image 'name: test/tmp' 'from: test' 'nonsense: 1')" "bad.yml:5:5: " "'nonsense'" "dockerfile" "target"
 }
 
-@test "bad input: a key of a later version is refused as such" {
+@test "bad input: a key for git sources is refused where a directory is the source" {
   refused "$(image 'name: test/tmp' 'from: test' 'lfs: true')" "bad.yml:5:5: " \
-    "'lfs' is not available in this version"
+    "'lfs' is for a git source, and 'from' is a directory"
 }
 
 @test "bad input: a key that is given twice is refused with its place" {
