@@ -101,6 +101,7 @@ class Parser {
   struct Draft {
     ImageConfig image;
     Place name_place;
+    std::string full_name;  ///< normalized
     std::vector<std::string> constraints;
     std::optional<bool> submodules;
     bool lfs = false;
@@ -291,8 +292,7 @@ class Parser {
 
   void claim_name(const Draft& made) {
     const ImageConfig& image = made.image;
-    const std::string full = normalized(*parse_reference(image.name));
-    const auto [first, fresh] = numbers_.try_emplace(full, images_.size());
+    const auto [first, fresh] = numbers_.try_emplace(made.full_name, images_.size());
     if (fresh) return;
     const ImageConfig& other = images_[first->second];
     std::string message =
@@ -311,7 +311,7 @@ class Parser {
     std::optional<YamlEntry> dockerfile;
     for (const YamlEntry& entry : entries) {
       if (entry.key == "name") {
-        image.name = name(entry);
+        image.name = name(entry, made.full_name);
         made.name_place = entry.value.place;
         image.line = entry.value.place.line;
       } else if (entry.key == "from") {
@@ -393,7 +393,8 @@ class Parser {
     reader_.pairs(entry, std::ref(add));  // (a copy of it would be allocated)
   }
 
-  std::string name(const YamlEntry& entry) {
+  /// `full` becomes what it is, normalized.
+  std::string name(const YamlEntry& entry, std::string& full) {
     const Place place = entry.value.place;
     std::string name = reader_.filled_text(entry);
     const auto reference = parse_reference(name);
@@ -408,7 +409,7 @@ class Parser {
       fail(place, "'name' cannot have a digest: an image has one only once it is built");
     }
     // In full it is what the engines take it for, and not all that is a name is one then.
-    const std::string full = normalized(*reference);
+    full = normalized(*reference);
     if (const auto good = parse_reference(full); !good) fail(place, good.error().message);
     return name;
   }

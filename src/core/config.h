@@ -101,7 +101,7 @@ inline constexpr int kMaxWeight = 1024;
 /// or not YAML, no `builder`, no images, unknown keys (with a suggestion; `x-…` is free, as is what
 /// stands beside `builder`), two images of one name, a name no registry takes, a bad source, a key
 /// given twice, aliases, variables or a matrix that expand beyond bounds, a variable that is not
-/// set, a key of a later version that this one cannot honour, a selection that leaves no image.
+/// set, a selection that leaves no image.
 tl::expected<Config, ParseError> parse_config(std::string_view text, const Environment& environment,
                                               const Selection& selection = {});
 

@@ -510,9 +510,12 @@ std::string describe(const Source& source) {
   return redacted(text);
 }
 
+bool is_hexadecimal(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789abcdefABCDEF") == kNone;
+}
+
 bool is_full_git_id(std::string_view text) {
-  return (text.size() == 40 || text.size() == 64) &&
-         text.find_first_not_of("0123456789abcdefABCDEF") == kNone;
+  return (text.size() == 40 || text.size() == 64) && is_hexadecimal(text);
 }
 
 }  // namespace imagewright

@@ -77,6 +77,9 @@ std::string redacted(std::string_view text);
 /// The source in one line for people: the path, or remote#ref:subdir, redacted.
 std::string describe(const Source& source);
 
+/// At least one digit, and nothing else, in either case.
+bool is_hexadecimal(std::string_view text);
+
 /// 40 or 64 hexadecimal digits.
 bool is_full_git_id(std::string_view text);
 

@@ -144,10 +144,6 @@ std::string plain_directory(std::string directory) {
   return directory == "." || directory == "/" ? "" : directory;
 }
 
-bool is_hexadecimal(const std::string& text) {
-  return !text.empty() && text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
-}
-
 class Reader {
  public:
   StackbrewLibrary paragraphs(std::string_view text) {

@@ -24,10 +24,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool is_hexadecimal(const std::string& text) {
-  return text.find_first_not_of("0123456789abcdefABCDEF") == std::string::npos;
-}
-
 std::string missing_ref(const GitRemote& remote, const std::string& ref) {
   if (ref.empty() || ref == "HEAD") {
     return fmt::format(

@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <thread>
 
 #include "core/digest.h"
 #include "core/take_field.h"
 #include "io/fd.h"
+#include "io/http.h"
 #include "io/interrupt.h"
 
 namespace imagewright {
@@ -147,13 +147,11 @@ std::string lines_of(const std::vector<std::string>& texts, std::size_t begin, s
   return lines;
 }
 
-std::string file_url(const std::string& path) {
+// Of an absolute path.
+std::string file_url(std::string_view path) {
   std::string url = "file://";
-  for (const char c : path) {
-    const bool is_plain = std::isalnum(static_cast<unsigned char>(c)) != 0 ||
-                          std::string_view("/-._~").find(c) != std::string_view::npos;
-    url += is_plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
-  }
+  path.remove_prefix(1);
+  while (!path.empty()) url += "/" + percent_encoded(std::string(take_field(path, '/')));
   return url;
 }
 
@@ -206,10 +204,6 @@ std::optional<std::vector<GitMirror::Object>> GitMirror::look_up(
   return objects;
 }
 
-bool GitMirror::is_usable() const {
-  return exists() && run({"rev-parse", "--git-dir"}).exit.ok();
-}
-
 std::vector<bool> GitMirror::hold(const std::vector<std::string>& ids) const {
   std::vector<bool> held(ids.size());
   if (!exists()) return held;
@@ -225,7 +219,7 @@ std::vector<bool> GitMirror::hold(const std::vector<std::string>& ids) const {
 
 // With the lock held. Makes the mirror if there is none, and once more if it is damaged.
 Output GitMirror::fetch_whole(const std::vector<std::string>& ids) {
-  const bool fresh = !is_usable();
+  const bool fresh = !exists() || !run({"rev-parse", "--git-dir"}).exit.ok();
   if (fresh) make(ids.front());
   sweep();
   std::vector<std::string> refspecs;
@@ -242,7 +236,7 @@ void GitMirror::fetch(const std::string& commit, const std::string& ref,
                       const std::string& history) {
   make_places();
   const MirrorLock lock(beside(path_, ".lock"));
-  if (is_usable() && hold({commit}).front()) return;  // another run was faster
+  if (hold({commit}).front()) return;  // another run was faster
   Output output = fetch_whole({commit});
   const bool is_refused = is_refusal(output);
   if (is_refused && !ref.empty()) output = fetch_ref(commit, ref);
@@ -257,7 +251,7 @@ std::vector<bool> GitMirror::fetch_trees(const std::vector<std::string>& ids) {
   make_places();
   const MirrorLock lock(beside(path_, ".lock"));
   std::vector<std::string> missing;
-  const std::vector<bool> held = is_usable() ? hold(ids) : std::vector<bool>(ids.size());
+  const std::vector<bool> held = hold(ids);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (!held[i]) missing.push_back(ids[i]);
   }

@@ -90,7 +90,6 @@ class GitMirror {
  private:
   Output run(const std::vector<std::string>& arguments, std::string_view input = {}) const;
   bool exists() const;
-  bool is_usable() const;
   std::vector<bool> hold(const std::vector<std::string>& ids) const;
   void make(const std::string& commit);
   Output fetch_whole(const std::vector<std::string>& ids);

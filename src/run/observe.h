@@ -86,8 +86,8 @@ struct Observation {
   void drop_files();
 };
 
-/// Looks at the images of one run. `look_ahead` and `observe` are for one thread; the others may be
-/// called by several, for different images.
+/// Looks at the images of one run. `ask_ahead`, `look_ahead` and `observe` are for one thread; the
+/// others may be called by several, for different images.
 class Observer {
  public:
   /// What is wanted of a look.
@@ -105,11 +105,11 @@ class Observer {
   /// look. `last_reach` may be called by several threads.
   void expect(LastReach last_reach) { last_reach_ = std::move(last_reach); }
 
-  /// Begins to ask the repositories of these images (numbers in the configuration), each once, and
-  /// to look at the directories, in the background.
-  void look_ahead(const std::vector<std::size_t>& images);
-  /// Only begins to ask the repositories of these images, before anything else is ready for a look.
+  /// Begins to ask the repositories of these images (numbers in the configuration), each once, in
+  /// the background. It can be long before anything else is ready for a look.
   void ask_ahead(const std::vector<std::size_t>& images);
+  /// Begins to look at the same images in the background, after ask_ahead.
+  void look_ahead(const std::vector<std::size_t>& images);
 
   /// Throws Error(Source) that names what is wrong with the image's source or its Dockerfile.
   Observation observe(const ImageConfig& image);
