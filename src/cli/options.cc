@@ -326,8 +326,8 @@ class CommandLine {
   }
   void add_git_jobs(CLI::App* sub) {
     sub->add_option("--git-jobs", options_.git_jobs,
-                    "how many git repositories are asked at once (default: the configuration's, "
-                    "else 16)")
+                    "how many git programs run, and how many questions one host is asked, at once "
+                    "(default: the configuration's, else 16)")
         ->check(CLI::Range(1, kMaxGitJobs))
         ->option_text("N");
   }

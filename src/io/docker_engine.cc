@@ -1,6 +1,7 @@
 #include "io/docker_engine.h"
 
 #include <algorithm>
+#include <cassert>
 #include <nlohmann/json.hpp>
 
 #include "core/reference.h"
@@ -146,6 +147,9 @@ Readiness DockerEngine::prepare() {
   prepared_ = true;
   Readiness readiness;
   readiness.ids_are_configs = !capabilities_.ids_are_manifests;
+  // (BuildKit remembers one by its name and compares size, mode and time, as it does a context; the
+  // classic builder knows none.)
+  readiness.takes_directories = false;
   readiness.description = "docker " + capabilities_.version + " " + word(capabilities_.builder);
   if (capabilities_.builder == Builder::Classic) {
     readiness.warning =
@@ -161,6 +165,11 @@ std::string DockerEngine::reference_to(const std::string& image_id) {
   return tags_->tag(image_id);
 }
 
+std::string DockerEngine::name_for_made() {
+  if (!tags_) tags_.emplace(cache_);
+  return tags_->for_made();
+}
+
 std::optional<EngineImage> DockerEngine::find_image(const std::string& image,
                                                     const std::string& platform) {
   const auto answer = nlohmann::json::parse(docker_image(image), nullptr, false);
@@ -173,13 +182,7 @@ BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_l
   prepare();
   const std::string problem = unsupported(capabilities_, name(), request.options);
   if (!problem.empty()) throw Error(Error::Kind::Source, problem);
-  if (!request.named_contexts.empty()) {
-    // (BuildKit remembers one by its name and compares size, mode and time, as it does a context.)
-    throw Error(Error::Kind::Source,
-                cannot_do(capabilities_, name(), "additional_contexts",
-                          "of directories, in this version of imagewright; podman and buildah can, "
-                          "and an image can be one everywhere"));
-  }
+  assert(request.named_contexts.empty());
   const bool classic = capabilities_.builder == Builder::Classic;
   const Staging staging(cache_, request, context_for(capabilities_, request));
   Command command;

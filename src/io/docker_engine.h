@@ -34,6 +34,7 @@ class DockerEngine : public Engine {
   EngineImages images() override;
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override;
+  std::string name_for_made() override;
   std::optional<EngineImage> find_image(const std::string& image,
                                         const std::string& platform) override;
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;

@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 
 // (.invalid is nobody's domain: nothing of it is ever pulled. RFC 2606.)
 constexpr char kRepositories[] = "imagewright.invalid/run/";
+// At the end of those of images that were made for the run alone.
+constexpr char kMade[] = "-made";
 
 // A daemon may serve several machines, and a machine several users with a cache of their own.
 std::string repository_of(const fs::path& cache) {
@@ -43,13 +45,22 @@ DockerRunTags::DockerRunTags(const fs::path& cache)
 
 DockerRunTags::~DockerRunTags() {
   for (const auto& [id, reference] : references_) drop(id, reference);
+  for (const std::string& reference : made_) docker_untag(reference);
+}
+
+std::string DockerRunTags::next_tag() const {
+  return alive_.path().filename().string() + "-" +
+         std::to_string(references_.size() + made_.size());
+}
+
+std::string DockerRunTags::for_made() {
+  return made_.emplace_back(repository_ + ":" + next_tag() + kMade);
 }
 
 std::string DockerRunTags::tag(const std::string& image_id) {
   const auto [place, is_new] = references_.try_emplace(image_id);
   if (!is_new) return place->second;
-  const std::string tag =
-      alive_.path().filename().string() + "-" + std::to_string(references_.size());
+  const std::string tag = next_tag();
   if (!docker_tag(image_id, repository_, tag)) {
     references_.erase(place);
     throw Error(Error::Kind::Source, "docker no longer has the image " + image_id);
@@ -57,7 +68,8 @@ std::string DockerRunTags::tag(const std::string& image_id) {
   return place->second = repository_ + ":" + tag;
 }
 
-void DockerRunTags::drop(const std::string& image_id, const std::string& reference) const {
+void DockerRunTags::drop(const std::string& image_id, const std::string& reference) {
+  if (reference.ends_with(kMade)) return (void)docker_untag(reference);
   const std::vector<std::string> names = docker_names(image_id);
   const bool has_another = std::any_of(names.begin(), names.end(),
                                        [](const std::string& name) { return !is_run_tag(name); });

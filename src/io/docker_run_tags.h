@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "io/scratch.h"
 
@@ -14,7 +15,8 @@ namespace imagewright {
 bool is_run_tag(const std::string& name);
 
 /// They go when this does, and what a process that was killed left behind goes when the next one
-/// makes some. One that is the image's last name stays, as the image would go with it.
+/// makes some. One that is the image's last name stays, as the image would go with it, unless the
+/// image was made for the run alone.
 class DockerRunTags {
  public:
   /// `cache` is our cache directory. Throws Error(Missing).
@@ -26,14 +28,18 @@ class DockerRunTags {
   /// `imagewright.invalid/run/…:…`, which nobody else makes or moves. Throws Error(Source) where
   /// the image is gone.
   std::string tag(const std::string& image_id);
+  /// Such a name for an image that is still to be made, which goes with its last name.
+  std::string for_made();
 
  private:
-  void drop(const std::string& image_id, const std::string& reference) const;
+  static void drop(const std::string& image_id, const std::string& reference);
+  std::string next_tag() const;
   void sweep() const;
 
   std::string repository_;                         // of this machine and cache
   ScratchDirectory alive_;                         // its name is ours, as long as we live
   std::map<std::string, std::string> references_;  // by image id
+  std::vector<std::string> made_;
 };
 
 }  // namespace imagewright

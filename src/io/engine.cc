@@ -1,5 +1,7 @@
 #include "io/engine.h"
 
+#include <stdexcept>
+
 #include "io/buildah_engine.h"
 #include "io/docker_engine.h"
 #include "io/docker_socket.h"
@@ -56,6 +58,10 @@ std::unique_ptr<Engine> whichever_answers(const fs::path& cache) {
 }
 
 }  // namespace
+
+std::string Engine::name_for_made() {
+  throw std::logic_error(name() + " takes directories as they are");
+}
 
 std::unique_ptr<Engine> find_engine(const std::string& wish, const fs::path& cache) {
   if (wish.empty()) return whichever_answers(cache);

@@ -72,6 +72,8 @@ struct Readiness {
   std::string warning;      ///< what the user should know; "": nothing
   /// Does it know images by the digests of their configs, as registries do?
   bool ids_are_configs = true;
+  /// Does it take BuildRequest::named_contexts? Else each has to be an image.
+  bool takes_directories = true;
 };
 
 class Engine {
@@ -93,6 +95,10 @@ class Engine {
   /// Dockerfiles of its builds, whatever becomes of the image's tags; as long as this object lives.
   /// From one thread. Throws Error(Source) where the image is gone.
   virtual std::string reference_to(const std::string& image_id) = 0;
+  /// A name for an image that is made for this run alone (BuildRequest::tag); in the Dockerfiles of
+  /// its builds it means exactly that. It goes with this object, and with it the image, unless that
+  /// has other names. From one thread. Only where directories have to be images (Readiness).
+  virtual std::string name_for_made();
   /// The engine's own image, by its id or by a reference as a Dockerfile has it. `platform`
   /// ("linux/arm64"): what one of another platform brings is not said. nullopt: the engine has no
   /// such image, or cannot tell. Several threads may ask at once.

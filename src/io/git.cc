@@ -164,24 +164,25 @@ std::string Git::tree(const GitSource& source, const ResolvedRef& at) {
   return found->back().id;
 }
 
-void Git::write_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree,
-                     const fs::path& directory) {
+bool Git::write_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree,
+                     const fs::path& directory, std::uint64_t most_bytes) {
   GitMirror mirror(program_, cache_, git_remote(source));
   if (!is_full_git_id(tree))
     throw Error(Error::Kind::Source, fmt::format("'{}' is not a full tree id", tree));
   const std::vector<std::string> way = way_to(source);
   if (source.submodules || source.lfs) {
+    if (most_bytes != kAnySize) return false;
     // What says where those are is at its root.
     if (!mirror.look_up(at.commit, {})) mirror.fetch(at.commit, at.ref, source.fetch);
     GitCheckout(program_, cache_).write(mirror, source, at.commit, way.back(), tree, directory);
-    return;
+    return true;
   }
   const bool is_there = mirror.look_up(at.commit, {}) || mirror.look_up(tree, {});
   // (Of a part of the repository that part is enough.)
   const bool is_part = way.size() > 1;
   if (!is_there && !(is_part && tree_fetches_.fetch(mirror.remote(), tree)))
     mirror.fetch(at.commit, at.ref, source.fetch);
-  write_git_tree(mirror, tree, directory);
+  return write_git_tree(mirror, tree, directory, most_bytes).complete;
 }
 
 std::string Git::commit_time(const GitSource& source, const ResolvedRef& at) {

@@ -6,6 +6,7 @@
 // git.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "io/git_program.h"
 #include "io/git_questions.h"
 #include "io/git_tree_fetches.h"
+#include "io/git_tree_writer.h"
 
 namespace imagewright {
 
@@ -77,8 +79,10 @@ class Git {
   /// day that a zip archive can hold in every time zone). No filter, hook, attribute or umask has a
   /// say. Refuses names that no checkout may have (`..`, `.git`, with `/`), before anything is
   /// written. After another error `directory` may hold a part.
-  void write_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree,
-                  const std::filesystem::path& directory);
+  /// `most_bytes`: as of write_git_tree; false: it takes more, or may (with submodules or large
+  /// files that is not known before), and `directory` may hold a part.
+  bool write_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree,
+                  const std::filesystem::path& directory, std::uint64_t most_bytes = kAnySize);
 
   /// When a commit was made (fetched, if the mirror lacks it), by its committer: RFC 3339.
   std::string commit_time(const GitSource& source, const ResolvedRef& at);

@@ -37,7 +37,11 @@ using std::chrono::milliseconds;
 constexpr std::chrono::seconds kGitTime{20};
 // Patterns save output, not traffic; beyond this many, all refs come and are sorted out here.
 constexpr std::size_t kMostPatterns = 500;
+// Programs that ask one host at once (sshd turns away more than some logins).
 constexpr std::size_t kMostPerHost = 4;
+// Connections for our own questions, in all, for each job: one to a host costs no other host
+// anything.
+constexpr std::size_t kConnectionsPerJob = 4;
 constexpr int kMostAttempts = 4;
 // After so many that got no answer in time a host is left alone.
 constexpr int kMostTimeouts = 4;
@@ -356,7 +360,7 @@ class GitQuestions::Asking {
       if (!list.exit.ok()) settings_.reset();
       if (!settings_) return;
       try {
-        http_.emplace(HttpMany::Limits{limits_.jobs, kMostPerHost});
+        http_.emplace(HttpMany::Limits{limits_.jobs * kConnectionsPerJob, limits_.jobs});
       } catch (const Error& error) {
         if (error.kind() != Error::Kind::Missing) throw;  // there is no libcurl: git has its own
       }

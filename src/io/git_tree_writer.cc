@@ -24,10 +24,14 @@ namespace {
 
 constexpr std::size_t kMostEntries = 2'000'000;
 constexpr std::size_t kLongestPath = 4095;
+constexpr std::uint64_t kPage = 4096;
 constexpr std::time_t kDate = 315619200;  // 1980-01-02 00:00 UTC
 constexpr std::array<timespec, 2> kDates = {timespec{kDate, 0}, timespec{kDate, 0}};
 
 enum class Kind { File, Executable, Symlink };
+
+// It takes more room than it may, or than there is.
+struct TooLarge {};
 
 // The first is the root, its own parent; parents come before children.
 struct Directory {
@@ -165,13 +169,15 @@ class Planner {
 // part: no symlink is ever followed.
 class Writer {
  public:
-  Writer(GitMirror& mirror, const Plan& plan, const std::filesystem::path& root)
-      : mirror_(mirror), plan_(plan), root_path_(root) {
+  Writer(GitMirror& mirror, const Plan& plan, const std::filesystem::path& root,
+         std::uint64_t most_bytes)
+      : mirror_(mirror), plan_(plan), root_path_(root), room_(most_bytes) {
     root_ = Fd(open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!root_)
       throw Error(Error::Kind::Source, with_errno(fmt::format("cannot open '{}'", root.string())));
   }
 
+  // Throws TooLarge.
   std::vector<TreePointer> write() {
     for (std::size_t i = 1; i < plan_.directories.size(); ++i) make_directory(i);
     write_leaves();
@@ -181,10 +187,18 @@ class Writer {
 
  private:
   [[noreturn]] void fail(std::size_t in, const std::string& name, int error = errno) const {
+    if (room_ != kAnySize && (error == ENOSPC || error == EDQUOT)) throw TooLarge();
     throw Error(
         Error::Kind::Source,
         with_errno(fmt::format("cannot write '{}'", (root_path_ / plan_.path(in, name)).string()),
                    error));
+  }
+
+  void take_room(std::uint64_t bytes) {
+    if (room_ == kAnySize) return;
+    const std::uint64_t taken = kPage + (bytes + kPage - 1) / kPage * kPage;
+    if (taken > room_) throw TooLarge();
+    room_ -= taken;
   }
 
   // The descriptor of a directory; the last one stays open.
@@ -208,6 +222,7 @@ class Writer {
 
   void make_directory(std::size_t index) {
     const Directory& made = plan_.directories[index];
+    take_room(0);
     if (mkdirat(directory(made.parent), made.name.c_str(), 0700) != 0) fail(made.parent, made.name);
     if (fchmod(directory(index), 0755) != 0) fail(made.parent, made.name);
   }
@@ -224,6 +239,7 @@ class Writer {
     mirror_.read_blobs(ids, [&](std::size_t index, std::string_view content) {
       const auto pointer = parse_lfs_pointer(content);
       for (const Leaf* leaf : places.at(ids[index])) {
+        take_room(content.size());
         leaf->kind == Kind::Symlink ? make_symlink(*leaf, content) : write_file(*leaf, content);
         if (pointer && leaf->kind != Kind::Symlink)
           pointers_.push_back({plan_.path(leaf->directory, leaf->name), *pointer});
@@ -268,6 +284,7 @@ class Writer {
   GitMirror& mirror_;
   const Plan& plan_;
   const std::filesystem::path& root_path_;
+  std::uint64_t room_;  // that is left
   Fd root_;
   Fd open_;
   std::size_t open_index_ = 0;
@@ -281,7 +298,7 @@ bool set_tree_date(int fd) {
 }
 
 WrittenTree write_git_tree(GitMirror& mirror, const std::string& tree,
-                           const std::filesystem::path& directory) {
+                           const std::filesystem::path& directory, std::uint64_t most_bytes) {
   std::error_code error;
   if (!std::filesystem::is_empty(directory, error) || error) {
     throw Error(Error::Kind::Source,
@@ -289,7 +306,11 @@ WrittenTree write_git_tree(GitMirror& mirror, const std::string& tree,
   }
   Plan plan = Planner(mirror).plan(tree);
   WrittenTree written;
-  written.pointers = Writer(mirror, plan, directory).write();
+  try {
+    written.pointers = Writer(mirror, plan, directory, most_bytes).write();
+  } catch (const TooLarge&) {
+    written.complete = false;
+  }
   written.submodules = std::move(plan.submodules);
   return written;
 }

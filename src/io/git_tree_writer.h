@@ -3,6 +3,7 @@
 // nothing of commits or remotes.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -24,8 +25,12 @@ struct TreePointer {
   LfsPointer pointer;
 };
 
+/// No limit to how much is written.
+inline constexpr std::uint64_t kAnySize = UINT64_MAX;
+
 /// What a written tree only points at.
 struct WrittenTree {
+  bool complete = true;                   ///< false: it takes more than it may
   std::vector<TreeSubmodule> submodules;  ///< each an empty directory
   std::vector<TreePointer> pointers;      ///< each the pointer as it is
 };
@@ -36,8 +41,10 @@ bool set_tree_date(int fd);
 /// Writes the tree into `directory`, which must exist and be empty; modes and times as in
 /// Git::write_tree. All names are checked before the first is written. After an error `directory`
 /// may hold a part of the tree. At most 2 million entries and paths of 4095 bytes: a few small tree
-/// objects can name more than any disk holds.
+/// objects can name more than any disk holds. `most_bytes`: how much the directory may take, each
+/// entry counted in pages; a tree that takes more, or finds no room, is not complete.
 WrittenTree write_git_tree(GitMirror& mirror, const std::string& tree,
-                           const std::filesystem::path& directory);
+                           const std::filesystem::path& directory,
+                           std::uint64_t most_bytes = kAnySize);
 
 }  // namespace imagewright

@@ -2,11 +2,17 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <ctime>
+#include <fstream>
 #include <string>
 #include <system_error>
 
@@ -64,7 +70,42 @@ void spread_out(const fs::path& parent) {
   (void)ioctl(fd.get(), FS_IOC_SETFLAGS, &flags);
 }
 
+std::optional<std::uint64_t> available_memory() {
+  std::ifstream lines("/proc/meminfo");
+  std::string name;
+  std::uint64_t kibibytes = 0;
+  std::string unit;
+  while (lines >> name >> kibibytes && std::getline(lines, unit)) {
+    if (name == "MemAvailable:") return kibibytes * 1024;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+std::optional<ScratchMemory> scratch_memory() {
+  constexpr const char* kMemory = "/dev/shm";
+  constexpr std::uint64_t kMost = std::uint64_t{64} << 20;
+  struct statfs all = {};
+  if (statfs(kMemory, &all) != 0 || all.f_type != TMPFS_MAGIC) return std::nullopt;
+  // A quarter of it, however many of us there are, and a quarter of what memory is free.
+  const std::uint64_t page = static_cast<std::uint64_t>(all.f_bsize);
+  const std::uint64_t kept_free = all.f_blocks / 4 * 3;
+  if (all.f_bavail <= kept_free) return std::nullopt;
+  const auto free_memory = available_memory();
+  if (!free_memory) return std::nullopt;
+  ScratchMemory memory;
+  memory.most_bytes = std::min({kMost, (all.f_bavail - kept_free) * page, *free_memory / 4});
+  memory.parent = fs::path(kMemory) / ("imagewright-" + std::to_string(geteuid()));
+  if (mkdir(memory.parent.c_str(), 0700) != 0 && errno != EEXIST) return std::nullopt;
+  struct stat parent = {};
+  // (Everybody may make directories there: one of somebody else is not ours.)
+  if (lstat(memory.parent.c_str(), &parent) != 0 || !S_ISDIR(parent.st_mode) ||
+      parent.st_uid != geteuid() || (parent.st_mode & 07777) != 0700) {
+    return std::nullopt;
+  }
+  return memory;
+}
 
 ScratchDirectory::ScratchDirectory(const fs::path& parent) {
   std::error_code error;

@@ -2,7 +2,10 @@
 // nothing of what is put in them.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
+#include <string_view>
 
 #include "io/fd.h"
 
@@ -25,6 +28,16 @@ class ScratchDirectory {
   std::filesystem::path path_;
   Fd lock_;
 };
+
+/// Where small scratch directories can be in memory.
+struct ScratchMemory {
+  std::filesystem::path parent;  ///< for ScratchDirectory; 0700 and this user's
+  std::uint64_t most_bytes =
+      0;  ///< that one may take now: some tens of MiB, and never much of what there is
+};
+
+/// nullopt: there is none on this machine, or too little is free.
+std::optional<ScratchMemory> scratch_memory();
 
 /// Writes a file anew (0644), all or nothing: under another name, then renamed. Throws
 /// Error(Missing).

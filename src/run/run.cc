@@ -481,13 +481,14 @@ class Run {
     job.without_secrets =
         Redaction(Secrets(project_.base, project_.places.cache).contents(image.options.secrets));
     inbox_.call([&] { prepare(job, files); });
-    job.request.dockerfile =
-        observer_.with_references(image, observation.dockerfile, job.references);
 
     BuildLog log(log_directory(project_, image.name));
     BuildOutcome outcome;
     try {
-      outcome = run_engine_until_it_succeeds(job, log);
+      auto failure = make_images_of_directories(job, log);
+      job.request.dockerfile =
+          observer_.with_references(image, observation.dockerfile, job.references);
+      outcome = failure ? *std::move(failure) : run_engine_until_it_succeeds(job, log);
     } catch (...) {
       const bool verified = !observation.touched();
       inbox_.call([&] { store_->close_context_name(job.context_digest, verified); });
@@ -530,10 +531,55 @@ class Run {
     }
   }
 
+  // The directories that its Dockerfile finds under names, for an engine that takes none: each
+  // becomes an image of its own, by which the Dockerfile then names it. nullopt: all went well.
+  std::optional<BuildOutcome> make_images_of_directories(Job& job, BuildLog& log) {
+    if (takes_directories_) return std::nullopt;
+    const Observation& observation = plan_.images[job.image].observation;
+    for (const Link& link : observation.links) {
+      if (link.directory.empty() || link.line != 0) continue;
+      throw Error(
+          Error::Kind::Source,
+          fmt::format("{} cannot do 'additional_contexts': of directories, with a Dockerfile "
+                      "for another frontend than docker/dockerfile",
+                      engine_->name()));
+    }
+    for (const NamedDirectory& named : observation.named) {
+      const ContextFiles& files = *named.files;
+      const std::string digest = hex(files.snapshot.digest());
+      BuildRequest request;
+      request.context = files.request.root;
+      request.entries = [&files] { return files.entries(); };
+      request.dockerfile = "FROM scratch\nCOPY . /\n";
+      request.ignore = files.ignore;
+      request.ignore_has_exceptions = files.request.rules.has_exceptions();
+      request.timeout = job.request.timeout;
+      request.options.platforms = job.request.options.platforms;
+      inbox_.call([&] {
+        request.context_name = store_->open_context_name(digest);
+        request.tag = engine_->name_for_made();
+      });
+      for (const Link& link : observation.links) {
+        if (!link.directory.empty() && link.written == named.name)
+          job.references[{link.written, link.platform}] = request.tag;
+      }
+      BuildOutcome outcome;
+      try {
+        outcome = run_engine(job, request, log);
+      } catch (...) {
+        inbox_.call([&] { store_->close_context_name(digest, !files.touched()); });
+        throw;
+      }
+      inbox_.call([&] { store_->close_context_name(digest, !files.touched()); });
+      if (!outcome.ok()) return outcome;
+    }
+    return std::nullopt;
+  }
+
   // As often as the configuration says.
   BuildOutcome run_engine_until_it_succeeds(Job& job, BuildLog& log) {
     for (int retries = config(job.image).retries;; --retries) {
-      BuildOutcome outcome = run_engine(job, log);
+      BuildOutcome outcome = run_engine(job, job.request, log);
       if (outcome.ok() || outcome.exit.interrupted || retries == 0) return outcome;
       inbox_.call([&] { try_again(job, outcome, retries); });
     }
@@ -610,6 +656,7 @@ class Run {
                                               job.decision.manifest.inputs, job.commit_time));
     }
     for (const NamedDirectory& named : observation.named) {
+      if (!takes_directories_) break;
       const ContextFiles& its = *named.files;
       request.named_contexts.push_back(
           {named.name, its.request.root, [&its] { return its.entries(); }});
@@ -646,15 +693,16 @@ class Run {
     const Readiness ready = engine_->prepare();
     if (prepared_) return;
     prepared_ = true;
+    takes_directories_ = ready.takes_directories;
     progress_.step("Building with " + ready.description);
     if (!ready.warning.empty()) progress_.warning(ready.warning);
   }
 
-  BuildOutcome run_engine(Job& job, BuildLog& log) {
+  BuildOutcome run_engine(Job& job, const BuildRequest& request, BuildLog& log) {
     const std::string& name = config(job.image).name;
     job.row.started_ms = now_ms();
     const auto began = Clock::now();
-    BuildOutcome outcome = engine_->build(job.request, [&](std::string_view line) {
+    BuildOutcome outcome = engine_->build(request, [&](std::string_view line) {
       std::string shown = job.without_secrets(with_names(redacted(line), job));
       log.add(shown);
       inbox_.post([this, &name, shown] { progress_.output(name, shown); });
@@ -946,6 +994,7 @@ class Run {
   std::vector<bool> told_;                // how each ended
   std::set<fs::path> hinted_;
   bool prepared_ = false;
+  bool takes_directories_ = true;  // the engine, once it is prepared
   Clock::time_point last_change_;  // when a build began or ended; none did: long ago
   std::exception_ptr fatal_;       // what ends the run
   bool expected_ = false;

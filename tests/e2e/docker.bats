@@ -55,7 +55,9 @@ teardown() { [ -z "${ENGINE:-}" ] || teardown_engine_test; }
 @test "docker: the whole context says why it counts" { the_whole_context_says_why_it_counts; }
 @test "docker: what symlinks lead to counts" { what_symlinks_lead_to_counts; }
 @test "docker: a base of the file brings its triggers" { a_base_of_the_file_brings_its_triggers; }
-@test "docker: directories beside the context are refused" { directories_beside_the_context_are_refused; }
+@test "docker: directories stand beside the context" { directories_stand_beside_the_context; }
+@test "docker: images of directories go with the run" { images_of_directories_go_with_the_run; }
+@test "docker: directories are for a frontend that is known" { directories_are_for_a_frontend_that_is_known; }
 @test "docker: a stage that is not needed has its files" { a_stage_that_is_not_needed_has_its_files; }
 @test "docker: a base that comes with the build is known after it" { a_base_that_comes_with_the_build_is_known_after_it; }
 @test "docker: a failure is known as one again" { a_failure_is_known_as_one_again; }

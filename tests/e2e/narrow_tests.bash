@@ -216,16 +216,57 @@ directories_stand_beside_the_context() {
   [[ "$(iw status --json | jq -r '.[0].message')" == *"other' does not exist"* ]]
 }
 
-directories_beside_the_context_are_refused() {
+made_images() { docker images -q --no-trunc --filter reference='imagewright.invalid/*/*'; }
+
+images_of_directories_go_with_the_run() {
   mkdir lib
-  echo x >lib/x
-  directory_image test
+  echo one >lib/x
+  held_image test
+  echo 'COPY --from=lib x /y' >>test/Dockerfile
   one_image test 'additional_contexts: {lib: lib}'
+  start_build
+  until_true 30 holds
+  local made
+  made=$(made_images)
+  [ "$(wc -l <<<"$made")" = 1 ] && [ -n "$made" ]
+  let_go
+  end_of_build 30
+  [ "$status" -eq 0 ]
+  [ "$(content "$image" y)" = one ]
+  [ "$(made_images)" = "" ]
+  run docker image inspect "$made"
+  [ "$status" -ne 0 ]
+  # Killed, it cannot take it away; the next one does.
+  echo two >lib/x
+  sed -i "s/.. true/|| echo ended/" test/Dockerfile # (else the step is found among the earlier ones)
+  start_build
+  until_true 30 holds
+  kill -9 "$run_pid"
+  until_true 30 gone "$run_pid"
+  run_pid=
+  let_go || true
+  made=$(made_images)
+  [ -n "$made" ]
+  find "$XDG_CACHE_HOME/imagewright/runs" "$XDG_CACHE_HOME/imagewright/staging" -mindepth 1 -maxdepth 1 \
+    -exec touch -d '2 minutes ago' {} +
+  hold=
+  sed -i '/sleep/d' test/Dockerfile
   run_build
-  [ "$status" -eq 0 ] # nothing asks for it
-  printf 'COPY --from=lib x /y\n' >>test/Dockerfile
+  [ "$status" -eq 0 ]
+  [ "$(content "$image" y)" = two ]
+  [ "$(made_images)" = "" ]
+}
+
+directories_are_for_a_frontend_that_is_known() {
+  mkdir lib
+  directory_image test
+  printf 'FROM scratch\nCOPY x /\n' >Dockerfile
+  echo x >x
+  docker build -q -t test/frontend:1 . >/dev/null
+  printf '# syntax=test/frontend:1\nFROM scratch\nCOPY --from=lib x /y\n' >test/Dockerfile
+  one_image test 'additional_contexts: {lib: lib}'
   run_build
   [ "$status" -eq 1 ]
   [[ "$(jq -r 'select(.event == "image-finished").message' <<<"$events")" == \
-    "docker "*" cannot do 'additional_contexts': of directories, in this version of imagewright; podman and buildah can,"* ]]
+    "docker cannot do 'additional_contexts': of directories, with a Dockerfile for another frontend"* ]]
 }

@@ -109,13 +109,15 @@ TEST_F(GitQuestionsTest, AllRefsOfARepositoryAreOneQuestion) {
 
 TEST_F(GitQuestionsTest, ManyRepositoriesShareAFewConnections) {
   ScriptedServer server([](const std::string&, int) { return refs(); });
-  GitQuestions questions(program_, quick());
+  GitLimits limits = quick();
+  limits.jobs = 5;
+  GitQuestions questions(program_, limits);
   for (int i = 0; i < 50; ++i) questions.want(at(server.port(), fmt::format("{}.git", i)));
   questions.ask();
   for (int i = 0; i < 50; ++i)
     EXPECT_EQ(ask(questions, at(server.port(), fmt::format("{}.git", i))), kId);
   EXPECT_EQ(server.requests(), 50);
-  EXPECT_LE(server.connections(), 4U);
+  EXPECT_LE(server.connections(), 5U);
 }
 
 TEST_F(GitQuestionsTest, ABusyHostIsAskedAgain) {
@@ -175,7 +177,9 @@ TEST_F(GitQuestionsTest, WhatIsClosedHalfWayIsAskedForAgain) {
 TEST_F(GitQuestionsTest, AHostThatSaysNothingIsWaitedForSoLongAndNoOtherForIt) {
   ScriptedServer silent([](const std::string&, int) { return Answer{"", false, true}; });
   ScriptedServer server([](const std::string&, int) { return refs(); });
-  GitQuestions questions(program_, quick());
+  GitLimits limits = quick();
+  limits.jobs = 4;
+  GitQuestions questions(program_, limits);
   // More than are asked at once.
   for (int i = 0; i < 12; ++i) questions.want(at(silent.port(), fmt::format("{}.git", i)));
   questions.want(at(server.port()));

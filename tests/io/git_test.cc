@@ -796,6 +796,23 @@ TEST_F(GitHostileTest, OddModesAndTargets) {
   EXPECT_EQ(mode_of(out / "b"), 0755U);
 }
 
+TEST_F(GitHostileTest, ATreeThatTakesMoreThanItMayIsNotComplete) {
+  constexpr std::uint64_t kPage = 4096;
+  const std::string small = blob("x");
+  const std::string id =
+      tree({{"100644", "a", small}, {"40000", "d", tree({{"100644", "b", small}})}});
+  // Each of the two files and the directory a page, and each file's content one.
+  EXPECT_TRUE(Git(cache()).write_tree(local(), head(), id, fresh_directory(), 5 * kPage));
+  EXPECT_FALSE(Git(cache()).write_tree(local(), head(), id, fresh_directory(), 5 * kPage - 1));
+  // (As much in many places as in one.)
+  const std::string large = blob(std::string(10 * kPage, 'x'));
+  const std::string twice = tree({{"100644", "a", large}, {"100644", "b", large}});
+  EXPECT_FALSE(Git(cache()).write_tree(local(), head(), twice, fresh_directory(), 15 * kPage));
+  GitSource more = local();
+  more.lfs = true;
+  EXPECT_FALSE(Git(cache()).write_tree(more, head(), id, fresh_directory(), 1000 * kPage));
+}
+
 TEST_F(GitHostileTest, AFewTreesThatNameMoreThanAnyDiskHolds) {
   std::string bomb = tree({{"100644", "f", blob("boom\n")}});
   for (int level = 0; level < 10; ++level) {

@@ -24,6 +24,20 @@ void make_old(const fs::path& path) {
   utimensat(AT_FDCWD, path.c_str(), old, 0);
 }
 
+TEST(Scratch, MemoryIsOursAloneAndNeverMuchOfIt) {
+  const auto memory = scratch_memory();
+  if (!memory) GTEST_SKIP() << "no memory to be had here";
+  struct stat status = {};
+  ASSERT_EQ(lstat(memory->parent.c_str(), &status), 0);
+  EXPECT_TRUE(S_ISDIR(status.st_mode));
+  EXPECT_EQ(status.st_mode & 07777, 0700U);
+  EXPECT_EQ(status.st_uid, geteuid());
+  EXPECT_GT(memory->most_bytes, 0U);
+  EXPECT_LE(memory->most_bytes, std::uint64_t{64} << 20);
+  const ScratchDirectory scratch(memory->parent);
+  write_file(scratch.path() / "file", "x");
+}
+
 TEST(Scratch, ItGoesWithAllThatIsInIt) {
   const TempDirectory parent;
   fs::path path;
