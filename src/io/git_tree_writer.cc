@@ -25,6 +25,7 @@ namespace {
 constexpr std::size_t kMostEntries = 2'000'000;
 constexpr std::size_t kLongestPath = 4095;
 constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kInode = 1024;
 constexpr std::time_t kDate = 315619200;  // 1980-01-02 00:00 UTC
 constexpr std::array<timespec, 2> kDates = {timespec{kDate, 0}, timespec{kDate, 0}};
 
@@ -196,7 +197,7 @@ class Writer {
 
   void take_room(std::uint64_t bytes) {
     if (room_ == kAnySize) return;
-    const std::uint64_t taken = kPage + (bytes + kPage - 1) / kPage * kPage;
+    const std::uint64_t taken = kInode + (bytes + kPage - 1) / kPage * kPage;
     if (taken > room_) throw TooLarge();
     room_ -= taken;
   }

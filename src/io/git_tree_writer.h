@@ -42,7 +42,8 @@ bool set_tree_date(int fd);
 /// Git::write_tree. All names are checked before the first is written. After an error `directory`
 /// may hold a part of the tree. At most 2 million entries and paths of 4095 bytes: a few small tree
 /// objects can name more than any disk holds. `most_bytes`: how much the directory may take, each
-/// entry counted in pages; a tree that takes more, or finds no room, is not complete.
+/// entry with 1 KiB of its own and its content in pages; a tree that takes more, or finds no room,
+/// is not complete.
 WrittenTree write_git_tree(GitMirror& mirror, const std::string& tree,
                            const std::filesystem::path& directory,
                            std::uint64_t most_bytes = kAnySize);

@@ -85,7 +85,7 @@ std::optional<std::uint64_t> available_memory() {
 
 std::optional<ScratchMemory> scratch_memory() {
   constexpr const char* kMemory = "/dev/shm";
-  constexpr std::uint64_t kMost = std::uint64_t{64} << 20;
+  constexpr std::uint64_t kMost = std::uint64_t{128} << 20;
   struct statfs all = {};
   if (statfs(kMemory, &all) != 0 || all.f_type != TMPFS_MAGIC) return std::nullopt;
   // A quarter of it, however many of us there are, and a quarter of what memory is free.

@@ -33,7 +33,7 @@ class ScratchDirectory {
 struct ScratchMemory {
   std::filesystem::path parent;  ///< for ScratchDirectory; 0700 and this user's
   std::uint64_t most_bytes =
-      0;  ///< that one may take now: some tens of MiB, and never much of what there is
+      0;  ///< that one may take now: at most 128 MiB, and never much of what there is
 };
 
 /// nullopt: there is none on this machine, or too little is free.

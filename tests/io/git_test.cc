@@ -798,12 +798,14 @@ TEST_F(GitHostileTest, OddModesAndTargets) {
 
 TEST_F(GitHostileTest, ATreeThatTakesMoreThanItMayIsNotComplete) {
   constexpr std::uint64_t kPage = 4096;
+  constexpr std::uint64_t kInode = 1024;
   const std::string small = blob("x");
   const std::string id =
       tree({{"100644", "a", small}, {"40000", "d", tree({{"100644", "b", small}})}});
-  // Each of the two files and the directory a page, and each file's content one.
-  EXPECT_TRUE(Git(cache()).write_tree(local(), head(), id, fresh_directory(), 5 * kPage));
-  EXPECT_FALSE(Git(cache()).write_tree(local(), head(), id, fresh_directory(), 5 * kPage - 1));
+  // Two files, a directory, and a page for each file's content.
+  const std::uint64_t takes = 3 * kInode + 2 * kPage;
+  EXPECT_TRUE(Git(cache()).write_tree(local(), head(), id, fresh_directory(), takes));
+  EXPECT_FALSE(Git(cache()).write_tree(local(), head(), id, fresh_directory(), takes - 1));
   // (As much in many places as in one.)
   const std::string large = blob(std::string(10 * kPage, 'x'));
   const std::string twice = tree({{"100644", "a", large}, {"100644", "b", large}});

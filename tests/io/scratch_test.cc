@@ -33,7 +33,7 @@ TEST(Scratch, MemoryIsOursAloneAndNeverMuchOfIt) {
   EXPECT_EQ(status.st_mode & 07777, 0700U);
   EXPECT_EQ(status.st_uid, geteuid());
   EXPECT_GT(memory->most_bytes, 0U);
-  EXPECT_LE(memory->most_bytes, std::uint64_t{64} << 20);
+  EXPECT_LE(memory->most_bytes, std::uint64_t{128} << 20);
   const ScratchDirectory scratch(memory->parent);
   write_file(scratch.path() / "file", "x");
 }
