@@ -11,6 +11,7 @@
 #include "cli/project.h"
 #include "io/engine.h"
 #include "io/error.h"
+#include "io/host_platform.h"
 #include "run/json.h"
 #include "run/plan.h"
 #include "run/progress.h"
@@ -36,7 +37,8 @@ std::vector<Link> external_links(const Plan& plan, std::size_t image, const Imag
   std::vector<Link> external;
   std::set<std::string> seen;
   for (const Link& link : plan.images[image].observation.links) {
-    if (link.directory.empty() && !names.find(link.image) && seen.insert(link.image).second)
+    if (link.directory.empty() && !names.find(link, *plan.images[image].config) &&
+        seen.insert(link.image).second)
       external.push_back(link);
   }
   return external;
@@ -121,7 +123,7 @@ Json json_of(const Plan& plan, const ImageNames& names) {
 int show_graph(const Options& options) {
   const Project project = load_project(options);
   const auto selected = select_images(project.config.images, options.run.images);
-  const ImageNames names(project.config.images, has_localhost(options, project));
+  const ImageNames names(project.config.images, has_localhost(options, project), host_platform());
   Observer observer(project, Observer::Look::Links);
   observer.ask_ahead(selected);
   observer.look_ahead(selected);

@@ -10,6 +10,7 @@
 
 #include "cli/import_command.h"
 #include "core/digest.h"
+#include "core/platform_images.h"
 #include "core/reference.h"
 #include "core/suggest.h"
 #include "io/environment.h"
@@ -100,6 +101,13 @@ Project load_project(const Options& options) {
   // (The lines of what was made of it are nobody's.)
   if (!config && imported) fail(options.config + ": " + config.error().message);
   if (!config) fail(describe(config.error(), options.config));
+  // (That one shows what the file says.)
+  if (options.command != CommandName::Config) {
+    auto images = one_for_each_platform(std::move(config->images), host_platform());
+    if (!images && imported) fail(options.config + ": " + images.error().message);
+    if (!images) fail(describe(images.error(), options.config));
+    config->images = *std::move(images);
+  }
   project.config = std::move(*config);
   if (options.git_jobs > 0) project.config.git.jobs = static_cast<std::size_t>(options.git_jobs);
   const fs::path working_directory = fs::current_path(error);
@@ -122,6 +130,12 @@ const ImageConfig& find_image(const Project& project, const std::string& name) {
   for (const ImageConfig& image : project.config.images) {
     const auto reference = parse_reference(image.name);
     if (wanted && reference && normalized(*reference) == normalized(*wanted)) return image;
+  }
+  for (const ImageConfig& image : project.config.images) {  // of an index, the one that leads it
+    const auto reference = parse_reference(image.index);
+    if (image.leads_index && (image.index == name || reference->repository == name ||
+                              (wanted && normalized(*reference) == normalized(*wanted))))
+      return image;
   }
   for (const ImageConfig& image : project.config.images) {
     const auto reference = parse_reference(image.name);

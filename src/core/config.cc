@@ -14,6 +14,7 @@
 #include "core/config_source.h"
 #include "core/config_values.h"
 #include "core/matrix.h"
+#include "core/platform_images.h"
 #include "core/reference.h"
 #include "core/shown.h"
 #include "core/suggest.h"
@@ -93,6 +94,7 @@ class Parser {
     if (defaults) read_defaults(*defaults);
     config.images = read_images(*images);
     config.left_out = std::move(left_out_);
+    config.other_names = std::move(other_names_);
     return config;
   }
 
@@ -265,6 +267,9 @@ class Parser {
                                   made.image.name));
     }
     complete_source(made, entries);
+    for (const std::string& platform : made.image.options.platforms)
+      other_names_.push_back(name_for_platform(made.image.name, platform));
+    if (!made.image.options.platforms.empty()) other_names_.push_back(made.image.name);
     if (std::string why = imagewright::why_left_out(selection_, platform_, made.constraints,
                                                     made.image.options.platforms);
         !why.empty()) {
@@ -294,14 +299,22 @@ class Parser {
     const ImageConfig& image = made.image;
     const auto [first, fresh] = numbers_.try_emplace(made.full_name, images_.size());
     if (fresh) return;
-    const ImageConfig& other = images_[first->second];
-    std::string message =
-        fmt::format("the image '{}' is defined already, in line {}", image.name, other.line);
-    if (combination_ != nullptr) {
-      message += "; with a matrix, 'name' must hold ${KEY} of each key that makes a difference";
-    } else if (are_disjoint(image.options.platforms, other.options.platforms)) {
-      message += "; with --platform, or 'platform' beside 'images', only the one for that counts";
+    const ImageConfig* other = &images_[first->second];
+    if (!image.options.platforms.empty() && !other->options.platforms.empty()) {
+      // Those of one name are for other platforms each, or one of them is in the way.
+      const auto in_the_way =
+          std::find_if(images_.begin() + static_cast<std::ptrdiff_t>(first->second), images_.end(),
+                       [&](const ImageConfig& one) {
+                         return full_name(one.name, {}) == made.full_name &&
+                                !are_disjoint(image.options.platforms, one.options.platforms);
+                       });
+      if (in_the_way == images_.end()) return;
+      other = &*in_the_way;
     }
+    std::string message =
+        fmt::format("the image '{}' is defined already, in line {}", image.name, other->line);
+    if (combination_ != nullptr)
+      message += "; with a matrix, 'name' must hold ${KEY} of each key that makes a difference";
     fail(made.name_place, std::move(message));
   }
 
@@ -492,7 +505,8 @@ class Parser {
       if (!references) fail({image.line, 0}, references.error().message);
       for (const std::string& reference : *references) {
         const auto [owner, fresh] = owners.emplace(normalized(*parse_reference(reference)), &image);
-        if (!fresh && owner->second != &image) {
+        // (Those of one name are published as one.)
+        if (!fresh && full_name(owner->second->name, {}) != full_name(image.name, {})) {
           fail({image.line, 0}, fmt::format("the images '{}' and '{}' cannot both be {}",
                                             owner->second->name, image.name, shown(reference)));
         }
@@ -628,6 +642,7 @@ class Parser {
   std::optional<Draft> defaults_;  ///< as an image without a matrix has them
   std::vector<ImageConfig> images_;
   std::vector<LeftOut> left_out_;
+  std::vector<std::string> other_names_;
   std::unordered_map<std::string, std::size_t> numbers_;  ///< of the images, by normalized name
   std::vector<Wish> wishes_;
 };
@@ -657,6 +672,7 @@ std::vector<std::string> all_names(const Config& config) {
   names.reserve(config.images.size() + config.left_out.size());
   for (const ImageConfig& image : config.images) names.push_back(image.name);
   for (const LeftOut& image : config.left_out) names.push_back(image.name);
+  names.insert(names.end(), config.other_names.begin(), config.other_names.end());
   return names;
 }
 

@@ -65,22 +65,28 @@ struct ImageConfig {
   TrackBase track_base = TrackBase::Digest;
   bool narrow = true;  ///< what the build cannot read of its context is left out
   int line = 0;        ///< where `name` stands in the file
+  /// Of an image for one of several platforms (core/platform_images): what they are published as,
+  /// with `tags` as further names. "": none.
+  std::string index = {};
+  bool leads_index = false;  ///< the one that has these names in the engine
 
   bool operator==(const ImageConfig&) const = default;
 };
 
 struct Config {
-  std::vector<ImageConfig> images;  ///< the chosen ones, in the file's order; at least one; no two
-                                    ///< of one normalized name
+  std::vector<ImageConfig> images;  ///< the chosen ones, in the file's order; at least one; two of
+                                    ///< one normalized name have no platform in common
   std::string engine;               ///< "", "docker", "podman" or "buildah"
   /// Registries (`HOST` or `HOST:PORT`) that may be asked by plain http or with any certificate.
   std::vector<std::string> insecure_registries;
   PublishWhen publish = PublishWhen::Each;
   GitLimits git;
   std::vector<LeftOut> left_out;  ///< images of the file that are not among `images`
+  /// Under which names images of the file are built when the run is for other platforms.
+  std::vector<std::string> other_names;
 };
 
-/// The names of all images of the file, the left out ones' too.
+/// The names of all images of the file, the left out ones' and those of other runs, too.
 std::vector<std::string> all_names(const Config& config);
 
 /// Looks up an environment variable; nullopt: not set. (A YAML arg without a value takes its value

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "core/platform.h"
 #include "core/reference.h"
 #include "core/tags.h"
 
@@ -16,30 +17,69 @@ constexpr std::string_view kLocalhost = "localhost/";
 
 }  // namespace
 
-ImageNames::ImageNames(const std::vector<ImageConfig>& images, bool with_localhost)
-    : with_localhost_(with_localhost) {
+ImageNames::ImageNames(const std::vector<ImageConfig>& images, bool with_localhost,
+                       std::string host)
+    : with_localhost_(with_localhost), host_(std::move(host)) {
   by_name_.reserve(images.size());
   for (std::size_t i = 0; i < images.size(); ++i) {
     if (const auto reference = parse_reference(images[i].name))
-      by_name_.emplace(normalized(*reference), i);
+      by_name_[normalized(*reference)] = {{i, ""}};
   }
+  std::unordered_map<std::string, std::string> owners;  // of other names: whose they are
   for (std::size_t i = 0; i < images.size(); ++i) {
-    if (images[i].tags.empty()) continue;
-    const auto references = fixed_references(images[i].name, images[i].tags);
+    const bool is_part = !images[i].index.empty();
+    if (images[i].tags.empty() && !is_part) continue;
+    const std::string& its = is_part ? images[i].index : images[i].name;
+    const auto references = fixed_references(its, images[i].tags);
     if (!references) continue;
-    for (const std::string& name : *references)
-      by_name_.emplace(normalized(*parse_reference(name)), i);
+    for (const std::string& name : *references) {
+      const std::string full = normalized(*parse_reference(name));
+      if (!is_part) {
+        by_name_.try_emplace(full, std::vector<Part>{{i, ""}});
+        continue;
+      }
+      std::vector<Part>& parts = by_name_[full];
+      if (owners.try_emplace(full, its).first->second == its &&
+          (parts.empty() || !parts.front().platform.empty()))
+        parts.push_back({i, images[i].options.platforms.front()});
+    }
   }
 }
 
-std::optional<std::size_t> ImageNames::find(const std::string& reference) const {
+const std::vector<ImageNames::Part>& ImageNames::parts(const std::string& reference) const {
+  static const std::vector<Part> kNone;
   const auto parsed = parse_reference(reference);
-  if (!parsed || !parsed->digest.empty()) return std::nullopt;
+  if (!parsed || !parsed->digest.empty()) return kNone;
   if (const auto found = by_name_.find(normalized(*parsed)); found != by_name_.end())
     return found->second;
   if (with_localhost_ && reference.starts_with(kLocalhost))
-    return find(reference.substr(kLocalhost.size()));
+    return parts(reference.substr(kLocalhost.size()));
+  return kNone;
+}
+
+std::optional<std::size_t> ImageNames::find(const std::string& reference,
+                                            const std::string& platform) const {
+  const std::vector<Part>& all = parts(reference);
+  if (all.empty()) return std::nullopt;
+  if (all.front().platform.empty()) return all.front().image;
+  for (const Platform& runs : what_runs_on(parse_platform(platform))) {
+    for (const Part& part : all) {
+      if (parse_platform(part.platform) == runs) return part.image;
+    }
+  }
   return std::nullopt;
+}
+
+std::optional<std::size_t> ImageNames::find(const Link& link, const ImageConfig& image) const {
+  if (!link.platform.empty()) return find(link.image, link.platform);
+  return find(link.image,
+              image.options.platforms.empty() ? host_ : image.options.platforms.front());
+}
+
+std::vector<std::size_t> ImageNames::find_all(const std::string& reference) const {
+  std::vector<std::size_t> all;
+  for (const Part& part : parts(reference)) all.push_back(part.image);
+  return all;
 }
 
 void Graph::add(std::size_t image, Edge edge) {

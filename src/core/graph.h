@@ -18,17 +18,28 @@ namespace imagewright {
 class ImageNames {
  public:
   /// `with_localhost`: the engine is one that calls an image without a registry `localhost/NAME`
-  /// (Podman, Buildah).
-  ImageNames(const std::vector<ImageConfig>& images, bool with_localhost);
+  /// (Podman, Buildah). `host`: the platform of what is for none.
+  ImageNames(const std::vector<ImageConfig>& images, bool with_localhost, std::string host);
 
   /// The number of the image that has this name, or has it among its `tags`, whatever its spelling;
   /// nullopt: none, or a reference with a digest, which means what it says. (A tag that a build
-  /// fills in names no image of the file.)
-  std::optional<std::size_t> find(const std::string& reference) const;
+  /// fills in names no image of the file.) Of an index, its image that runs on `platform`.
+  std::optional<std::size_t> find(const std::string& reference, const std::string& platform) const;
+  /// What a link of `image` means: for the platform that FROM says, else the image's own.
+  std::optional<std::size_t> find(const Link& link, const ImageConfig& image) const;
+  /// The same, of an index all images.
+  std::vector<std::size_t> find_all(const std::string& reference) const;
 
  private:
-  std::unordered_map<std::string, std::size_t> by_name_;  // normalized
+  struct Part {
+    std::size_t image = 0;
+    std::string platform;  // ImageConfig::index; else ""
+  };
+  const std::vector<Part>& parts(const std::string& reference) const;
+
+  std::unordered_map<std::string, std::vector<Part>> by_name_;  // normalized
   bool with_localhost_;
+  std::string host_;
 };
 
 /// One image stands on another.

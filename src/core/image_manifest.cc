@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/json_text.h"
@@ -39,6 +40,30 @@ tl::expected<ReadManifest, NoManifest> choose(const Json& list, const std::strin
 }
 
 }  // namespace
+
+IndexManifest make_index(const std::vector<ManifestOfPlatform>& manifests) {
+  const bool all_docker =
+      std::all_of(manifests.begin(), manifests.end(), [](const ManifestOfPlatform& one) {
+        return one.media_type == "application/vnd.docker.distribution.manifest.v2+json";
+      });
+  IndexManifest index;
+  index.media_type = all_docker ? "application/vnd.docker.distribution.manifest.list.v2+json"
+                                : "application/vnd.oci.image.index.v1+json";
+  Json list = Json::array();
+  for (const ManifestOfPlatform& one : manifests) {
+    const Platform platform = parse_platform(one.platform);
+    Json its = {{"architecture", platform.architecture}, {"os", platform.os}};
+    if (!platform.variant.empty()) its["variant"] = platform.variant;
+    list.push_back({{"mediaType", one.media_type},
+                    {"digest", one.digest},
+                    {"size", one.size},
+                    {"platform", std::move(its)}});
+  }
+  const Json json = {
+      {"schemaVersion", 2}, {"mediaType", index.media_type}, {"manifests", std::move(list)}};
+  index.text = json.dump();
+  return index;
+}
 
 bool is_sha256_digest(std::string_view text) {
   constexpr std::string_view kAlgorithm = "sha256:";

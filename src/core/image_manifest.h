@@ -4,10 +4,12 @@
 // index's images serves a platform: containerd's platforms.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
 #include <variant>
+#include <vector>
 
 namespace imagewright {
 
@@ -43,6 +45,23 @@ struct NoManifest {
 /// Reads what was answered, for `platform` (core/platform).
 tl::expected<ReadManifest, NoManifest> read_manifest(std::string_view text,
                                                      const std::string& platform);
+
+/// A manifest in a registry, of an image for one platform.
+struct ManifestOfPlatform {
+  std::string media_type;
+  std::string digest;  ///< `sha256:…`
+  std::size_t size = 0;
+  std::string platform;  ///< (core/platform)
+};
+
+struct IndexManifest {
+  std::string media_type;
+  std::string text;
+};
+
+/// The index over these: Docker's manifest list where all of them are Docker's, else OCI's. The
+/// same of them give the same bytes.
+IndexManifest make_index(const std::vector<ManifestOfPlatform>& manifests);
 
 /// `sha256:` and 64 lower-case hexadecimal digits?
 bool is_sha256_digest(std::string_view text);

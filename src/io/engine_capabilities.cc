@@ -217,9 +217,6 @@ std::string unsupported(const EngineCapabilities& engine, const std::string& nam
   };
   const bool classic = engine.builder == Builder::Classic;
   constexpr std::string_view kWantsBuildKit = "the classic builder has none; it takes BuildKit";
-  if (options.platforms.size() > 1) {
-    return cannot("platforms", "it builds for one platform at a time; choose one with --platform");
-  }
   if (classic && !options.secrets.empty()) return cannot("secrets", kWantsBuildKit);
   if (classic && !options.ssh.empty()) return cannot("ssh", kWantsBuildKit);
   const std::string& network = options.network;

@@ -93,6 +93,26 @@ RegistryAnswer nothing(RegistryAnswer::Kind kind, std::string why) {
   return {kind, {}, std::move(why)};
 }
 
+std::string status_of(const HttpResponse& answer) {
+  return fmt::format("its registry answers with status {}", answer.status);
+}
+
+std::string path_of_manifest(const RegistryName& name) {
+  return "/v2/" + name.repository + "/manifests/" + name.tag;
+}
+
+// nullopt: it is the manifest of that digest.
+std::optional<RegistryAnswer> problem_with(const HttpResponse& manifest,
+                                           const std::string& digest) {
+  using Kind = RegistryAnswer::Kind;
+  if (manifest.status == kNotFound)
+    return nothing(Kind::Missing, "its registry has the image no more");
+  if (manifest.status != kOk) return nothing(Kind::Unreachable, status_of(manifest));
+  if (named_digest(manifest.body) != digest)
+    return nothing(Kind::Unreachable, "what its registry answers is another image");
+  return std::nullopt;
+}
+
 // One is for a repository and for what may be done there.
 std::string token_key(const RegistryName& name, const std::string& actions) {
   return name.full() + ' ' + actions;
@@ -473,36 +493,54 @@ std::string Registries::config(const RegistryName& name, const RegistryImage& im
 }
 
 RegistryAnswer Registries::add_tag(const RegistryName& name, const std::string& tag) {
+  try {
+    const HttpResponse manifest = get(name, "GET", path_of_manifest(name), true);
+    if (auto problem = problem_with(manifest, name.tag)) return *std::move(problem);
+    RegistryName target = name;
+    target.tag = tag;
+    return put_manifest(target, manifest.header("content-type"), manifest.body);
+  } catch (const HttpError& error) {
+    return nothing(RegistryAnswer::Kind::Unreachable, printable(error.what()));
+  }
+}
+
+RegistryAnswer Registries::put_index(
+    const RegistryName& name, const std::vector<std::pair<std::string, std::string>>& images) {
+  try {
+    std::vector<ManifestOfPlatform> all;
+    for (const auto& [digest, platform] : images) {
+      RegistryName source = name;
+      source.tag = digest;
+      const HttpResponse manifest = get(source, "GET", path_of_manifest(source), true);
+      if (auto problem = problem_with(manifest, digest)) return *std::move(problem);
+      all.push_back({manifest.header("content-type"), digest, manifest.body.size(), platform});
+    }
+    const IndexManifest index = make_index(all);
+    return put_manifest(name, index.media_type, index.text);
+  } catch (const HttpError& error) {
+    return nothing(RegistryAnswer::Kind::Unreachable, printable(error.what()));
+  }
+}
+
+// Throws HttpError.
+RegistryAnswer Registries::put_manifest(const RegistryName& name, const std::string& type,
+                                        const std::string& body) {
   using Kind = RegistryAnswer::Kind;
   constexpr int kCreated = 201;
-  const std::string manifests = "/v2/" + name.repository + "/manifests/";
-  const auto status_of = [](const HttpResponse& answer) {
-    return fmt::format("its registry answers with status {}", answer.status);
-  };
-  try {
-    const HttpResponse manifest = get(name, "GET", manifests + name.tag, true);
-    if (manifest.status == kNotFound)
-      return nothing(Kind::Missing, "its registry has the image no more");
-    if (manifest.status != kOk) return nothing(Kind::Unreachable, status_of(manifest));
-    if (named_digest(manifest.body) != name.tag)
-      return nothing(Kind::Unreachable, "what its registry answers is another image");
-    HttpRequest request;
-    request.method = "PUT";
-    request.headers = {"Content-Type: " + manifest.header("content-type")};
-    request.body = manifest.body;
-    request.follow = false;
-    const HttpResponse done = exchange(name, request, manifests + tag, true);
-    if (done.status == kUnauthorized || done.status == kForbidden) {
-      return nothing(Kind::Refused, "its registry refuses it to the login that is known here");
-    }
-    if (done.status != kCreated) return nothing(Kind::Unreachable, status_of(done));
-    const std::string stored = done.header("docker-content-digest");
-    if (!stored.empty() && stored != name.tag)
-      return nothing(Kind::Unreachable, "its registry made another image of it");
-    return {Kind::Found, {"", name.tag}, ""};
-  } catch (const HttpError& error) {
-    return nothing(Kind::Unreachable, printable(error.what()));
-  }
+  HttpRequest request;
+  request.method = "PUT";
+  request.headers = {"Content-Type: " + type};
+  request.body = body;
+  request.follow = false;
+  const HttpResponse done = exchange(name, request, path_of_manifest(name), true);
+  if (done.status == kUnauthorized || done.status == kForbidden)
+    return nothing(Kind::Refused, "its registry refuses it to the login that is known here");
+  if (done.status != kCreated) return nothing(Kind::Unreachable, status_of(done));
+  const std::string digest = named_digest(body);
+  const std::string stored = done.header("docker-content-digest");
+  if (!stored.empty() && stored != digest)
+    return nothing(Kind::Unreachable, "its registry made another image of it");
+  return {Kind::Found, {"", digest}, ""};
 }
 
 }  // namespace imagewright

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/reference.h"
@@ -78,6 +79,12 @@ class Registries {
   /// questions. Found: done. Missing: there is no such manifest. Throws as above.
   RegistryAnswer add_tag(const RegistryName& name, const std::string& tag);
 
+  /// Puts an index over images that are in its repository under a tag, which it takes from whatever
+  /// has it. `images`: the digest of each one's manifest, and its platform. Waits and answers as
+  /// add_tag; what was found is the index's digest, as the manifest. Throws as above.
+  RegistryAnswer put_index(const RegistryName& name,
+                           const std::vector<std::pair<std::string, std::string>>& images);
+
   /// Whoever asks or is going to ask gets no answer any more.
   void stop() { stop_ = true; }
 
@@ -94,6 +101,8 @@ class Registries {
   std::optional<RegistryImage> recall(const std::string& digest, const std::string& platform) const;
   void remember(const std::string& digest, const std::string& platform,
                 const RegistryImage& image) const;
+  RegistryAnswer put_manifest(const RegistryName& name, const std::string& type,
+                              const std::string& body);
   HttpResponse get(const RegistryName& name, const std::string& method, const std::string& path,
                    bool even_if_down = false);
   HttpResponse exchange(const RegistryName& name, const HttpRequest& request,

@@ -348,6 +348,9 @@ void Store::record_push(const std::string& name, const std::string& reference,
                         const PublishedRow& row) {
   in_state(database_->file, [&] {
     Change change(database_->sqlite);
+    Query(database_->statements, "DELETE FROM published WHERE reference = ? AND name <> ?",
+          reference, name)
+        .run();
     Query(database_->statements,
           "REPLACE INTO published (name, reference, image_id, digest, pushed_ms) "
           "VALUES (?, ?, ?, ?, ?)",

@@ -118,7 +118,7 @@ class Store {
 
   /// What was last pushed of an image, by reference.
   std::map<std::string, PublishedRow> published(const std::string& name);
-  /// It was pushed.
+  /// It was pushed: whatever else had that reference has it no more.
   void record_push(const std::string& name, const std::string& reference, const PublishedRow& row);
 
   std::optional<BuildRow> last_build(const std::string& name);

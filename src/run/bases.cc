@@ -57,7 +57,7 @@ bool Bases::is_tracked(const ImageConfig& image, const Link& link) const {
     return false;
   // (Only BuildKit has another image read the Dockerfile.)
   if (link.kind == LinkKind::Syntax && engine_.name() != "docker") return false;
-  if (names_.find(link.image)) return false;
+  if (names_.find(link, image)) return false;
   // What is named by its digest cannot move: the name says all.
   const auto reference = parse_reference(link.image);
   return reference && reference->digest.empty();
@@ -267,7 +267,7 @@ Pins Bases::pins(const ImageConfig& image, const std::vector<Link>& links,
     }
     if (!is_tracked(image, link)) {
       const auto reference = parse_reference(link.image);
-      if (link.kind != LinkKind::DependsOn && reference && !names_.find(link.image))
+      if (link.kind != LinkKind::DependsOn && reference && !names_.find(link, image))
         pulls_from(registry_name(*reference).registry);
       continue;
     }

@@ -6,6 +6,7 @@
 #include "core/graph.h"
 #include "io/engine.h"
 #include "io/error.h"
+#include "io/host_platform.h"
 #include "io/store.h"
 #include "run/bases.h"
 
@@ -22,7 +23,7 @@ NextContext next_context(const Project& project, Observer& observer, const Image
   const auto find_base = [&](const Link& base) -> std::optional<BaseImage> {
     try {
       if (!asked) asked = find_engine(engine, project.places.cache);
-      if (!names) names.emplace(project.config.images, asked->name() != "docker");
+      if (!names) names.emplace(project.config.images, asked->name() != "docker", host_platform());
       if (!bases) {
         // (Without what was stored: where a registry does not answer, the engine's own has to do.)
         outside.emplace(project, asked->name());
@@ -30,7 +31,7 @@ NextContext next_context(const Project& project, Observer& observer, const Image
             *outside, *asked, *names, [](const auto&, const auto&) { return std::string(); },
             [](const std::string&) {});
       }
-      const auto parent = names->find(base.image);
+      const auto parent = names->find(base, image);
       if (!parent) {
         const auto inputs = bases->inputs(image, next.observation.links);
         return bases->brings(image, base, inputs, false);

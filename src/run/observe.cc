@@ -758,6 +758,13 @@ std::vector<std::size_t> select_images(const std::vector<ImageConfig>& images,
       const auto reference = parse_reference(name);
       names.push_back(name);
       std::vector<std::string> spellings = {name};
+      if (const std::string& index = images[i].index; !index.empty()) {
+        spellings.push_back(index);
+        const auto its = parse_reference(index);
+        spellings.push_back(its->repository);
+        spellings.push_back(normalized(*its));
+        if (wanted && normalized(*its) == normalized(*wanted)) selected[i] = found = true;
+      }
       if (reference) {
         spellings.push_back(reference->repository);
         spellings.push_back(normalized(*reference));

@@ -60,11 +60,15 @@ PlannedImage look_at(const ImageConfig& image, Observer& observer, Kept& kept) {
 
 }  // namespace
 
-std::vector<Edge> edges_of(const std::vector<Link>& links, const ImageNames& names) {
+std::vector<Edge> edges_of(const ImageConfig& image, const std::vector<Link>& links,
+                           const ImageNames& names) {
   std::vector<Edge> edges;
   for (const Link& link : links) {
-    const auto parent = names.find(link.image);
-    if (parent) edges.push_back({*parent, link});
+    if (link.kind == LinkKind::DependsOn) {
+      for (const std::size_t parent : names.find_all(link.image)) edges.push_back({parent, link});
+    } else if (const auto parent = names.find(link, image)) {
+      edges.push_back({*parent, link});
+    }
   }
   return edges;
 }
@@ -86,7 +90,7 @@ Plan make_plan(const Project& project, Observer& observer, const ImageNames& nam
     for (const std::size_t number : next) {
       planned[number] = look_at(configs[number], observer, kept);
       if (seen) seen(*planned[number]);
-      edges[number] = edges_of(planned[number]->observation.links, names);
+      edges[number] = edges_of(configs[number], planned[number]->observation.links, names);
       for (const Edge& edge : edges[number]) parents.push_back(edge.parent);
     }
     std::sort(parents.begin(), parents.end());

@@ -27,7 +27,8 @@ struct Plan {
 
 /// Which of the images are parents of one with these links, by their numbers in the configuration.
 /// `names`: of the configuration.
-std::vector<Edge> edges_of(const std::vector<Link>& links, const ImageNames& names);
+std::vector<Edge> edges_of(const ImageConfig& image, const std::vector<Link>& links,
+                           const ImageNames& names);
 
 /// Looks at the images of these numbers and at all they stand on. What `observer` was told to look
 /// ahead at is `selected`. `seen` is called with each one when it was looked at. Borrows the

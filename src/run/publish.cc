@@ -8,6 +8,7 @@
 #include <ctime>
 #include <utility>
 
+#include "core/digest.h"
 #include "core/reference.h"
 #include "io/backoff.h"
 #include "io/error.h"
@@ -42,6 +43,7 @@ std::string describe(const Publication& publication) {
   };
   add("tagged", publication.to_tag);
   add("pushed", publication.to_push);
+  add("pushed as an index", publication.to_index);
   add("kept as", publication.to_keep);
   return text;
 }
@@ -63,36 +65,104 @@ const LocalGit& Publisher::git_of(const ImageConfig& image) {
   return place->second;
 }
 
+// All names that it is to have, or that its index is to have: that one's own first.
+std::vector<std::string> Publisher::references_of(const ImageConfig& image,
+                                                  const Observation& observation,
+                                                  const PublishedImage& published) {
+  const std::string& name = image.index.empty() ? image.name : image.index;
+  if (image.tags.empty()) return {name};
+  TagFacts facts;
+  facts.image_id = published.id;
+  facts.date =
+      fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(published.built_ms / 1000)));
+  if (std::holds_alternative<GitSource>(image.source)) {
+    facts.commit = observation.origin.commit;
+    facts.branch = behind(observation.origin.ref, "refs/heads/");
+    facts.tag = behind(observation.origin.ref, "refs/tags/");
+  } else if (any_wants_git(image)) {
+    const LocalGit& git = git_of(image);
+    facts.commit = git.commit;
+    facts.branch = git.branch;
+    facts.tag = git.tag;
+  }
+  auto all = references_for(name, image.tags, facts);
+  if (!all) throw Error(Error::Kind::Source, all.error().message);
+  return *std::move(all);
+}
+
+// The manifests of an index's images, with their platforms; empty: not all are pushed. `built`: the
+// ids that they must have; nullptr: whichever they had.
+std::vector<std::pair<std::string, std::string>> Publisher::pushed_images(
+    const std::string& index, const std::map<std::string, std::string>* built) {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const ImageConfig& image : project_.config.images) {
+    if (image.index != index) continue;
+    const auto published = store_.published(image.name);
+    const auto own = published.find(image.name);
+    if (own == published.end() || own->second.digest.empty()) return {};
+    if (built != nullptr) {
+      const auto id = built->find(image.name);
+      if (id == built->end() || id->second != own->second.image_id) return {};
+    }
+    all.emplace_back(own->second.digest, image.options.platforms.front());
+  }
+  return all;
+}
+
+namespace {
+
+std::string content_of(const std::vector<std::pair<std::string, std::string>>& images) {
+  Sha256 hash;
+  for (const auto& [manifest, platform] : images) {
+    hash.update_field(manifest);
+    hash.update_field(platform);
+  }
+  return "sha256:" + hex(hash.finish());
+}
+
+}  // namespace
+
+std::optional<IndexPublication> Publisher::plan_index(
+    const ImageConfig& leader, const Observation& observation, const PublishedImage& published,
+    const std::map<std::string, std::string>& built) {
+  IndexPublication index;
+  index.name = leader.name;
+  index.images = pushed_images(leader.index, &built);
+  if (index.images.empty()) return std::nullopt;
+  index.content = content_of(index.images);
+  const auto known = store_.published(leader.name);
+  for (std::string& reference : references_of(leader, observation, published)) {
+    const auto row = known.find(reference);
+    if (row == known.end() || row->second.image_id != index.content)
+      index.to_push.push_back(std::move(reference));
+  }
+  return index;
+}
+
+RegistryAnswer Publisher::push_index(const IndexPublication& index,
+                                     const std::string& reference) const {
+  return outside_.registries().put_index(registry_name(*parse_reference(reference)), index.images);
+}
+
 Publication Publisher::plan(const ImageConfig& image, const Observation& observation,
                             const PublishedImage& published, const std::string& platform) {
   Publication publication{image.name, published, platform, {}, {}};
   const std::string& image_id = published.id;
   std::vector<std::string> references = {image.name};
-  if (!image.tags.empty()) {
-    TagFacts facts;
-    facts.image_id = image_id;
-    facts.date = fmt::format("{:%Y-%m-%d}",
-                             fmt::gmtime(static_cast<std::time_t>(published.built_ms / 1000)));
-    if (std::holds_alternative<GitSource>(image.source)) {
-      facts.commit = observation.origin.commit;
-      facts.branch = behind(observation.origin.ref, "refs/heads/");
-      facts.tag = behind(observation.origin.ref, "refs/tags/");
-    } else if (any_wants_git(image)) {
-      const LocalGit& git = git_of(image);
-      facts.commit = git.commit;
-      facts.branch = git.branch;
-      facts.tag = git.tag;
-    }
-    auto all = references_for(image.name, image.tags, facts);
-    if (!all) throw Error(Error::Kind::Source, all.error().message);
-    references = *std::move(all);
+  std::vector<std::string> of_index;
+  if (image.index.empty()) {
+    references = references_of(image, observation, published);
+  } else if (image.leads_index) {
+    of_index = references_of(image, observation, published);
   }
   const bool named = published.fresh && project_.config.publish == PublishWhen::Each;
-  for (const std::string& reference : references) {
+  const auto name_in_engine = [&](const std::string& reference) {
     const bool has_it =
         published.fresh ? named && reference == image.name : is_named_(reference, image_id);
     if (!has_it && published.in_engine) publication.to_tag.push_back(reference);
-  }
+  };
+  for (const std::string& reference : references) name_in_engine(reference);
+  for (const std::string& reference : of_index) name_in_engine(reference);
   if (!image.push.value_or(options_.push)) return publication;
   const auto all_pushed = store_.published(image.name);
   const auto pushed = [&](const std::string& reference) -> const PublishedRow* {
@@ -104,6 +174,15 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
   };
   for (const std::string& reference : references) {
     if (pushed(reference) == nullptr) publication.to_push.push_back(reference);
+  }
+  if (!of_index.empty()) {
+    const auto images = pushed_images(image.index, nullptr);
+    const std::string content = images.empty() ? "" : content_of(images);
+    for (std::string& reference : of_index) {
+      const auto known = all_pushed.find(reference);
+      if (known == all_pushed.end() || known->second.image_id != content)
+        publication.to_index.push_back(std::move(reference));
+    }
   }
   if (!published.in_registry.empty()) return publication;
   for (const std::string& fingerprint : published.fingerprints) {

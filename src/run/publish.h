@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/config.h"
@@ -43,11 +44,25 @@ struct Publication {
   std::string platform;
   std::vector<std::string> to_tag;   ///< references that it does not have in the engine yet
   std::vector<std::string> to_push;  ///< references under which it is not in their registry
+  /// Of the image that leads an index: references of that one that are not it yet. They are put
+  /// when all its images are pushed.
+  std::vector<std::string> to_index = {};
   /// References that say what it was built from, which its registry does not have yet: they are
   /// more of them for the manifest `of_manifest`. "": that is the one that is pushed now.
   std::vector<std::string> to_keep = {};
   std::string of_manifest = {};
-  bool empty() const { return to_tag.empty() && to_push.empty() && to_keep.empty(); }
+  bool empty() const {
+    return to_tag.empty() && to_push.empty() && to_keep.empty() && to_index.empty();
+  }
+};
+
+/// The images of an index that are in their registry, and where it is to be put.
+struct IndexPublication {
+  std::string name;  ///< of the image that leads it
+  std::vector<std::pair<std::string, std::string>>
+      images;                        ///< manifest, platform; in the file's order
+  std::string content;               ///< a digest over them
+  std::vector<std::string> to_push;  ///< references that are not it yet
 };
 
 /// "to be tagged a:1, to be pushed a:1": for people.
@@ -66,6 +81,16 @@ class Publisher {
   /// Throws Error(Source) for tags that cannot be made. `platform`: what the image is built for.
   Publication plan(const ImageConfig& image, const Observation& observation,
                    const PublishedImage& published, const std::string& platform);
+
+  /// For the image that leads an index. `built`: the ids of its images, by their names in the
+  /// configuration. nullopt: not all of them are pushed. Throws as `plan`.
+  std::optional<IndexPublication> plan_index(const ImageConfig& leader,
+                                             const Observation& observation,
+                                             const PublishedImage& published,
+                                             const std::map<std::string, std::string>& built);
+
+  /// Puts it under one of its references, as `keep`. Several threads may.
+  RegistryAnswer push_index(const IndexPublication& index, const std::string& reference) const;
 
   /// Of an image that a registry has: leaves out what it has under its names already, and gives
   /// that, by reference. Several threads may.
@@ -94,6 +119,10 @@ class Publisher {
 
  private:
   const LocalGit& git_of(const ImageConfig& image);
+  std::vector<std::string> references_of(const ImageConfig& image, const Observation& observation,
+                                         const PublishedImage& published);
+  std::vector<std::pair<std::string, std::string>> pushed_images(
+      const std::string& index, const std::map<std::string, std::string>* built);
   bool is_insecure(const std::string& registry) const;
   std::string bring_as(const Publication& publication, const std::string& reference) const;
 

@@ -64,6 +64,22 @@ void Publishing::start(Publication publication) {
   });
 }
 
+void Publishing::start(IndexPublication index) {
+  put([this, index = std::move(index)] {
+    for (const std::string& reference : index.to_push) {
+      RegistryAnswer answer{RegistryAnswer::Kind::Unreachable, {}, "interrupted"};
+      if (interrupted() == 0) answer = publisher_.push_index(index, reference);
+      inbox_.call([&] {
+        if (answer.kind == RegistryAnswer::Kind::Found) {
+          told_.pushed(index.name, reference, {index.content, answer.image.manifest, now_ms()});
+        } else {
+          told_.failed(index.name, reference, answer.why);
+        }
+      });
+    }
+  });
+}
+
 void Publishing::start_together(std::vector<Publication> publications) {
   put([this, publications = std::move(publications)] {
     for (const Publication& publication : publications) {

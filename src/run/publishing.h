@@ -46,6 +46,8 @@ class Publishing {
 
   /// Names, then pushes; nothing is pushed of an image that could not be named.
   void start(Publication publication);
+  /// Puts an index under its references.
+  void start(IndexPublication index);
   /// The names of all of them, and only if all could be set, the pushes.
   void start_together(std::vector<Publication> publications);
 

@@ -1,6 +1,7 @@
 #include "run/review.h"
 
 #include "io/error.h"
+#include "io/host_platform.h"
 #include "io/interrupt.h"
 
 namespace imagewright {
@@ -38,7 +39,7 @@ std::vector<Reviewed> Review::look(bool keep_inputs) {
   judge_.emplace(store_, *engine_, project_.config.images, options_.force);
   observer_.expect(judge_->reaches());
   observer_.look_ahead(selected_);
-  names_.emplace(project_.config.images, engine_->name() != "docker");
+  names_.emplace(project_.config.images, engine_->name() != "docker", host_platform());
   bases_.emplace(outside_, *engine_, *names_, judge_->bases(), warn);
   publisher_.emplace(project_, options_, store_, outside_, *engine_, judge_->names());
   plan_ = make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
@@ -139,15 +140,16 @@ std::optional<FoundImage> Review::find_in_registry(std::size_t i, Decision& deci
   Observation& observation = plan_.images[i].observation;
   if (!registry_state_->may_have(image, decision.verdict)) return std::nullopt;
   observer_.narrow(image, observation, [&](const Link& base) {
-    if (const auto parent = find_parent(base)) return bases_->parent_brings(image, base, *parent);
+    if (const auto parent = find_parent(base, image))
+      return bases_->parent_brings(image, base, *parent);
     return bases_->brings(image, base, decision.manifest.inputs, image.options.pull);
   });
   return registry_state_->find(image, make_manifest(observation.inputs, stands_on.ground),
                                observer_.platform_of(image), decision.verdict);
 }
 
-std::optional<ParentImage> Review::find_parent(const Link& link) const {
-  const auto number = names_->find(link.image);
+std::optional<ParentImage> Review::find_parent(const Link& link, const ImageConfig& image) const {
+  const auto number = names_->find(link, image);
   if (!number) return std::nullopt;
   for (std::size_t i = 0; i < plan_.images.size(); ++i) {
     if (plan_.images[i].config != &project_.config.images[*number]) continue;

@@ -49,7 +49,7 @@ class Review {
   std::optional<FoundImage> find_in_registry(std::size_t i, Decision& decision,
                                              const StandsOn& stands_on);
   void judge_publication(std::size_t i, ImageStatus& status, const PublishedImage& image);
-  std::optional<ParentImage> find_parent(const Link& link) const;
+  std::optional<ParentImage> find_parent(const Link& link, const ImageConfig& image) const;
 
   const Project& project_;
   const RunOptions& options_;

@@ -17,6 +17,7 @@
 #include "core/schedule.h"
 #include "io/build_log.h"
 #include "io/error.h"
+#include "io/host_platform.h"
 #include "io/interrupt.h"
 #include "io/wall_clock.h"
 #include "run/bases.h"
@@ -98,7 +99,7 @@ class Run {
     judge_.emplace(*store_, *engine_, project_.config.images, options_.force);
     observer_.expect(judge_->reaches());
     observer_.look_ahead(selected_);
-    names_.emplace(project_.config.images, engine_->name() != "docker");
+    names_.emplace(project_.config.images, engine_->name() != "docker", host_platform());
     bases_.emplace(*outside_, *engine_, *names_, judge_->bases(),
                    [this](const std::string& text) { progress_.warning(text); });
     publisher_.emplace(project_, options_, *store_, *outside_, *engine_, judge_->names());
@@ -168,6 +169,7 @@ class Run {
       for (const Edge& edge : plan_.graph.parents(i)) tasks[i].parents.push_back(edge.parent);
       places_[static_cast<std::size_t>(&config(i) - project_.config.images.data())] = i;
     }
+    find_indexes();
     schedule_.emplace(std::move(tasks), Limits{options_.jobs, options_.fail_fast});
     progress_.run_started(project_.config_path, plan_.images.size(),
                           static_cast<std::size_t>(options_.jobs));
@@ -504,7 +506,8 @@ class Run {
   BaseImages bases_of(const Job& job, bool unknown_until_built) {
     const ImageConfig& image = config(job.image);
     return [this, &job, &image, unknown_until_built](const Link& base) {
-      if (const auto parent = find_parent(base)) return bases_->parent_brings(image, base, *parent);
+      if (const auto parent = find_parent(base, image))
+        return bases_->parent_brings(image, base, *parent);
       return bases_->brings(image, base, job.decision.manifest.inputs, unknown_until_built);
     };
   }
@@ -512,7 +515,7 @@ class Run {
   // Those that only their registries have. To be built on they have to be the engine's.
   void bring_parents(const Job& job) {
     for (const Link& link : plan_.images[job.image].observation.links) {
-      const auto parent = find_parent(link);
+      const auto parent = find_parent(link, config(job.image));
       if (!parent || parent->in_registry.empty()) continue;
       if (const std::string why = publisher_->bring(parent->in_registry); !why.empty()) {
         throw Error(Error::Kind::Source,
@@ -599,7 +602,7 @@ class Run {
   // yet.
   void check_parents(std::size_t i) {
     std::set<std::size_t> now;
-    for (const Edge& edge : edges_of(plan_.images[i].observation.links, *names_)) {
+    for (const Edge& edge : edges_of(config(i), plan_.images[i].observation.links, *names_)) {
       now.insert(places_[edge.parent]);
     }
     std::set<std::size_t> before;
@@ -629,7 +632,7 @@ class Run {
     }
     prepare_engine();
     Pins pins = bases_->pins(image, observation.links, job.decision.manifest.inputs,
-                             [this](const Link& link) { return find_parent(link); });
+                             [&](const Link& link) { return find_parent(link, image); });
     for (const Link& link : observation.links) {
       if (link.directory.empty() && link.image != link.written)  // a context that is an image
         pins.references.emplace(std::pair(link.written, link.platform), link.image);
@@ -651,7 +654,7 @@ class Run {
     if (image.oci_labels) {
       // What the configuration says itself stays.
       auto base = observer_.base_of(image, observation);
-      if (base && names_->find(base->image)) base.reset();
+      if (base && names_->find(*base, image)) base.reset();
       request.labels.merge(publisher_->labels(image, observation, base,
                                               job.decision.manifest.inputs, job.commit_time));
     }
@@ -680,8 +683,8 @@ class Run {
     progress_.build_started(image.name);
   }
 
-  std::optional<ParentImage> find_parent(const Link& link) const {
-    const auto number = names_->find(link.image);
+  std::optional<ParentImage> find_parent(const Link& link, const ImageConfig& image) const {
+    const auto number = names_->find(link, image);
     if (!number || link.kind == LinkKind::DependsOn || link.kind == LinkKind::Syntax)
       return std::nullopt;
     if (places_[*number] == kNowhere) return std::nullopt;
@@ -801,6 +804,7 @@ class Run {
 
   // nullopt: there is nothing to do, or it cannot be done.
   std::optional<Publication> plan_publication(std::size_t i, const PublishedImage& image) {
+    if (config(i).leads_index) leaders_[config(i).index] = image;
     try {
       auto publication = publisher_->plan(config(i), plan_.images[i].observation, image,
                                           observer_.platform_of(config(i)));
@@ -810,6 +814,50 @@ class Run {
       publishing_failed(config(i).name, config(i).name, error.what());
     }
     return std::nullopt;
+  }
+
+  // Those of which all images have ended well and are pushed.
+  void put_indexes() {
+    if (options_.dry_run || !may_put_indexes_ || interrupted() != 0) return;
+    for (auto& [name, images] : indexes_) {
+      std::map<std::string, std::string> built;
+      const PlannedImage* leader = nullptr;
+      for (const std::size_t i : images) {
+        const ImageState state = schedule_->state(i);
+        if (state == ImageState::Built || state == ImageState::UpToDate)
+          built[config(i).name] = result(i).image_id;
+        if (config(i).leads_index) leader = &plan_.images[i];
+      }
+      const auto published = leaders_.find(name);
+      if (built.size() < images.size() || published == leaders_.end()) continue;
+      try {
+        auto index =
+            publisher_->plan_index(*leader->config, leader->observation, published->second, built);
+        if (!index) continue;
+        images.clear();  // once
+        if (!index->to_push.empty()) publishing_->start(*std::move(index));
+      } catch (const Error& error) {
+        if (error.kind() != Error::Kind::Source) throw;
+        images.clear();
+        publishing_failed(leader->config->name, name, error.what());
+      }
+    }
+    std::erase_if(indexes_, [](const auto& index) { return index.second.empty(); });
+  }
+
+  // Those that are pushed, and of which all images are in this run.
+  void find_indexes() {
+    std::map<std::string, std::size_t> sizes;
+    for (const ImageConfig& image : project_.config.images) {
+      if (!image.index.empty()) ++sizes[image.index];
+    }
+    for (std::size_t i = 0; i < plan_.images.size(); ++i) {
+      if (!config(i).index.empty() && config(i).push.value_or(options_.push))
+        indexes_[config(i).index].push_back(i);
+    }
+    std::erase_if(indexes_,
+                  [&](const auto& index) { return index.second.size() < sizes[index.first]; });
+    may_put_indexes_ = project_.config.publish == PublishWhen::Each;
   }
 
   void publish(Publication publication) {
@@ -830,11 +878,13 @@ class Run {
                          const PublishedRow& row) {
       store_->record_push(name, reference, row);
       progress_.image_pushed(name, reference, row.digest);
+      put_indexes();
     };
     told.there = [this](const std::string& name, const std::string& reference,
                         const PublishedRow& row) {
       store_->record_push(name, reference, row);
       progress_.image_step(name, reference + " is in its registry: " + row.digest);
+      put_indexes();
     };
     told.failed = [this](const std::string& name, const std::string& reference,
                          const std::string& message) {
@@ -867,6 +917,8 @@ class Run {
       return;
     }
     publishing_->start_together(std::move(later_));
+    may_put_indexes_ = true;
+    put_indexes();
     work();
   }
 
@@ -912,6 +964,7 @@ class Run {
     told_[i] = true;
     plan_.images[i].observation.drop_files();
     progress_.image_finished(result(i));
+    if (!config(i).index.empty()) put_indexes();
   }
 
   // What an image was built from is not needed any more, unless another one was built from the
@@ -959,6 +1012,10 @@ class Run {
       }
       progress_.image_finished(result(i));
     }
+    if (may_put_indexes_ && interrupted() == 0 && !options_.dry_run) {
+      for (const auto& [name, images] : indexes_)
+        progress_.warning(name + " is not pushed, as not all its images could be");
+    }
     summary_.signal = interrupted();
     summary_.duration = duration_cast<milliseconds>(Clock::now() - started_);
     progress_.run_finished(summary_);
@@ -993,6 +1050,9 @@ class Run {
   std::vector<Clock::time_point> began_;  // when each was looked at, or its build began
   std::vector<bool> told_;                // how each ended
   std::set<fs::path> hinted_;
+  std::map<std::string, std::vector<std::size_t>> indexes_;  // still to be put: their images
+  std::map<std::string, PublishedImage> leaders_;            // by index, once they have ended
+  bool may_put_indexes_ = false;
   bool prepared_ = false;
   bool takes_directories_ = true;  // the engine, once it is prepared
   Clock::time_point last_change_;  // when a build began or ended; none did: long ago

@@ -16,38 +16,63 @@ Edge from(std::size_t parent, int line = 1) {
 }
 
 TEST(ImageNames, WhateverTheSpelling) {
-  const ImageNames names(images({"team/a", "registry.example:5000/b:1", "busybox"}), false);
-  EXPECT_EQ(names.find("team/a"), 0U);
-  EXPECT_EQ(names.find("docker.io/team/a:latest"), 0U);
-  EXPECT_EQ(names.find("registry.example:5000/b:1"), 1U);
-  EXPECT_EQ(names.find("docker.io/library/busybox"), 2U);
-  EXPECT_EQ(names.find("team/a:2"), std::nullopt);
-  EXPECT_EQ(names.find("registry.example:5000/b"), std::nullopt);
-  EXPECT_EQ(names.find("localhost/team/a"), std::nullopt);
-  EXPECT_EQ(names.find("not a reference"), std::nullopt);
+  const ImageNames names(images({"team/a", "registry.example:5000/b:1", "busybox"}), false,
+                         "linux/amd64");
+  EXPECT_EQ(names.find("team/a", "linux/amd64"), 0U);
+  EXPECT_EQ(names.find("docker.io/team/a:latest", "linux/amd64"), 0U);
+  EXPECT_EQ(names.find("registry.example:5000/b:1", "linux/amd64"), 1U);
+  EXPECT_EQ(names.find("docker.io/library/busybox", "linux/amd64"), 2U);
+  EXPECT_EQ(names.find("team/a:2", "linux/amd64"), std::nullopt);
+  EXPECT_EQ(names.find("registry.example:5000/b", "linux/amd64"), std::nullopt);
+  EXPECT_EQ(names.find("localhost/team/a", "linux/amd64"), std::nullopt);
+  EXPECT_EQ(names.find("not a reference", "linux/amd64"), std::nullopt);
 }
 
 TEST(ImageNames, ATagOfAnImageOfTheFileWasTakenForAnImageFromElsewhere) {
   std::vector<ImageConfig> all = images({"app:1.2", "b"});
   all[0].tags = {":1", "mirror.example/app:1", ":{git.short}", "b"};
-  const ImageNames names(all, false);
-  EXPECT_EQ(names.find("app:1"), 0U);
-  EXPECT_EQ(names.find("docker.io/library/app:1"), 0U);
-  EXPECT_EQ(names.find("mirror.example/app:1"), 0U);
-  EXPECT_EQ(names.find("b"), 1U);
-  EXPECT_EQ(names.find("app"), std::nullopt);
+  const ImageNames names(all, false, "linux/amd64");
+  EXPECT_EQ(names.find("app:1", "linux/amd64"), 0U);
+  EXPECT_EQ(names.find("docker.io/library/app:1", "linux/amd64"), 0U);
+  EXPECT_EQ(names.find("mirror.example/app:1", "linux/amd64"), 0U);
+  EXPECT_EQ(names.find("b", "linux/amd64"), 1U);
+  EXPECT_EQ(names.find("app", "linux/amd64"), std::nullopt);
+}
+
+TEST(ImageNames, OfAnIndexTheImageOfThePlatform) {
+  std::vector<ImageConfig> all = images({"a:1-linux-arm64", "a:1-linux-amd64", "b", "child"});
+  for (const std::size_t i : {0, 1}) {
+    all[i].index = "a:1";
+    all[i].tags = {":x"};
+    all[i].options.platforms = {i == 0 ? "linux/arm64" : "linux/amd64"};
+  }
+  const ImageNames names(all, true, "linux/amd64");
+  EXPECT_EQ(names.find("a:1", "linux/arm64/v8"), 0U);
+  EXPECT_EQ(names.find("docker.io/library/a:x", "linux/amd64"), 1U);
+  EXPECT_EQ(names.find("localhost/a:1", "linux/arm64"), 0U);
+  EXPECT_EQ(names.find("a:1", "linux/s390x"), std::nullopt);
+  EXPECT_EQ(names.find("a:1-linux-arm64", "linux/amd64"), 0U);
+  EXPECT_EQ(names.find_all("a:1"), (std::vector<std::size_t>{0, 1}));
+  EXPECT_EQ(names.find_all("b"), (std::vector<std::size_t>{2}));
+  EXPECT_TRUE(names.find_all("c").empty());
+  // By what stands on it: its own platform, the machine's, or what FROM says.
+  const Link plain{LinkKind::Base, "a:1", "a:1", "", 1};
+  const Link other{LinkKind::Base, "a:1", "a:1", "linux/arm64", 1};
+  EXPECT_EQ(names.find(plain, all[3]), 1U);
+  EXPECT_EQ(names.find(other, all[3]), 0U);
+  EXPECT_EQ(names.find(plain, all[0]), 0U);
 }
 
 TEST(ImageNames, ADigestMeansWhatItSays) {
-  const ImageNames names(images({"a"}), false);
-  EXPECT_EQ(names.find("a@sha256:" + std::string(64, '0')), std::nullopt);
+  const ImageNames names(images({"a"}), false, "linux/amd64");
+  EXPECT_EQ(names.find("a@sha256:" + std::string(64, '0'), "linux/amd64"), std::nullopt);
 }
 
 TEST(ImageNames, PodmanAndBuildahCallAnImageWithoutARegistryLocalhosts) {
-  const ImageNames names(images({"team/a", "a"}), true);
-  EXPECT_EQ(names.find("localhost/team/a:latest"), 0U);
-  EXPECT_EQ(names.find("localhost/a"), 1U);
-  EXPECT_EQ(names.find("localhost/b"), std::nullopt);
+  const ImageNames names(images({"team/a", "a"}), true, "linux/amd64");
+  EXPECT_EQ(names.find("localhost/team/a:latest", "linux/amd64"), 0U);
+  EXPECT_EQ(names.find("localhost/a", "linux/amd64"), 1U);
+  EXPECT_EQ(names.find("localhost/b", "linux/amd64"), std::nullopt);
 }
 
 TEST(Graph, ParentsComeFirstElseByNumber) {

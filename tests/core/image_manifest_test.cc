@@ -102,6 +102,26 @@ TEST(ImageManifest, WhatIsNoneAtAllIsNoAnswer) {
   EXPECT_TRUE(read_manifest(R"({"schemaVersion": 1})", "linux/amd64").error().is_answer);
 }
 
+TEST(ImageManifest, AnIndexIsReadAsItWasMade) {
+  const std::string docker = "application/vnd.docker.distribution.manifest.v2+json";
+  const std::string oci = "application/vnd.oci.image.manifest.v1+json";
+  const IndexManifest index = make_index({{docker, digest('a'), 10, "linux/amd64"},
+                                          {docker, digest('b'), 11, "linux/arm64/v8"},
+                                          {docker, digest('c'), 12, "linux/arm/v6"}});
+  EXPECT_EQ(index.media_type, "application/vnd.docker.distribution.manifest.list.v2+json");
+  EXPECT_EQ(read(index.text), "manifest " + digest('a'));
+  const auto arm = read_manifest(index.text, "linux/arm64");
+  ASSERT_TRUE(arm);
+  EXPECT_EQ(std::get<ManifestElsewhere>(*arm).digest, digest('b'));
+  const auto old = read_manifest(index.text, "linux/arm/v7");
+  ASSERT_TRUE(old);
+  EXPECT_EQ(std::get<ManifestElsewhere>(*old).digest, digest('c'));
+  EXPECT_EQ(
+      make_index({{docker, digest('a'), 10, "linux/amd64"}, {oci, digest('b'), 1, "linux/arm64"}})
+          .media_type,
+      "application/vnd.oci.image.index.v1+json");
+}
+
 TEST(ImageManifest, KnowsADigest) {
   EXPECT_TRUE(is_sha256_digest(digest('0')));
   EXPECT_FALSE(is_sha256_digest(digest('A')));

@@ -112,7 +112,6 @@ teardown() {
 @test "buildah: network and extra_hosts reach the build" { options_reach_the_build; }
 @test "buildah: shm_size and ulimits reach the build" { limits_reach_the_build; }
 @test "buildah: no_cache and pull" { steps_are_taken_anew_where_that_is_asked_for; }
-@test "buildah: several platforms are an error of the image" { several_platforms_are_refused; }
 @test "buildah: a Dockerfile stands in the configuration" { a_dockerfile_stands_in_the_configuration; }
 @test "buildah: a privileged step may mount" { privileged_step_may_mount; }
 @test "buildah: extra_hosts beside no network, of which nothing would come, are refused" {
@@ -139,6 +138,8 @@ teardown() {
 @test "buildah: a name that was moved away is set again" { a_name_that_was_moved_away_is_set_again; }
 @test "buildah: a failed push is no failed build" { a_failed_push_is_no_failed_build; }
 @test "buildah: together all or none" { together_all_or_none; }
+@test "buildah: several platforms are an index" { several_platforms_are_an_index; }
+@test "buildah: an index moves when all its images are there" { an_index_moves_when_all_its_images_are_there; }
 @test "buildah: push says what is pushed" { push_says_what_is_pushed; }
 @test "buildah: oci labels say where it is from" { oci_labels_say_where_it_is_from; }
 

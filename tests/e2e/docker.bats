@@ -251,7 +251,6 @@ no_containers() { [ "$(docker ps -aq)" = "" ]; }
 @test "docker: network and extra_hosts reach the build" { options_reach_the_build; }
 
 @test "docker: no_cache and pull" { steps_are_taken_anew_where_that_is_asked_for; }
-@test "docker: several platforms are an error of the image" { several_platforms_are_refused; }
 @test "docker: a Dockerfile stands in the configuration" { a_dockerfile_stands_in_the_configuration; }
 @test "docker: shm_size, which BuildKit 20.10 takes no notice of, is refused" {
   an_option_is_refused 'shm_size: 32m' shm_size 'its builder takes no notice of it'
@@ -316,6 +315,8 @@ own_tags() {
 @test "docker: a name that was moved away is set again" { a_name_that_was_moved_away_is_set_again; }
 @test "docker: a failed push is no failed build" { a_failed_push_is_no_failed_build; }
 @test "docker: together all or none" { together_all_or_none; }
+@test "docker: several platforms are an index" { several_platforms_are_an_index; }
+@test "docker: an index moves when all its images are there" { an_index_moves_when_all_its_images_are_there; }
 @test "docker: push says what is pushed" { push_says_what_is_pushed; }
 @test "docker: oci labels say where it is from" { oci_labels_say_where_it_is_from; }
 

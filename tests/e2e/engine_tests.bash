@@ -557,11 +557,6 @@ an_option_is_refused() {
     "$ENGINE "*" cannot do '$2': $3" ]]
 }
 
-several_platforms_are_refused() {
-  an_option_is_refused 'platforms: [linux/amd64, linux/arm64]' platforms \
-    'it builds for one platform at a time; choose one with --platform'
-}
-
 a_dockerfile_stands_in_the_configuration() {
   directory_image test
   echo 'not a Dockerfile' >test/Dockerfile

@@ -226,3 +226,123 @@ END
   equal "$built" ""
   equal "$(published)" "tagged $image-directory:$(git -C repository rev-parse --short=12 HEAD),tagged $image-directory:feature-x"
 }
+
+case $(uname -m) in
+  aarch64) native=arm64 foreign=amd64 ;;
+  *) native=amd64 foreign=arm64 ;;
+esac
+
+# The index under NAME:TAG: a line "PLATFORM DIGEST" for each of its images.
+index_of() {
+  curl -s -H "Accept: application/vnd.docker.distribution.manifest.list.v2+json,application/vnd.oci.image.index.v1+json" \
+    "http://$registry/v2/${1%:*}/manifests/${1##*:}" |
+    jq -r '.manifests[]? | .platform.os + "/" + .platform.architecture + (.platform.variant // "") + " " + .digest'
+}
+
+# What the image of a platform says of itself.
+architecture_in() { # NAME DIGEST
+  curl -s "http://$registry/v2/$1/blobs/$(ask_manifest "$1" "$2" | jq -r .config.digest)" | jq -r '.os + "/" + .architecture'
+}
+
+# An image for two platforms, each of which takes one file; and one that stands on it.
+two_platforms() {
+  image=$registry/team/base
+  mkdir base child
+  printf 'FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /arch\n' >base/Dockerfile
+  echo native >base/$native
+  echo foreign >base/$foreign
+  printf 'FROM %s\nCOPY x /x\n' "$image" >child/Dockerfile
+  echo x >child/x
+  cat >imagewright.yml <<END
+builder:
+  defaults: {push: true, platforms: [linux/$foreign, linux/$native]}
+  images:
+  - {name: $registry/team/child, from: child}
+  - {name: $image, from: base, tags: [":1.0"]}
+END
+}
+
+several_platforms_are_an_index() {
+  exercised docker-registry curl
+  start_plain_registry
+  two_platforms
+  run_build
+  [ "$status" -eq 0 ]
+  local name platform digest
+  for name in team/base team/child; do
+    equal "$(index_of $name:latest | cut -d' ' -f1 | paste -sd' ')" "linux/$foreign linux/$native"
+    while read -r platform digest; do
+      equal "$(architecture_in $name "$digest")" "$platform"
+      equal "$(in_registry "$name:latest-${platform//\//-}")" "$digest"
+    done < <(index_of $name:latest)
+    equal "$(engine_id "$registry/$name")" "$(engine_id "$registry/$name:latest-linux-$native")"
+  done
+  equal "$(index_of team/base:1.0)" "$(index_of team/base:latest)"
+  # The child of each platform stands on the parent of the same.
+  equal "$(content "$registry/team/child:latest-linux-$native" arch)" native
+  equal "$(content "$registry/team/child:latest-linux-$foreign" arch)" foreign
+  # Nothing is new.
+  : >"$registry_log"
+  run_build
+  equal "$built$(published)" ""
+  equal "$(requests_for "$registry_log" '"(PUT|POST|PATCH|HEAD) ')" 0
+  equal "$(iw status --json | jq -r '[.[].state] | unique | join(" ")')" up-to-date
+  # What one platform alone reads is built for it alone.
+  local before
+  before=$(index_of team/base:latest | grep $native)
+  echo new >base/$foreign
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$(tr ' ' '\n' <<<"$built" | sort | paste -sd' ')" "$image:latest-linux-$foreign $registry/team/child:latest-linux-$foreign"
+  equal "$(index_of team/base:latest | grep $native)" "$before"
+  equal "$(index_of team/base:latest | grep $foreign | cut -d' ' -f2)" "$(in_registry team/base:latest-linux-$foreign)"
+  equal "$(index_of team/base:1.0)" "$(index_of team/base:latest)"
+  equal "$(content "$registry/team/child:latest-linux-$foreign" arch)" new
+  # One name is all of them, and -i takes it.
+  equal "$(iw status -i "$image" --json | jq -r '.[].name' | paste -sd' ')" "$image:latest-linux-$foreign $image:latest-linux-$native"
+  has "$(iw why "$image")" "$image:latest-linux-$native is up-to-date"
+}
+
+an_index_moves_when_all_its_images_are_there() {
+  exercised docker-registry curl
+  start_plain_registry
+  two_platforms
+  run_build
+  [ "$status" -eq 0 ]
+  local before
+  before=$(index_of team/base:latest)
+  echo new >base/$native
+  mv base/$foreign away
+  run_build
+  [ "$status" -eq 1 ]
+  equal "$(images_with failed)" "$image:latest-linux-$foreign"
+  equal "$(index_of team/base:latest)" "$before"
+  has "$events$(cat "$BATS_TEST_TMPDIR/stderr")" "$image is not pushed, as not all its images could be"
+  mv away base/$foreign
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(index_of team/base:latest)" != "$before" ]
+  # A run for one platform gives that one the name; the next one for all puts the index there again.
+  before=$(index_of team/base:latest)
+  run_build --platform linux/$foreign
+  [ "$status" -eq 0 ]
+  equal "$(index_of team/base:latest)" ""
+  has "$(iw status)" "to be pushed as an index $image, to be pushed as an index $image:1.0"
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$built" ""
+  equal "$(index_of team/base:latest)" "$before"
+  # Together, or not at all.
+  sed -i 's/^builder:/builder:\n  publish: together/' imagewright.yml
+  echo other >base/$native
+  echo y >child/x
+  printf 'FROM %s\nCOPY nothing /\n' "$image" >child/Dockerfile
+  run_build
+  [ "$status" -eq 1 ]
+  equal "$(index_of team/base:latest)" "$before"
+  printf 'FROM %s\nCOPY x /\n' "$image" >child/Dockerfile
+  run_build
+  [ "$status" -eq 0 ]
+  [ "$(index_of team/base:latest)" != "$before" ]
+  equal "$(index_of team/base:latest | grep $native | cut -d' ' -f2)" "$(in_registry team/base:latest-linux-$native)"
+}

@@ -769,6 +769,16 @@ pid_t hold_lock(const fs::path& directory) {
   return hold([&] { return StateLock::acquire(directory, {}).value(); });
 }
 
+TEST_F(StoreTest, AReferenceIsWhatWasPushedLast) {
+  Store store = Store::open(directory_);
+  store.record_push("a", "r/a", {"sha256:1", "sha256:2", 1});
+  store.record_push("a", "r/a:x", {"sha256:1", "sha256:2", 1});
+  store.record_push("a:latest-linux-amd64", "r/a", {"sha256:3", "sha256:4", 2});
+  EXPECT_EQ(store.published("a").size(), 1U);
+  EXPECT_EQ(store.published("a").count("r/a:x"), 1U);
+  EXPECT_EQ(store.published("a:latest-linux-amd64").at("r/a").digest, "sha256:4");
+}
+
 TEST_F(StoreTest, TheLockIsFreeAgainWhenReleased) {
   const auto never = [](int) -> bool { throw std::runtime_error("nobody to wait for"); };
   for (int i = 0; i < 2; ++i) {
