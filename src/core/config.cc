@@ -528,8 +528,7 @@ class Parser {
     std::vector<Wish> wishes;
     for (auto& [name, place] : names) {
       wishes.push_back({images_.size(), full_name(name, place), std::move(name), place});
-      const auto known = numbers_.find(wishes.back().full);
-      const bool is_own = known != numbers_.end() && known->second == images_.size();
+      const bool is_own = wishes.back().full == made.full_name;
       if (is_own && made.depends_by_default) return;
       if (is_own) {
         fail(place, fmt::format("the image {} cannot depend on itself", shown(wishes.back().name)));

@@ -2,10 +2,13 @@
 // a place in the text, and what is accepted keeps its promises and reads back from its own values.
 #include "core/config.h"
 
+#include <map>
 #include <set>
+#include <vector>
 
 #include "check.h"
 #include "core/config_values.h"
+#include "core/platform_images.h"
 #include "core/reference.h"
 
 namespace imagewright::fuzz {
@@ -60,7 +63,12 @@ std::string written(const Source& source) {
   if (!git.ref.empty()) text += ", ref: " + quoted(git.ref);
   if (!git.subdir.empty()) text += ", subdir: " + quoted(git.subdir);
   if (!git.checksum.empty()) text += ", checksum: " + quoted(git.checksum);
-  return text + "}";
+  if (!git.fetch.empty()) text += ", fetch: " + quoted(git.fetch);
+  text += "}";
+  // (Keys beside it.)
+  if (git.submodules) text += "\n    submodules: true";
+  if (git.lfs) text += "\n    lfs: true";
+  return text;
 }
 
 std::string written(const BuildOptions& options) {
@@ -106,6 +114,12 @@ std::string written(const Config& config) {
     text += "    labels: " + written(image.labels) + "\n";
     text += "    additional_contexts: " + written(image.additional_contexts) + "\n";
     text += "    depends_on: " + written(image.depends_on) + "\n";
+    text += "    tags: " + written(image.tags) + "\n";
+    if (image.push) text += std::string("    push: ") + (*image.push ? "true\n" : "false\n");
+    if (image.oci_labels) text += "    oci_labels: true\n";
+    if (!image.narrow) text += "    narrow: false\n";
+    text += std::string("    track_base: ") + word(image.track_base) + "\n";
+    if (image.max_age.count() > 0) text += "    max_age: " + duration_text(image.max_age) + "\n";
     text += "    timeout: " + duration_text(image.timeout) + "\n";
     text += "    retries: " + std::to_string(image.retries) + "\n";
     text += "    weight: " + std::to_string(image.weight) + "\n";
@@ -161,6 +175,21 @@ void check_error(const ParseError& error, std::string_view text) {
   FUZZ_CHECK(static_cast<std::size_t>(error.column) <= line.size() + 1, text, error.message);
 }
 
+// Each for one platform at most, no two of one name, and one that leads each index.
+void check_platforms(const Config& config, std::string_view text) {
+  const auto images = one_for_each_platform(config.images, "linux/amd64");
+  if (!images) return check_error(images.error(), text);
+  std::set<std::string> names;
+  std::map<std::string, int> leaders;
+  for (const ImageConfig& image : *images) {
+    FUZZ_CHECK(image.options.platforms.size() <= 1, text, image.name);
+    FUZZ_CHECK(names.insert(normalized(*parse_reference(image.name))).second, text, image.name);
+    if (!image.index.empty()) leaders[image.index] += image.leads_index ? 1 : 0;
+    FUZZ_CHECK(!image.leads_index || !image.index.empty(), text, image.name);
+  }
+  for (const auto& [index, count] : leaders) FUZZ_CHECK(count == 1, text, index);
+}
+
 void run(std::string_view text) {
   const auto config = parse_config(text, environment);
   if (!config) {
@@ -171,13 +200,19 @@ void run(std::string_view text) {
   const std::string& engine = config->engine;
   FUZZ_CHECK(engine.empty() || engine == "docker" || engine == "podman" || engine == "buildah",
              text, engine);
-  std::set<std::string> names, full_names;
+  std::set<std::string> names;
+  std::map<std::string, std::vector<std::string>> platforms;  // by full name
   for (const ImageConfig& image : config->images) {
     check_image(image, text);
     names.insert(image.name);
-    FUZZ_CHECK(full_names.insert(normalized(*parse_reference(image.name))).second, text,
-               image.name);
+    const auto [known, fresh] =
+        platforms.try_emplace(normalized(*parse_reference(image.name)), image.options.platforms);
+    if (fresh) continue;
+    FUZZ_CHECK(are_disjoint(known->second, image.options.platforms), text, image.name);
+    known->second.insert(known->second.end(), image.options.platforms.begin(),
+                         image.options.platforms.end());
   }
+  check_platforms(*config, text);
   for (const ImageConfig& image : config->images) {
     for (const std::string& other : image.depends_on) {
       FUZZ_CHECK(other != image.name && names.count(other) == 1, text, image.name, other);
