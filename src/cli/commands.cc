@@ -20,6 +20,7 @@
 #include "run/json.h"
 #include "run/next_context.h"
 #include "run/observe.h"
+#include "run/watch.h"
 
 namespace imagewright {
 
@@ -68,6 +69,13 @@ int build(const Options& options) {
   if (summary.signal != 0) return kInterruptedBase + summary.signal;
   const bool failed = summary.count(ImageState::Failed) > 0 || summary.publishing_failures > 0;
   return failed ? kSomethingFailed : 0;
+}
+
+int watch(const Options& options) {
+  const auto progress = make_progress(options);
+  const int signal =
+      watch_images([&] { return load_project(options); }, options.run, options.watch, *progress);
+  return kInterruptedBase + signal;
 }
 
 Json status_json(const ImageStatus& image) {
@@ -216,6 +224,8 @@ int run_command_line(const Options& options) {
   switch (options.command) {
     case CommandName::Build:
       return build(options);
+    case CommandName::Watch:
+      return watch(options);
     case CommandName::Status:
       return status(options);
     case CommandName::Why:

@@ -14,13 +14,14 @@ namespace {
 
 // Every option that takes a value: the word behind it is no command and no file.
 const std::vector<std::string> kWithValue = {
-    "-s",      "--state-dir", "--state",      "-i",      "--image",  "-j",
-    "--jobs",  "--engine",    "--progress",   "--color", "--format", "--keep",
-    "--grace", "--platform",  "--constraint", "--name"};
-const std::vector<std::string> kCommands = {"build",  "status", "why",     "graph", "context",
-                                            "config", "log",    "history", "prune", "import"};
+    "-s",      "--state-dir", "--state",      "-i",      "--image",   "-j",
+    "--jobs",  "--engine",    "--progress",   "--color", "--format",  "--keep",
+    "--grace", "--platform",  "--constraint", "--name",  "--interval"};
+const std::vector<std::string> kCommands = {"build",   "watch",   "status", "why",
+                                            "graph",   "context", "config", "log",
+                                            "history", "prune",   "import"};
 // In the design, not in this version.
-const std::vector<std::string> kLater = {"watch", "serve", "worker"};
+const std::vector<std::string> kLater = {"serve", "worker"};
 
 bool among(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -70,6 +71,7 @@ class CommandLine {
         "directory.\n"
         "`imagewright COMMAND --help` tells more.");
     add_build();
+    add_watch();
     add_status();
     add_why();
     add_graph();
@@ -130,22 +132,37 @@ class CommandLine {
     CLI::App* sub = add_command(CommandName::Build, "build", "build what changed");
     add_config_file(sub);
     add_state(sub);
-    add_registry_state(sub);
     sub->add_flag("-c,--clean", options_.run.clean, "forget all state first: everything is built");
+    sub->add_flag("-n,--dry-run", options_.run.dry_run,
+                  "show what would be built; build and write nothing");
+    sub->add_flag("--force", options_.run.force, "build whatever the verdict");
+    sub->add_flag_callback(
+        "--no-wait", [this] { options_.run.wait = false; },
+        "give up if another run holds the state, instead of waiting");
+    add_builds(sub);
+  }
+
+  void add_watch() {
+    CLI::App* sub = add_command(CommandName::Watch, "watch",
+                                "build what changed, and again whenever something changes");
+    add_config_file(sub);
+    add_state(sub);
+    add_duration(sub, "--interval", options_.watch.interval,
+                 "how often git repositories and registries are asked (default: 1m)");
+    add_builds(sub);
+  }
+
+  // What is common to them.
+  void add_builds(CLI::App* sub) {
+    add_registry_state(sub);
     add_selection(sub);
     sub->add_option("-j,--jobs", jobs_,
                     "how many builds at once (default: as many as there are cores; of "
                     "`imagewright FILE`: one)")
         ->check(CLI::Range(1, 1024))
         ->option_text("N");
-    sub->add_flag("-n,--dry-run", options_.run.dry_run,
-                  "show what would be built; build and write nothing");
-    sub->add_flag("--force", options_.run.force, "build whatever the verdict");
     add_push(sub);
     sub->add_flag("--fail-fast", options_.run.fail_fast, "start nothing more after a failure");
-    sub->add_flag_callback(
-        "--no-wait", [this] { options_.run.wait = false; },
-        "give up if another run holds the state, instead of waiting");
     add_git_jobs(sub);
     add_engine(sub);
     add_json(sub, "one JSON event a line");
@@ -211,15 +228,8 @@ class CommandLine {
                     "how many superseded images of each name stay (default: 1)")
         ->check(CLI::Range(0, 1'000'000))
         ->option_text("N");
-    sub->add_option_function<std::string>(
-           "--grace",
-           [this](const std::string& text) {
-             const auto grace = parse_duration(text);
-             if (!grace) throw CLI::ValidationError("--grace", grace.error().message);
-             options_.prune.grace = *grace;
-           },
-           "how long what went out of use stays (default: 24h)")
-        ->option_text("DURATION");
+    add_duration(sub, "--grace", options_.prune.grace,
+                 "how long what went out of use stays (default: 24h)");
     sub->add_flag_callback(
         "--no-wait", [this] { options_.prune.wait = false; },
         "give up if another run holds the state, instead of waiting");
@@ -305,6 +315,18 @@ class CommandLine {
                     "holds here, so images with this constraint are built; may be given again")
         ->option_text("NAME")
         ->allow_extra_args(false);
+  }
+  static void add_duration(CLI::App* sub, const char* name, std::chrono::milliseconds& value,
+                           const char* what) {
+    sub->add_option_function<std::string>(
+           name,
+           [name, &value](const std::string& text) {
+             const auto duration = parse_duration(text);
+             if (!duration) throw CLI::ValidationError(name, duration.error().message);
+             value = *duration;
+           },
+           what)
+        ->option_text("DURATION");
   }
   void add_image(CLI::App* sub) {
     sub->add_option("IMAGE", options_.image, "an image's name")->required()->option_text(" ");

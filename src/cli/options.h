@@ -7,10 +7,23 @@
 
 #include "run/prune.h"
 #include "run/run.h"
+#include "run/watch.h"
 
 namespace imagewright {
 
-enum class CommandName { Build, Status, Why, Graph, Context, Config, Log, History, Prune, Import };
+enum class CommandName {
+  Build,
+  Watch,
+  Status,
+  Why,
+  Graph,
+  Context,
+  Config,
+  Log,
+  History,
+  Prune,
+  Import
+};
 
 enum class ProgressStyle { Auto, Tty, Plain };
 enum class ColorStyle { Auto, Always, Never };
@@ -26,6 +39,7 @@ struct Options {
   std::string state_directory;  ///< "": the default
   RunOptions run;               ///< with the default for what was not given
   PruneOptions prune;
+  WatchTimes watch;
   std::string platform;                  ///< "": as the configuration says
   std::vector<std::string> constraints;  ///< that hold
   std::string repository;                ///< import: of the images; "": as the file is called

@@ -133,9 +133,12 @@ const ImageConfig& find_image(const Project& project, const std::string& name) {
   }
   for (const ImageConfig& image : project.config.images) {  // of an index, the one that leads it
     const auto reference = parse_reference(image.index);
-    if (image.leads_index && (image.index == name || reference->repository == name ||
-                              (wanted && normalized(*reference) == normalized(*wanted))))
+    if (image.leads_index &&
+        (image.index == name || (wanted && normalized(*reference) == normalized(*wanted))))
       return image;
+  }
+  for (const ImageConfig& image : project.config.images) {
+    if (image.leads_index && parse_reference(image.index)->repository == name) return image;
   }
   for (const ImageConfig& image : project.config.images) {
     const auto reference = parse_reference(image.name);

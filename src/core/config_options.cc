@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/config_values.h"
+#include "core/platform.h"
 #include "core/shown.h"
 
 namespace imagewright {
@@ -33,9 +34,10 @@ Texts platforms(ConfigReader& reader, const YamlEntry& entry) {
                               "linux/arm64",
                               shown(text)));
     }
-    if (contains(result, text)) {
-      fail(place, fmt::format("the platform {} is given twice", shown(text)));
-    }
+    const bool is_there = std::any_of(result.begin(), result.end(), [&](const std::string& other) {
+      return parse_platform(other) == parse_platform(text);
+    });
+    if (is_there) fail(place, fmt::format("the platform {} is given twice", shown(text)));
     result.push_back(std::move(text));
   }
   return result;

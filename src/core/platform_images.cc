@@ -68,6 +68,27 @@ tl::expected<std::vector<ImageConfig>, ParseError> one_for_each_platform(
     return {};
   };
   const Platform here = parse_platform(host);
+  std::unordered_map<std::string, const ImageConfig*> firsts;
+  for (const ImageConfig& image : images) {
+    const ImageConfig& first = *firsts.try_emplace(full_name(image.name), &image).first->second;
+    if (first.tags != image.tags || first.push != image.push) {
+      return tl::unexpected(
+          ParseError{fmt::format("the images '{}' in lines {} and {} are published as one, and so "
+                                 "must have the same 'tags' and 'push'",
+                                 image.name, first.line, image.line),
+                     image.line, 0});
+    }
+    const bool has_bare = std::any_of(
+        image.options.platforms.begin(), image.options.platforms.end(),
+        [](const std::string& platform) { return parse_platform(platform).architecture.empty(); });
+    if (has_bare && image.options.platforms.size() > 1) {
+      return tl::unexpected(ParseError{
+          fmt::format(
+              "of several platforms of '{}' each must say its architecture, like linux/arm64",
+              image.name),
+          image.line, 0});
+    }
+  }
   for (ImageConfig& image : images) {
     const std::string full = full_name(image.name);
     if (image.options.platforms.size() < 2 && uses[full].count == 1) {

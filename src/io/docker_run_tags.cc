@@ -80,7 +80,7 @@ void DockerRunTags::drop(const std::string& image_id, const std::string& referen
 void DockerRunTags::sweep() const {
   for (const std::string& reference : docker_tags(repository_)) {
     const std::string tag = reference.substr(repository_.size() + 1);
-    const std::string owner = tag.substr(0, tag.rfind('-'));
+    const std::string owner = tag.substr(0, tag.find('-'));
     std::error_code ignored;
     if (!fs::exists(alive_.path().parent_path() / owner, ignored)) drop(reference, reference);
   }

@@ -39,9 +39,10 @@ constexpr std::chrono::seconds kGitTime{20};
 constexpr std::size_t kMostPatterns = 500;
 // Programs that ask one host at once (sshd turns away more than some logins).
 constexpr std::size_t kMostPerHost = 4;
-// Connections for our own questions, in all, for each job: one to a host costs no other host
-// anything.
+// Connections for our own questions: one to a host costs no other host anything. All of them are
+// far below the number of files that a process may have open.
 constexpr std::size_t kConnectionsPerJob = 4;
+constexpr std::size_t kMostConnections = 256;
 constexpr int kMostAttempts = 4;
 // After so many that got no answer in time a host is left alone.
 constexpr int kMostTimeouts = 4;
@@ -360,7 +361,8 @@ class GitQuestions::Asking {
       if (!list.exit.ok()) settings_.reset();
       if (!settings_) return;
       try {
-        http_.emplace(HttpMany::Limits{limits_.jobs * kConnectionsPerJob, limits_.jobs});
+        http_.emplace(HttpMany::Limits{
+            std::min(limits_.jobs * kConnectionsPerJob, kMostConnections), limits_.jobs});
       } catch (const Error& error) {
         if (error.kind() != Error::Kind::Missing) throw;  // there is no libcurl: git has its own
       }

@@ -512,7 +512,10 @@ RegistryAnswer Registries::put_index(
       RegistryName source = name;
       source.tag = digest;
       const HttpResponse manifest = get(source, "GET", path_of_manifest(source), true);
-      if (auto problem = problem_with(manifest, digest)) return *std::move(problem);
+      if (auto problem = problem_with(manifest, digest)) {
+        problem->image.manifest = digest;
+        return *std::move(problem);
+      }
       all.push_back({manifest.header("content-type"), digest, manifest.body.size(), platform});
     }
     const IndexManifest index = make_index(all);

@@ -81,7 +81,8 @@ class Registries {
 
   /// Puts an index over images that are in its repository under a tag, which it takes from whatever
   /// has it. `images`: the digest of each one's manifest, and its platform. Waits and answers as
-  /// add_tag; what was found is the index's digest, as the manifest. Throws as above.
+  /// add_tag; what was found is the index's digest, as the manifest. Missing: `manifest` is the one
+  /// that is not there. Throws as above.
   RegistryAnswer put_index(const RegistryName& name,
                            const std::vector<std::pair<std::string, std::string>>& images);
 

@@ -84,6 +84,9 @@ std::optional<std::uint64_t> available_memory() {
 }  // namespace
 
 std::optional<ScratchMemory> scratch_memory() {
+  // (Of people that log out, systemd-logind removes what they have there: RemoveIPC.)
+  constexpr uid_t kFirstOfPeople = 1000;
+  if (geteuid() >= kFirstOfPeople) return std::nullopt;
   constexpr const char* kMemory = "/dev/shm";
   constexpr std::uint64_t kMost = std::uint64_t{128} << 20;
   struct statfs all = {};

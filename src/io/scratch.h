@@ -36,7 +36,8 @@ struct ScratchMemory {
       0;  ///< that one may take now: at most 128 MiB, and never much of what there is
 };
 
-/// nullopt: there is none on this machine, or too little is free.
+/// nullopt: there is none on this machine or for this user (people's goes when they log out), or
+/// too little is free.
 std::optional<ScratchMemory> scratch_memory();
 
 /// Writes a file anew (0644), all or nothing: under another name, then renamed. Throws

@@ -348,14 +348,29 @@ void Store::record_push(const std::string& name, const std::string& reference,
                         const PublishedRow& row) {
   in_state(database_->file, [&] {
     Change change(database_->sqlite);
-    Query(database_->statements, "DELETE FROM published WHERE reference = ? AND name <> ?",
-          reference, name)
-        .run();
     Query(database_->statements,
           "REPLACE INTO published (name, reference, image_id, digest, pushed_ms) "
           "VALUES (?, ?, ?, ?, ?)",
           name, reference, row.image_id, row.digest, row.pushed_ms)
         .run();
+    change.commit();
+  });
+}
+
+void Store::take_from_others(const std::string& name, const std::string& reference) {
+  in_state(database_->file, [&] {
+    Change change(database_->sqlite);
+    Query(database_->statements, "DELETE FROM published WHERE reference = ? AND name <> ?",
+          reference, name)
+        .run();
+    change.commit();
+  });
+}
+
+void Store::forget_pushes(const std::string& manifest) {
+  in_state(database_->file, [&] {
+    Change change(database_->sqlite);
+    Query(database_->statements, "DELETE FROM published WHERE digest = ?", manifest).run();
     change.commit();
   });
 }

@@ -118,8 +118,13 @@ class Store {
 
   /// What was last pushed of an image, by reference.
   std::map<std::string, PublishedRow> published(const std::string& name);
-  /// It was pushed: whatever else had that reference has it no more.
+  /// It was pushed.
   void record_push(const std::string& name, const std::string& reference, const PublishedRow& row);
+
+  /// A reference that was pushed is this image's alone: another one that had it has it no more.
+  void take_from_others(const std::string& name, const std::string& reference);
+  /// What was pushed with this manifest (a digest) is in its registry no more.
+  void forget_pushes(const std::string& manifest);
 
   std::optional<BuildRow> last_build(const std::string& name);
   std::vector<BuildRow> builds(

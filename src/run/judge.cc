@@ -119,4 +119,11 @@ bool Judge::engine_has(const std::string& image_id) {
   return images_.get().ids.count(image_id) != 0;
 }
 
+std::optional<BuildRow> failed_attempt(Store& store, const std::string& image,
+                                       const std::string& digest) {
+  auto last = store.last_build(image);
+  if (last && last->result == BuildResult::Failed && last->digest == digest) return last;
+  return std::nullopt;
+}
+
 }  // namespace imagewright

@@ -95,4 +95,9 @@ class Judge {
   std::shared_future<EngineImages> images_;
 };
 
+/// The last attempt to build the image, if that was at exactly these inputs (Manifest::digest) and
+/// failed: building again is likely to fail again.
+std::optional<BuildRow> failed_attempt(Store& store, const std::string& image,
+                                       const std::string& digest);
+
 }  // namespace imagewright

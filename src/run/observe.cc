@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <system_error>
@@ -599,6 +600,61 @@ void Observer::remember(const ImageConfig& image, const std::string& directory,
                   {*stamp, known_context(image, digests, observation)});
 }
 
+void Observer::add_watched(const ImageConfig& image, WatchedPaths& all) const {
+  const auto add_tree = [&](const fs::path& root, const std::string& ignore) {
+    WatchedTree tree{root, {}};
+    all.files.push_back(root / ".dockerignore");
+    if (!ignore.empty()) {
+      all.files.emplace_back(ignore);
+      try {
+        tree.rules = rules_of(ignore, ignore);
+      } catch (const Error&) {
+        // (All of it, then. What is wrong is told by the look.)
+      }
+    }
+    all.trees.push_back(std::move(tree));
+  };
+  if (const auto* source = std::get_if<DirectorySource>(&image.source)) {
+    const std::string context = path_of(*source);
+    const fs::path dockerfile =
+        fs::path(context) / (image.dockerfile.empty() ? "Dockerfile" : image.dockerfile);
+    if (image.dockerfile_inline.empty()) {
+      all.files.push_back(dockerfile);
+      if (image.dockerfile.empty()) all.files.push_back(fs::path(context) / "dockerfile");
+      all.files.emplace_back(dockerfile.string() + ".dockerignore");
+    }
+    std::string ignore;
+    try {
+      ignore = ignore_path(image.dockerfile_inline.empty() ? dockerfile.string() : "", context);
+    } catch (const Error&) {
+    }
+    add_tree(context, ignore);
+  } else if (const GitSource git = absolute(std::get<GitSource>(image.source)); git.local) {
+    // Where its refs are, of a checkout or a bare repository.
+    for (const fs::path& root : {fs::path(git.remote) / ".git", fs::path(git.remote)}) {
+      std::error_code ignored;
+      if (!fs::is_directory(root / "refs", ignored)) continue;
+      all.trees.push_back({root / "refs", {}});
+      all.files.push_back(root / "HEAD");
+      all.files.push_back(root / "packed-refs");
+      break;
+    }
+  }
+  for (const auto& [name, value] : image.additional_contexts) {
+    if (!directory_of_context(value)) continue;
+    const std::string directory = path_of({value});
+    std::string ignore;
+    try {
+      ignore = ignore_path("", directory);
+    } catch (const Error&) {
+    }
+    add_tree(directory, ignore);
+  }
+  for (const Secret& secret : image.options.secrets) {
+    if (!secret.file.empty()) all.files.push_back(base_ / secret.file);
+  }
+}
+
 void Observer::forget(const std::string& context_digest) const {
   kept_.forget(context_digest);
 }
@@ -726,10 +782,19 @@ Observation Observer::check_out(const ImageConfig& image, const GitSource& sourc
   std::unique_ptr<ScratchDirectory> checkout;
   fs::path directory;
   // Thousands of small files are made, read and removed in a fraction of the time a disk takes.
-  if (const auto memory = scratch_memory()) {
-    checkout = std::make_unique<ScratchDirectory>(memory->parent);
-    directory = tree_in(*checkout);
-    if (!git_.write_tree(source, at, tree, directory, memory->most_bytes)) checkout.reset();
+  // (One after the other, as each takes of what the one before has left.)
+  static std::mutex writing;
+  if (const std::unique_lock lock(writing, std::try_to_lock); lock) {
+    if (const auto memory = scratch_memory()) {
+      try {
+        checkout = std::make_unique<ScratchDirectory>(memory->parent);
+        directory = tree_in(*checkout);
+      } catch (const Error&) {
+        checkout.reset();  // no room after all
+      }
+      if (checkout && !git_.write_tree(source, at, tree, directory, memory->most_bytes))
+        checkout.reset();
+    }
   }
   if (!checkout) {
     checkout = std::make_unique<ScratchDirectory>(cache_ / "checkouts");

@@ -20,6 +20,7 @@
 #include "io/own_paths.h"
 #include "io/scratch.h"
 #include "io/tree.h"
+#include "io/watch.h"
 #include "run/kept_contexts.h"
 #include "run/known_contexts.h"
 #include "run/project.h"
@@ -88,6 +89,12 @@ struct Observation {
 
 /// Looks at the images of one run. `ask_ahead`, `look_ahead` and `observe` are for one thread; the
 /// others may be called by several, for different images.
+/// Where on this machine inputs are read from.
+struct WatchedPaths {
+  std::vector<WatchedTree> trees;
+  std::vector<std::filesystem::path> files;
+};
+
 class Observer {
  public:
   /// What is wanted of a look.
@@ -110,6 +117,9 @@ class Observer {
   void ask_ahead(const std::vector<std::size_t>& images);
   /// Begins to look at the same images in the background, after ask_ahead.
   void look_ahead(const std::vector<std::size_t>& images);
+
+  /// Adds what a change of which may change an image's inputs. Reads no more than its ignore file.
+  void add_watched(const ImageConfig& image, WatchedPaths& all) const;
 
   /// Throws Error(Source) that names what is wrong with the image's source or its Dockerfile.
   Observation observe(const ImageConfig& image);

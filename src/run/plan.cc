@@ -1,5 +1,7 @@
 #include "run/plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <map>
@@ -58,6 +60,21 @@ PlannedImage look_at(const ImageConfig& image, Observer& observer, Kept& kept) {
   return planned;
 }
 
+// An image of the file is never taken from elsewhere instead.
+void check_platforms(PlannedImage& planned, const ImageNames& names) {
+  if (!planned.error.empty()) return;
+  for (const Link& link : planned.observation.links) {
+    const bool is_taken = link.kind != LinkKind::DependsOn && link.kind != LinkKind::Syntax;
+    if (!is_taken || names.find(link, *planned.config) || names.find_all(link.image).empty())
+      continue;
+    const std::vector<std::string>& own = planned.config->options.platforms;
+    planned.error = fmt::format(
+        "it stands on {} ({}), which is not built for {}", link.image, describe(link),
+        !link.platform.empty() ? link.platform
+                               : (own.empty() ? "this machine's platform" : own.front()));
+  }
+}
+
 }  // namespace
 
 std::vector<Edge> edges_of(const ImageConfig& image, const std::vector<Link>& links,
@@ -89,6 +106,7 @@ Plan make_plan(const Project& project, Observer& observer, const ImageNames& nam
     std::vector<std::size_t> parents;
     for (const std::size_t number : next) {
       planned[number] = look_at(configs[number], observer, kept);
+      check_platforms(*planned[number], names);
       if (seen) seen(*planned[number]);
       edges[number] = edges_of(configs[number], planned[number]->observation.links, names);
       for (const Edge& edge : edges[number]) parents.push_back(edge.parent);

@@ -65,16 +65,23 @@ const LocalGit& Publisher::git_of(const ImageConfig& image) {
   return place->second;
 }
 
-// All names that it is to have, or that its index is to have: that one's own first.
+// What is known of a build.
+struct Publisher::Facts {
+  std::string image_id;
+  std::int64_t built_ms = 0;
+};
+
+// All names that it is to have, or that its index is to have: that one's own first. Without facts,
+// those that no build makes others of.
 std::vector<std::string> Publisher::references_of(const ImageConfig& image,
                                                   const Observation& observation,
-                                                  const PublishedImage& published) {
+                                                  const Facts& known) {
   const std::string& name = image.index.empty() ? image.name : image.index;
   if (image.tags.empty()) return {name};
   TagFacts facts;
-  facts.image_id = published.id;
+  facts.image_id = known.image_id;
   facts.date =
-      fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(published.built_ms / 1000)));
+      fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(known.built_ms / 1000)));
   if (std::holds_alternative<GitSource>(image.source)) {
     facts.commit = observation.origin.commit;
     facts.branch = behind(observation.origin.ref, "refs/heads/");
@@ -85,31 +92,27 @@ std::vector<std::string> Publisher::references_of(const ImageConfig& image,
     facts.branch = git.branch;
     facts.tag = git.tag;
   }
-  auto all = references_for(name, image.tags, facts);
+  std::vector<std::string> tags = image.tags;
+  if (known.image_id.empty()) {
+    std::erase_if(tags, [](const std::string& tag) {
+      return tag.find("{date}") != std::string::npos ||
+             tag.find("{digest.short}") != std::string::npos;
+    });
+  }
+  auto all = references_for(name, tags, facts);
   if (!all) throw Error(Error::Kind::Source, all.error().message);
   return *std::move(all);
 }
 
-// The manifests of an index's images, with their platforms; empty: not all are pushed. `built`: the
-// ids that they must have; nullptr: whichever they had.
-std::vector<std::pair<std::string, std::string>> Publisher::pushed_images(
-    const std::string& index, const std::map<std::string, std::string>* built) {
-  std::vector<std::pair<std::string, std::string>> all;
-  for (const ImageConfig& image : project_.config.images) {
-    if (image.index != index) continue;
-    const auto published = store_.published(image.name);
-    const auto own = published.find(image.name);
-    if (own == published.end() || own->second.digest.empty()) return {};
-    if (built != nullptr) {
-      const auto id = built->find(image.name);
-      if (id == built->end() || id->second != own->second.image_id) return {};
-    }
-    all.emplace_back(own->second.digest, image.options.platforms.front());
-  }
-  return all;
-}
-
 namespace {
+
+// Under which an image of an index is in that one's repository: by the tag that is its own.
+std::string part_reference(const ImageConfig& image, const std::string& of_index) {
+  const Reference own = *parse_reference(image.name);
+  const Reference index = *parse_reference(of_index);
+  if (registry_name(own).full() == registry_name(index).full()) return image.name;
+  return index.repository + ':' + own.tag;
+}
 
 std::string content_of(const std::vector<std::pair<std::string, std::string>>& images) {
   Sha256 hash;
@@ -122,26 +125,65 @@ std::string content_of(const std::vector<std::pair<std::string, std::string>>& i
 
 }  // namespace
 
-std::optional<IndexPublication> Publisher::plan_index(
-    const ImageConfig& leader, const Observation& observation, const PublishedImage& published,
-    const std::map<std::string, std::string>& built) {
-  IndexPublication index;
-  index.name = leader.name;
-  index.images = pushed_images(leader.index, &built);
-  if (index.images.empty()) return std::nullopt;
-  index.content = content_of(index.images);
-  const auto known = store_.published(leader.name);
-  for (std::string& reference : references_of(leader, observation, published)) {
-    const auto row = known.find(reference);
-    if (row == known.end() || row->second.image_id != index.content)
-      index.to_push.push_back(std::move(reference));
+// The manifests of an index's images in the repository of one of its references, with their
+// platforms; empty: not all are pushed. `built`: the ids that they must have; nullptr: whichever.
+std::vector<std::pair<std::string, std::string>> Publisher::pushed_images(
+    const std::string& index, const std::string& reference,
+    const std::map<std::string, std::string>* built) {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const ImageConfig& image : project_.config.images) {
+    if (image.index != index) continue;
+    const auto published = store_.published(image.name);
+    const auto pushed = published.find(part_reference(image, reference));
+    if (pushed == published.end() || pushed->second.digest.empty()) return {};
+    if (built != nullptr) {
+      const auto id = built->find(image.name);
+      if (id == built->end() || id->second != pushed->second.image_id) return {};
+    }
+    all.emplace_back(pushed->second.digest, image.options.platforms.front());
   }
+  return all;
+}
+
+// Each with the images that it is to have; empty: not all of them are pushed.
+std::vector<IndexReference> Publisher::index_references(
+    const ImageConfig& leader, const Observation& observation,
+    const std::map<std::string, std::string>* built) {
+  const auto own = pushed_images(leader.index, leader.index, built);
+  if (own.empty()) return {};
+  // It is what the last of them made it, and when.
+  Facts facts{content_of(own), 0};
+  for (const ImageConfig& image : project_.config.images) {
+    if (image.index != leader.index) continue;
+    if (const auto row = store_.find(image.name))
+      facts.built_ms = std::max(facts.built_ms, row->built_ms);
+  }
+  std::vector<IndexReference> all;
+  for (std::string& reference : references_of(leader, observation, facts)) {
+    auto images = pushed_images(leader.index, reference, built);
+    if (images.empty()) return {};
+    std::string content = content_of(images);
+    all.push_back({std::move(reference), std::move(images), std::move(content)});
+  }
+  return all;
+}
+
+std::optional<IndexPublication> Publisher::plan_index(
+    const ImageConfig& leader, const Observation& observation,
+    const std::map<std::string, std::string>& built) {
+  IndexPublication index{leader.name, index_references(leader, observation, &built)};
+  if (index.to_push.empty()) return std::nullopt;
+  const auto known = store_.published(leader.name);
+  std::erase_if(index.to_push, [&](const IndexReference& one) {
+    const auto row = known.find(one.reference);
+    return row != known.end() && row->second.image_id == one.content;
+  });
   return index;
 }
 
-RegistryAnswer Publisher::push_index(const IndexPublication& index,
-                                     const std::string& reference) const {
-  return outside_.registries().put_index(registry_name(*parse_reference(reference)), index.images);
+RegistryAnswer Publisher::push_index(const IndexReference& index) const {
+  return outside_.registries().put_index(registry_name(*parse_reference(index.reference)),
+                                         index.images);
 }
 
 Publication Publisher::plan(const ImageConfig& image, const Observation& observation,
@@ -151,9 +193,15 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
   std::vector<std::string> references = {image.name};
   std::vector<std::string> of_index;
   if (image.index.empty()) {
-    references = references_of(image, observation, published);
-  } else if (image.leads_index) {
-    of_index = references_of(image, observation, published);
+    references = references_of(image, observation, {published.id, published.built_ms});
+  } else {
+    if (image.leads_index) of_index = references_of(image, observation, {});
+    for (const std::string& reference :
+         references_of(image, observation, {published.id, published.built_ms})) {
+      std::string part = part_reference(image, reference);
+      if (std::find(references.begin(), references.end(), part) == references.end())
+        references.push_back(std::move(part));
+    }
   }
   const bool named = published.fresh && project_.config.publish == PublishWhen::Each;
   const auto name_in_engine = [&](const std::string& reference) {
@@ -175,13 +223,13 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
   for (const std::string& reference : references) {
     if (pushed(reference) == nullptr) publication.to_push.push_back(reference);
   }
-  if (!of_index.empty()) {
-    const auto images = pushed_images(image.index, nullptr);
-    const std::string content = images.empty() ? "" : content_of(images);
-    for (std::string& reference : of_index) {
-      const auto known = all_pushed.find(reference);
-      if (known == all_pushed.end() || known->second.image_id != content)
-        publication.to_index.push_back(std::move(reference));
+  if (image.leads_index) {
+    const auto all = index_references(image, observation, nullptr);
+    if (all.empty()) publication.to_index = of_index;
+    for (const IndexReference& one : all) {
+      const auto known = all_pushed.find(one.reference);
+      if (known == all_pushed.end() || known->second.image_id != one.content)
+        publication.to_index.push_back(one.reference);
     }
   }
   if (!published.in_registry.empty()) return publication;

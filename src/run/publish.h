@@ -56,13 +56,17 @@ struct Publication {
   }
 };
 
-/// The images of an index that are in their registry, and where it is to be put.
+/// A reference of an index, and the images that are in its repository.
+struct IndexReference {
+  std::string reference;
+  std::vector<std::pair<std::string, std::string>> images;  ///< manifest, platform; file's order
+  std::string content;                                      ///< a digest over them
+};
+
+/// What is to be put of an index.
 struct IndexPublication {
-  std::string name;  ///< of the image that leads it
-  std::vector<std::pair<std::string, std::string>>
-      images;                        ///< manifest, platform; in the file's order
-  std::string content;               ///< a digest over them
-  std::vector<std::string> to_push;  ///< references that are not it yet
+  std::string name;                     ///< of the image that leads it
+  std::vector<IndexReference> to_push;  ///< those that are not it yet
 };
 
 /// "to be tagged a:1, to be pushed a:1": for people.
@@ -86,11 +90,11 @@ class Publisher {
   /// configuration. nullopt: not all of them are pushed. Throws as `plan`.
   std::optional<IndexPublication> plan_index(const ImageConfig& leader,
                                              const Observation& observation,
-                                             const PublishedImage& published,
                                              const std::map<std::string, std::string>& built);
 
-  /// Puts it under one of its references, as `keep`. Several threads may.
-  RegistryAnswer push_index(const IndexPublication& index, const std::string& reference) const;
+  /// Puts an index. Missing: an image of it is in its registry no more (which: by its manifest).
+  /// Several threads may.
+  RegistryAnswer push_index(const IndexReference& index) const;
 
   /// Of an image that a registry has: leaves out what it has under its names already, and gives
   /// that, by reference. Several threads may.
@@ -119,10 +123,15 @@ class Publisher {
 
  private:
   const LocalGit& git_of(const ImageConfig& image);
+  struct Facts;
   std::vector<std::string> references_of(const ImageConfig& image, const Observation& observation,
-                                         const PublishedImage& published);
+                                         const Facts& facts);
   std::vector<std::pair<std::string, std::string>> pushed_images(
-      const std::string& index, const std::map<std::string, std::string>* built);
+      const std::string& index, const std::string& reference,
+      const std::map<std::string, std::string>* built);
+  std::vector<IndexReference> index_references(const ImageConfig& leader,
+                                               const Observation& observation,
+                                               const std::map<std::string, std::string>* built);
   bool is_insecure(const std::string& registry) const;
   std::string bring_as(const Publication& publication, const std::string& reference) const;
 

@@ -66,28 +66,31 @@ void Publishing::start(Publication publication) {
 
 void Publishing::start(IndexPublication index) {
   put([this, index = std::move(index)] {
-    for (const std::string& reference : index.to_push) {
+    for (const IndexReference& one : index.to_push) {
       RegistryAnswer answer{RegistryAnswer::Kind::Unreachable, {}, "interrupted"};
-      if (interrupted() == 0) answer = publisher_.push_index(index, reference);
+      if (interrupted() == 0) answer = publisher_.push_index(one);
       inbox_.call([&] {
         if (answer.kind == RegistryAnswer::Kind::Found) {
-          told_.pushed(index.name, reference, {index.content, answer.image.manifest, now_ms()});
-        } else {
-          told_.failed(index.name, reference, answer.why);
+          told_.pushed(index.name, one.reference, {one.content, answer.image.manifest, now_ms()});
+          return;
         }
+        if (answer.kind == RegistryAnswer::Kind::Missing) told_.lost(answer.image.manifest);
+        told_.failed(index.name, one.reference, answer.why);
       });
     }
   });
 }
 
-void Publishing::start_together(std::vector<Publication> publications) {
-  put([this, publications = std::move(publications)] {
+void Publishing::start_together(std::vector<Publication> publications,
+                                std::function<void()> all_named) {
+  put([this, publications = std::move(publications), all_named = std::move(all_named)] {
     for (const Publication& publication : publications) {
       if (!tag(publication)) return;
     }
     inbox_.call([&] {
       for (const Publication& publication : publications)
         put([this, publication] { push(publication); });
+      all_named();
     });
   });
 }

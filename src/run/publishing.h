@@ -34,6 +34,8 @@ class Publishing {
     std::function<void(const std::string& name, const std::string& reference,
                        const std::string& message)>
         failed;
+    /// What was pushed with this manifest is in a registry no more.
+    std::function<void(const std::string& manifest)> lost;
     /// The engine cannot be used at all.
     std::function<void(std::exception_ptr error)> broken;
   };
@@ -49,7 +51,8 @@ class Publishing {
   /// Puts an index under its references.
   void start(IndexPublication index);
   /// The names of all of them, and only if all could be set, the pushes.
-  void start_together(std::vector<Publication> publications);
+  /// `all_named` is told by that thread, then.
+  void start_together(std::vector<Publication> publications, std::function<void()> all_named);
 
   bool idle() const { return open_ == 0; }
 

@@ -6,18 +6,6 @@
 
 namespace imagewright {
 
-namespace {
-
-// The last attempt at exactly these inputs failed: building again is likely to fail again.
-std::optional<BuildRow> failed_attempt(Store& store, const std::string& image,
-                                       const std::string& digest) {
-  auto last = store.last_build(image);
-  if (last && last->result == BuildResult::Failed && last->digest == digest) return last;
-  return std::nullopt;
-}
-
-}  // namespace
-
 Review::Review(const Project& project, const RunOptions& options, Progress& progress)
     : project_(project),
       options_(options),

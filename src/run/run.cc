@@ -488,6 +488,7 @@ class Run {
     BuildOutcome outcome;
     try {
       auto failure = make_images_of_directories(job, log);
+      if (!job.references.empty()) job.request.options.pull = false;
       job.request.dockerfile =
           observer_.with_references(image, observation.dockerfile, job.references);
       outcome = failure ? *std::move(failure) : run_engine_until_it_succeeds(job, log);
@@ -594,8 +595,17 @@ class Run {
     check_parents(i);
     job.decision = decide(i);
     job.last_context = judge_->last_context(config(i).name);
-    if (!job.decision.verdict.build()) up_to_date(i);
-    return job.decision.verdict.build();
+    if (!job.decision.verdict.build()) {
+      up_to_date(i);
+      return false;
+    }
+    if (options_.retry) return true;
+    const auto failure = failed_attempt(*store_, config(i).name, job.decision.manifest.digest);
+    if (!failure) return true;
+    result(i).message = failure->message;
+    result(i).log = failure->log;
+    end(i, ImageState::Failed);
+    return false;
   }
 
   // A Dockerfile that was changed since the order was found must not stand on what is not built
@@ -804,7 +814,6 @@ class Run {
 
   // nullopt: there is nothing to do, or it cannot be done.
   std::optional<Publication> plan_publication(std::size_t i, const PublishedImage& image) {
-    if (config(i).leads_index) leaders_[config(i).index] = image;
     try {
       auto publication = publisher_->plan(config(i), plan_.images[i].observation, image,
                                           observer_.platform_of(config(i)));
@@ -828,11 +837,9 @@ class Run {
           built[config(i).name] = result(i).image_id;
         if (config(i).leads_index) leader = &plan_.images[i];
       }
-      const auto published = leaders_.find(name);
-      if (built.size() < images.size() || published == leaders_.end()) continue;
+      if (built.size() < images.size()) continue;
       try {
-        auto index =
-            publisher_->plan_index(*leader->config, leader->observation, published->second, built);
+        auto index = publisher_->plan_index(*leader->config, leader->observation, built);
         if (!index) continue;
         images.clear();  // once
         if (!index->to_push.empty()) publishing_->start(*std::move(index));
@@ -855,9 +862,22 @@ class Run {
       if (!config(i).index.empty() && config(i).push.value_or(options_.push))
         indexes_[config(i).index].push_back(i);
     }
-    std::erase_if(indexes_,
-                  [&](const auto& index) { return index.second.size() < sizes[index.first]; });
+    std::erase_if(indexes_, [&](const auto& index) {
+      const bool is_partial = index.second.size() < sizes[index.first];
+      if (is_partial) partial_indexes_.insert(index.first);
+      return is_partial;
+    });
     may_put_indexes_ = project_.config.publish == PublishWhen::Each;
+  }
+
+  // Once an index.
+  void tell_of_partial_index(const std::string& name) {
+    const auto image =
+        std::find_if(plan_.images.begin(), plan_.images.end(),
+                     [&](const PlannedImage& one) { return one.config->name == name; });
+    if (image == plan_.images.end() || partial_indexes_.erase(image->config->index) == 0) return;
+    progress_.warning(image->config->index +
+                      " stays as it is, as not all its images are in this run");
   }
 
   void publish(Publication publication) {
@@ -877,7 +897,9 @@ class Run {
     told.pushed = [this](const std::string& name, const std::string& reference,
                          const PublishedRow& row) {
       store_->record_push(name, reference, row);
+      store_->take_from_others(name, reference);
       progress_.image_pushed(name, reference, row.digest);
+      tell_of_partial_index(name);
       put_indexes();
     };
     told.there = [this](const std::string& name, const std::string& reference,
@@ -890,6 +912,7 @@ class Run {
                          const std::string& message) {
       publishing_failed(name, reference, message);
     };
+    told.lost = [this](const std::string& manifest) { store_->forget_pushes(manifest); };
     told.broken = [this](const std::exception_ptr& error) {
       try {
         std::rethrow_exception(error);
@@ -916,9 +939,10 @@ class Run {
         progress_.warning("nothing is tagged or pushed, as not all images ended well");
       return;
     }
-    publishing_->start_together(std::move(later_));
-    may_put_indexes_ = true;
-    put_indexes();
+    publishing_->start_together(std::move(later_), [this] {
+      may_put_indexes_ = true;
+      put_indexes();
+    });
     work();
   }
 
@@ -1051,7 +1075,7 @@ class Run {
   std::vector<bool> told_;                // how each ended
   std::set<fs::path> hinted_;
   std::map<std::string, std::vector<std::size_t>> indexes_;  // still to be put: their images
-  std::map<std::string, PublishedImage> leaders_;            // by index, once they have ended
+  std::set<std::string> partial_indexes_;  // of which some images are not in this run
   bool may_put_indexes_ = false;
   bool prepared_ = false;
   bool takes_directories_ = true;  // the engine, once it is prepared

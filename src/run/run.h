@@ -29,6 +29,8 @@ struct RunOptions {
   bool registry_state = false;
   int jobs = 1;      ///< how much is built at once (ImageConfig::weight)
   bool wait = true;  ///< wait for another run over the same state
+  /// Build again what failed, though nothing has changed since.
+  bool retry = true;
 };
 
 /// Builds what changed. A failed image is a value in the summary; throws Error(Missing) for what

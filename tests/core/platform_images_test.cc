@@ -68,6 +68,17 @@ TEST(PlatformImages, ImagesOfOneNameForOtherPlatformsAreOneIndex) {
                                        "team/a:latest-linux-arm64 linux/arm64 of team/a"));
 }
 
+TEST(PlatformImages, WhatCannotBeOneIndex) {
+  ImageConfig tagged = image("a", {"linux/arm64"});
+  tagged.tags = {":x"};
+  const auto apart = one_for_each_platform({image("a", {"linux/amd64"}), tagged}, "linux/amd64");
+  ASSERT_FALSE(apart);
+  EXPECT_THAT(apart.error().message, HasSubstr("must have the same 'tags' and 'push'"));
+  const auto bare = one_for_each_platform({image("a", {"linux", "windows"})}, "linux/amd64");
+  ASSERT_FALSE(bare);
+  EXPECT_THAT(bare.error().message, HasSubstr("each must say its architecture"));
+}
+
 TEST(PlatformImages, NamesThatCannotBe) {
   const auto twice = one_for_each_platform(
       {image("a", {"linux/amd64", "linux/arm64"}), image("a:latest-linux-arm64")}, "linux/amd64");

@@ -140,6 +140,7 @@ teardown() {
 @test "buildah: together all or none" { together_all_or_none; }
 @test "buildah: several platforms are an index" { several_platforms_are_an_index; }
 @test "buildah: an index moves when all its images are there" { an_index_moves_when_all_its_images_are_there; }
+@test "buildah: what the registry lost is pushed again" { what_the_registry_lost_is_pushed_again; }
 @test "buildah: push says what is pushed" { push_says_what_is_pushed; }
 @test "buildah: oci labels say where it is from" { oci_labels_say_where_it_is_from; }
 

@@ -317,6 +317,7 @@ own_tags() {
 @test "docker: together all or none" { together_all_or_none; }
 @test "docker: several platforms are an index" { several_platforms_are_an_index; }
 @test "docker: an index moves when all its images are there" { an_index_moves_when_all_its_images_are_there; }
+@test "docker: what the registry lost is pushed again" { what_the_registry_lost_is_pushed_again; }
 @test "docker: push says what is pushed" { push_says_what_is_pushed; }
 @test "docker: oci labels say where it is from" { oci_labels_say_where_it_is_from; }
 

@@ -223,12 +223,19 @@ images_of_directories_go_with_the_run() {
   echo one >lib/x
   held_image test
   echo 'COPY --from=lib x /y' >>test/Dockerfile
-  one_image test 'additional_contexts: {lib: lib}'
+  one_image test 'additional_contexts: {lib: lib}' 'pull: true'
   start_build
   until_true 30 holds
   local made
   made=$(made_images)
   [ "$(wc -l <<<"$made")" = 1 ] && [ -n "$made" ]
+  # Another run, which makes some of its own, leaves it alone.
+  mkdir -p elsewhere/other elsewhere/lib
+  echo other >elsewhere/lib/x
+  printf 'FROM scratch\nCOPY --from=lib x /y\n' >elsewhere/other/Dockerfile
+  printf 'builder:\n  images:\n  - {name: %s-other, from: other, additional_contexts: {lib: lib}}\n' "$image" >elsewhere/imagewright.yml
+  iw build elsewhere/imagewright.yml
+  equal "$(made_images)" "$made"
   let_go
   end_of_build 30
   [ "$status" -eq 0 ]

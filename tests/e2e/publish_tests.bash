@@ -258,7 +258,7 @@ builder:
   defaults: {push: true, platforms: [linux/$foreign, linux/$native]}
   images:
   - {name: $registry/team/child, from: child}
-  - {name: $image, from: base, tags: [":1.0"]}
+  - {name: $image, from: base, tags: [":1.0", "$registry/other/base:x", ":{date}"]}
 END
 }
 
@@ -278,6 +278,11 @@ several_platforms_are_an_index() {
     equal "$(engine_id "$registry/$name")" "$(engine_id "$registry/$name:latest-linux-$native")"
   done
   equal "$(index_of team/base:1.0)" "$(index_of team/base:latest)"
+  equal "$(index_of team/base:"$(date -u +%F)")" "$(index_of team/base:latest)"
+  # Another repository has the images, too.
+  equal "$(index_of other/base:x | cut -d' ' -f1 | paste -sd' ')" "linux/$foreign linux/$native"
+  equal "$(index_of other/base:x | grep $native | cut -d' ' -f2)" "$(in_registry other/base:latest-linux-$native)"
+  equal "$(iw status --json | jq -r '[.[].state] | unique | join(" ")')" up-to-date
   # The child of each platform stands on the parent of the same.
   equal "$(content "$registry/team/child:latest-linux-$native" arch)" native
   equal "$(content "$registry/team/child:latest-linux-$foreign" arch)" foreign
@@ -301,6 +306,38 @@ several_platforms_are_an_index() {
   # One name is all of them, and -i takes it.
   equal "$(iw status -i "$image" --json | jq -r '.[].name' | paste -sd' ')" "$image:latest-linux-$foreign $image:latest-linux-$native"
   has "$(iw why "$image")" "$image:latest-linux-$native is up-to-date"
+  # A part alone is pushed, and the index stays.
+  before=$(index_of team/base:latest)
+  echo newer >base/$foreign
+  run_build -i "$image:latest-linux-$foreign"
+  [ "$status" -eq 0 ]
+  equal "$(index_of team/base:latest)" "$before"
+  has "$events" "$image stays as it is, as not all its images are in this run"
+  # Nobody else's image is taken for a platform that there is none for.
+  cat >>imagewright.yml <<END
+  - {name: $registry/team/odd, from: child, platforms: [linux/s390x]}
+END
+  run_build
+  [ "$status" -eq 1 ]
+  equal "$(images_with failed)" "$registry/team/odd"
+  has "$events" "it stands on $image (FROM, line 1), which is not built for linux/s390x"
+}
+
+what_the_registry_lost_is_pushed_again() {
+  exercised docker-registry curl
+  start_plain_registry
+  two_platforms
+  run_build
+  [ "$status" -eq 0 ]
+  curl -sf -X DELETE "http://$registry/v2/team/base/manifests/$(in_registry team/base:latest-linux-$native)"
+  echo new >base/$foreign
+  run_build
+  [ "$status" -eq 1 ]
+  has "$events" "its registry has the image no more"
+  run_build
+  [ "$status" -eq 0 ]
+  equal "$(index_of team/base:latest | grep $native | cut -d' ' -f2)" "$(in_registry team/base:latest-linux-$native)"
+  [ -n "$(in_registry team/base:latest-linux-$native)" ]
 }
 
 an_index_moves_when_all_its_images_are_there() {

@@ -774,9 +774,14 @@ TEST_F(StoreTest, AReferenceIsWhatWasPushedLast) {
   store.record_push("a", "r/a", {"sha256:1", "sha256:2", 1});
   store.record_push("a", "r/a:x", {"sha256:1", "sha256:2", 1});
   store.record_push("a:latest-linux-amd64", "r/a", {"sha256:3", "sha256:4", 2});
+  EXPECT_EQ(store.published("a").size(), 2U);
+  store.take_from_others("a:latest-linux-amd64", "r/a");
   EXPECT_EQ(store.published("a").size(), 1U);
   EXPECT_EQ(store.published("a").count("r/a:x"), 1U);
   EXPECT_EQ(store.published("a:latest-linux-amd64").at("r/a").digest, "sha256:4");
+  store.forget_pushes("sha256:4");
+  EXPECT_TRUE(store.published("a:latest-linux-amd64").empty());
+  EXPECT_EQ(store.published("a").size(), 1U);
 }
 
 TEST_F(StoreTest, TheLockIsFreeAgainWhenReleased) {
