@@ -34,8 +34,9 @@ Texts platforms(ConfigReader& reader, const YamlEntry& entry) {
                               "linux/arm64",
                               shown(text)));
     }
+    const Platform platform = parse_platform(text);
     const bool is_there = std::any_of(result.begin(), result.end(), [&](const std::string& other) {
-      return parse_platform(other) == parse_platform(text);
+      return parse_platform(other) == platform;
     });
     if (is_there) fail(place, fmt::format("the platform {} is given twice", shown(text)));
     result.push_back(std::move(text));
