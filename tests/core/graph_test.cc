@@ -41,7 +41,7 @@ TEST(ImageNames, ATagOfAnImageOfTheFileWasTakenForAnImageFromElsewhere) {
 
 TEST(ImageNames, OfAnIndexTheImageOfThePlatform) {
   std::vector<ImageConfig> all = images({"a:1-linux-arm64", "a:1-linux-amd64", "b", "child"});
-  for (const std::size_t i : {0, 1}) {
+  for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
     all[i].index = "a:1";
     all[i].tags = {":x"};
     all[i].options.platforms = {i == 0 ? "linux/arm64" : "linux/amd64"};
