@@ -71,8 +71,10 @@ class LiveProgress : public Progress {
   }
 
   void run_started(const std::filesystem::path&, std::size_t images, std::size_t) override {
+    run_ = {};
     run_.images = images;
     run_.started = Clock::now();
+    has_built_ = false;
   }
 
   void build_started(const std::string& name) override {

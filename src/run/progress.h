@@ -44,7 +44,8 @@ struct RunSummary {
 /// Told, all of it from one thread, in this order: steps; the run started; for each image started,
 /// steps, decided and, if an engine builds it, build started, output, and at the end finished; for
 /// each that was cancelled before its turn, only finished; the run finished. What is told of one
-/// image may stand between what is told of another: several may build at once.
+/// image may stand between what is told of another: several may build at once. Then another run may
+/// follow.
 class Progress {
  public:
   Progress() = default;

@@ -164,6 +164,16 @@ TEST(LiveProgress, SeveralImagesAreInTheOrderInWhichTheyWereStarted) {
   progress->output(result.name, "is passed over");
 }
 
+TEST(LiveProgress, ASecondRunCountedWhatTheFirstHad) {
+  Memory terminal;
+  const auto progress = make_live_progress(terminal.file(), false);
+  show_one_build(*progress);
+  progress->run_finished({});
+  const std::size_t first = terminal.text().size();
+  show_one_build(*progress);
+  EXPECT_THAT(terminal.text().substr(first), HasSubstr(" 1/2 1 built 0 s"));
+}
+
 TEST(LiveProgress, FramesKeepADistance) {
   Memory terminal;
   const auto progress = make_live_progress(terminal.file(), false);
