@@ -79,7 +79,10 @@ void NewsOnly::image_finished(const ImageResult& result) {
   Call call = [=](Progress& to) { to.image_finished(result); };
   if (result.state == ImageState::Failed || result.state == ImageState::Skipped)
     return tell_once(result.name + " " + result.message, std::move(call));
-  if (result.state == ImageState::Built) happens();
+  const std::string failure = result.name + " ";
+  const auto before = told_before_.lower_bound(failure);
+  const bool had_failed = before != told_before_.end() && before->starts_with(failure);
+  if (result.state == ImageState::Built || had_failed) happens();
   tell(std::move(call));
 }
 
