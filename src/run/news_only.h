@@ -12,7 +12,8 @@
 namespace imagewright {
 
 /// Holds back what it is told of a run until something happens in it: a build, a name set, a
-/// failure or a warning that the run before did not have. From then on the run is shown.
+/// failure or a warning that the run before did not have, the end of a failure. From then on the
+/// run is shown.
 class NewsOnly : public Progress {
  public:
   /// Borrows it.

@@ -84,8 +84,10 @@ TEST_F(NewsOnlyTest, WhatStillFailsIsNoNews) {
   EXPECT_THAT(run([&] { fail("no file"); }), IsEmpty());
   EXPECT_EQ(run([&] { fail("another reason"); }), told);
   EXPECT_THAT(run([&] { fail("another reason"); }), IsEmpty());
-  // Once it was well, it is.
-  EXPECT_THAT(run(), IsEmpty());
+  // That it is well is.
+  const auto is_well = [&] { news_.image_finished(ended("b", ImageState::UpToDate)); };
+  EXPECT_EQ(run(is_well), told);
+  EXPECT_THAT(run(is_well), IsEmpty());
   EXPECT_EQ(run([&] { fail("another reason"); }), told);
 }
 
