@@ -304,15 +304,14 @@ TEST(Unsupported, WhatBuildKitCannotDo) {
   const Change cache = [](BuildOptions& options) { options.cache_to = {"type=inline"}; };
   const Change network = [](BuildOptions& options) { options.network = "mine"; };
   const Change rights = [](BuildOptions& options) { options.privileged = true; };
-  const Change platforms = [](BuildOptions& options) { options.platforms = {"a/b", "a/c"}; };
-  for (const Change& change : {shm, ulimits, cache, network, rights, platforms}) {
+  for (const Change& change : {shm, ulimits, cache, network, rights}) {
     EXPECT_NE(refusal(old, change), "");
   }
   for (const DockerAnswers& answers :
        {kDocker23, kUbuntu2204, kDocker25Containerd, kDesktop27, kDocker28, kDocker29}) {
     const auto newer = docker_capabilities(answers);
     for (const Change& change : {shm, ulimits, cache}) EXPECT_EQ(refusal(newer, change), "");
-    for (const Change& change : {network, rights, platforms}) {
+    for (const Change& change : {network, rights}) {
       EXPECT_NE(refusal(newer, change), "");
     }
     EXPECT_EQ(unsupported(newer, "e", everything()), "");
