@@ -37,13 +37,31 @@ tl::expected<std::vector<ImageConfig>, ParseError> one_for_each_platform(
   });
   if (!any) return images;
   struct Use {
-    std::string name;  // as the first of them has it
+    ImageConfig first;
     int count = 0;
   };
   std::unordered_map<std::string, Use> uses;  // by full name
   for (const ImageConfig& image : images) {
-    Use& use = uses[full_name(image.name)];
-    if (use.count++ == 0) use.name = image.name;
+    Use& use = uses.try_emplace(full_name(image.name), Use{image}).first->second;
+    ++use.count;
+    const ImageConfig& first = use.first;
+    if (first.tags != image.tags || first.push != image.push) {
+      return tl::unexpected(
+          ParseError{fmt::format("the images '{}' in lines {} and {} are published as one, and so "
+                                 "must have the same 'tags' and 'push'",
+                                 image.name, first.line, image.line),
+                     image.line, 0});
+    }
+    const bool has_bare = std::any_of(
+        image.options.platforms.begin(), image.options.platforms.end(),
+        [](const std::string& platform) { return parse_platform(platform).architecture.empty(); });
+    if (has_bare && image.options.platforms.size() > 1) {
+      return tl::unexpected(ParseError{
+          fmt::format(
+              "of several platforms of '{}' each must say its architecture, like linux/arm64",
+              image.name),
+          image.line, 0});
+    }
   }
 
   std::vector<ImageConfig> all;
@@ -68,27 +86,6 @@ tl::expected<std::vector<ImageConfig>, ParseError> one_for_each_platform(
     return {};
   };
   const Platform here = parse_platform(host);
-  std::unordered_map<std::string, const ImageConfig*> firsts;
-  for (const ImageConfig& image : images) {
-    const ImageConfig& first = *firsts.try_emplace(full_name(image.name), &image).first->second;
-    if (first.tags != image.tags || first.push != image.push) {
-      return tl::unexpected(
-          ParseError{fmt::format("the images '{}' in lines {} and {} are published as one, and so "
-                                 "must have the same 'tags' and 'push'",
-                                 image.name, first.line, image.line),
-                     image.line, 0});
-    }
-    const bool has_bare = std::any_of(
-        image.options.platforms.begin(), image.options.platforms.end(),
-        [](const std::string& platform) { return parse_platform(platform).architecture.empty(); });
-    if (has_bare && image.options.platforms.size() > 1) {
-      return tl::unexpected(ParseError{
-          fmt::format(
-              "of several platforms of '{}' each must say its architecture, like linux/arm64",
-              image.name),
-          image.line, 0});
-    }
-  }
   for (ImageConfig& image : images) {
     const std::string full = full_name(image.name);
     if (image.options.platforms.size() < 2 && uses[full].count == 1) {
@@ -97,7 +94,7 @@ tl::expected<std::vector<ImageConfig>, ParseError> one_for_each_platform(
     }
     for (const std::string& platform : image.options.platforms) {
       ImageConfig one = image;
-      one.index = uses[full].name;
+      one.index = uses[full].first.name;
       one.name = name_for_platform(one.index, platform);
       one.options.platforms = {platform};
       const auto [leader, first] = leaders.try_emplace(full, all.size());

@@ -93,6 +93,11 @@ bool wants_git(std::string_view tag_template) {
   return tag_template.find("{git.") != std::string_view::npos;
 }
 
+bool wants_build(std::string_view tag_template) {
+  return tag_template.find("{date}") != std::string_view::npos ||
+         tag_template.find("{digest.short}") != std::string_view::npos;
+}
+
 tl::expected<void, ParseError> check_tag(std::string_view tag_template) {
   const TagFacts anything{"0123456789abcdef", "x", "x", "2026-03-21", "sha256:0123456789abcdef"};
   const auto filled = fill(tag_template, anything);

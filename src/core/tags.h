@@ -29,6 +29,8 @@ tl::expected<void, ParseError> check_tag(std::string_view tag_template);
 bool has_placeholder(std::string_view tag_template);
 /// One that wants to know of git?
 bool wants_git(std::string_view tag_template);
+/// One that another build makes another name of: `{date}`, `{digest.short}`?
+bool wants_build(std::string_view tag_template);
 
 /// The references for an image of this name: itself first, then the templates' in their order, no
 /// two alike. A template whose git branch or tag is not known is left out. Errors: another fact

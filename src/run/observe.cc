@@ -601,34 +601,36 @@ void Observer::remember(const ImageConfig& image, const std::string& directory,
 }
 
 void Observer::add_watched(const ImageConfig& image, WatchedPaths& all) const {
-  const auto add_tree = [&](const fs::path& root, const std::string& ignore) {
+  // `dockerfile`: gives the path of the one beside which its ignore file can be.
+  const auto add_tree = [&](const std::string& root, const auto& dockerfile) {
     WatchedTree tree{root, {}};
-    all.files.push_back(root / ".dockerignore");
-    if (!ignore.empty()) {
-      all.files.emplace_back(ignore);
-      try {
+    all.files.push_back(fs::path(root) / ".dockerignore");
+    try {
+      if (const std::string ignore = ignore_path(dockerfile(), root); !ignore.empty()) {
+        all.files.emplace_back(ignore);
         tree.rules = rules_of(ignore, ignore);
-      } catch (const Error&) {
-        // (All of it, then. What is wrong is told by the look.)
       }
+    } catch (const Error&) {
+      // (All of it, then. What is wrong is told by the look.)
     }
     all.trees.push_back(std::move(tree));
   };
+  const auto no_dockerfile = [] { return std::string(); };
   if (const auto* source = std::get_if<DirectorySource>(&image.source)) {
     const std::string context = path_of(*source);
-    const fs::path dockerfile =
-        fs::path(context) / (image.dockerfile.empty() ? "Dockerfile" : image.dockerfile);
-    if (image.dockerfile_inline.empty()) {
-      all.files.push_back(dockerfile);
-      if (image.dockerfile.empty()) all.files.push_back(fs::path(context) / "dockerfile");
-      all.files.emplace_back(dockerfile.string() + ".dockerignore");
+    if (!image.dockerfile_inline.empty()) {
+      add_tree(context, no_dockerfile);
+    } else {
+      const fs::path root = context;
+      const std::vector<std::string> names =
+          image.dockerfile.empty() ? std::vector<std::string>{"Dockerfile", "dockerfile"}
+                                   : std::vector<std::string>{image.dockerfile};
+      for (const std::string& name : names) {
+        all.files.push_back(root / name);
+        all.files.push_back(root / (name + ".dockerignore"));
+      }
+      add_tree(context, [&] { return dockerfile_path(image, context); });
     }
-    std::string ignore;
-    try {
-      ignore = ignore_path(image.dockerfile_inline.empty() ? dockerfile.string() : "", context);
-    } catch (const Error&) {
-    }
-    add_tree(context, ignore);
   } else if (const GitSource git = absolute(std::get<GitSource>(image.source)); git.local) {
     // Where its refs are, of a checkout or a bare repository.
     for (const fs::path& root : {fs::path(git.remote) / ".git", fs::path(git.remote)}) {
@@ -642,13 +644,7 @@ void Observer::add_watched(const ImageConfig& image, WatchedPaths& all) const {
   }
   for (const auto& [name, value] : image.additional_contexts) {
     if (!directory_of_context(value)) continue;
-    const std::string directory = path_of({value});
-    std::string ignore;
-    try {
-      ignore = ignore_path("", directory);
-    } catch (const Error&) {
-    }
-    add_tree(directory, ignore);
+    add_tree(path_of({value}), no_dockerfile);
   }
   for (const Secret& secret : image.options.secrets) {
     if (!secret.file.empty()) all.files.push_back(base_ / secret.file);

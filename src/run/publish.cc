@@ -93,12 +93,8 @@ std::vector<std::string> Publisher::references_of(const ImageConfig& image,
     facts.tag = git.tag;
   }
   std::vector<std::string> tags = image.tags;
-  if (known.image_id.empty()) {
-    std::erase_if(tags, [](const std::string& tag) {
-      return tag.find("{date}") != std::string::npos ||
-             tag.find("{digest.short}") != std::string::npos;
-    });
-  }
+  if (known.image_id.empty())
+    std::erase_if(tags, [](const std::string& tag) { return wants_build(tag); });
   auto all = references_for(name, tags, facts);
   if (!all) throw Error(Error::Kind::Source, all.error().message);
   return *std::move(all);
@@ -121,6 +117,15 @@ std::string content_of(const std::vector<std::pair<std::string, std::string>>& i
     hash.update_field(platform);
   }
   return "sha256:" + hex(hash.finish());
+}
+
+// Those that are what they are to be.
+void leave_out_known(std::vector<IndexReference>& all,
+                     const std::map<std::string, PublishedRow>& pushed) {
+  std::erase_if(all, [&](const IndexReference& one) {
+    const auto known = pushed.find(one.reference);
+    return known != pushed.end() && known->second.image_id == one.content;
+  });
 }
 
 }  // namespace
@@ -173,11 +178,7 @@ std::optional<IndexPublication> Publisher::plan_index(
     const std::map<std::string, std::string>& built) {
   IndexPublication index{leader.name, index_references(leader, observation, &built)};
   if (index.to_push.empty()) return std::nullopt;
-  const auto known = store_.published(leader.name);
-  std::erase_if(index.to_push, [&](const IndexReference& one) {
-    const auto row = known.find(one.reference);
-    return row != known.end() && row->second.image_id == one.content;
-  });
+  leave_out_known(index.to_push, store_.published(leader.name));
   return index;
 }
 
@@ -224,13 +225,10 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
     if (pushed(reference) == nullptr) publication.to_push.push_back(reference);
   }
   if (image.leads_index) {
-    const auto all = index_references(image, observation, nullptr);
+    auto all = index_references(image, observation, nullptr);
     if (all.empty()) publication.to_index = of_index;
-    for (const IndexReference& one : all) {
-      const auto known = all_pushed.find(one.reference);
-      if (known == all_pushed.end() || known->second.image_id != one.content)
-        publication.to_index.push_back(one.reference);
-    }
+    leave_out_known(all, all_pushed);
+    for (IndexReference& one : all) publication.to_index.push_back(std::move(one.reference));
   }
   if (!published.in_registry.empty()) return publication;
   for (const std::string& fingerprint : published.fingerprints) {

@@ -872,6 +872,7 @@ class Run {
 
   // Once an index.
   void tell_of_partial_index(const std::string& name) {
+    if (partial_indexes_.empty()) return;
     const auto image =
         std::find_if(plan_.images.begin(), plan_.images.end(),
                      [&](const PlannedImage& one) { return one.config->name == name; });

@@ -223,6 +223,18 @@ holds() { held_pid >/dev/null; }
 holds_no_more() { ! held_pid >/dev/null; }
 let_go() { kill "$(held_pid)"; }
 
+# Ends the run in the background as the kernel would, and then the step that it was held in.
+kill_held_run() {
+  kill -9 "$run_pid"
+  until_true 30 gone "$run_pid"
+  run_pid=
+  let_go || true
+}
+make_old() { # what killed runs left
+  find "$XDG_CACHE_HOME/imagewright/runs" "$XDG_CACHE_HOME/imagewright/staging" -mindepth 1 -maxdepth 1 \
+    -exec touch -d '2 minutes ago' {} +
+}
+
 # For teardown: nothing that a test started in the background outlives it.
 end_held() {
   [ -z "${run_pid:-}" ] || kill -9 "$run_pid" 2>/dev/null || true

@@ -284,13 +284,9 @@ own_tags() {
   echo "other text" >parent/file.txt
   start_build
   until_true 30 holds
-  kill -9 "$run_pid"
-  until_true 30 gone "$run_pid"
-  run_pid=
-  let_go || true
+  kill_held_run
   [ "$(own_tags "$image-parent" | wc -l)" -eq 1 ]
-  find "$XDG_CACHE_HOME/imagewright/runs" "$XDG_CACHE_HOME/imagewright/staging" -mindepth 1 -maxdepth 1 \
-    -exec touch -d '2 minutes ago' {} +
+  make_old
   printf '%s\n' "COPY file.txt /again" >>child/Dockerfile
   hold=
   sed -i '/sleep/d' child/Dockerfile

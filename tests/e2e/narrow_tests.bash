@@ -248,14 +248,10 @@ images_of_directories_go_with_the_run() {
   sed -i "s/.. true/|| echo ended/" test/Dockerfile # (else the step is found among the earlier ones)
   start_build
   until_true 30 holds
-  kill -9 "$run_pid"
-  until_true 30 gone "$run_pid"
-  run_pid=
-  let_go || true
+  kill_held_run
   made=$(made_images)
   [ -n "$made" ]
-  find "$XDG_CACHE_HOME/imagewright/runs" "$XDG_CACHE_HOME/imagewright/staging" -mindepth 1 -maxdepth 1 \
-    -exec touch -d '2 minutes ago' {} +
+  make_old
   hold=
   sed -i '/sleep/d' test/Dockerfile
   run_build

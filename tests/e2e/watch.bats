@@ -87,6 +87,19 @@ stays() {
   end_watch
 }
 
+@test "watch: the rules of a lower-case dockerfile were not those that were watched by" {
+  image=e2e/test
+  directory_image test
+  mv test/Dockerfile test/dockerfile
+  echo '*.txt' >test/.dockerignore
+  echo '*.log' >test/dockerfile.dockerignore
+  one_image test
+  start_watch
+  echo two >test/file.txt
+  until_true 20 has_ended "$image built,$image built"
+  end_watch
+}
+
 @test "watch: what failed is built again when it has changed" {
   directory_image bad
   directory_image good
