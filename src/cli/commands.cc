@@ -114,9 +114,10 @@ int status(const Options& options) {
   } else {
     std::size_t width = 0;
     for (const ImageStatus& image : images) width = std::max(width, image.name.size());
+    const bool color = use_color(options);
     for (const ImageStatus& image : images) {
       if (options.quiet && image.standing == Standing::UpToDate) continue;
-      print(status_line(image, width, use_color(options)));
+      print(status_line(image, width, color));
     }
   }
   const auto any = [&](auto&& holds) { return std::any_of(images.begin(), images.end(), holds); };
