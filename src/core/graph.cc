@@ -20,10 +20,12 @@ constexpr std::string_view kLocalhost = "localhost/";
 ImageNames::ImageNames(const std::vector<ImageConfig>& images, bool with_localhost,
                        std::string host)
     : with_localhost_(with_localhost), host_(std::move(host)) {
-  by_name_.reserve(images.size());
+  by_name_.reserve(2 * images.size());
   for (std::size_t i = 0; i < images.size(); ++i) {
-    if (const auto reference = parse_reference(images[i].name))
+    if (const auto reference = parse_reference(images[i].name)) {
       by_name_[normalized(*reference)] = {{i, ""}};
+      by_name_[images[i].name] = {{i, ""}};
+    }
   }
   std::unordered_map<std::string, std::string> owners;  // of other names: whose they are
   for (std::size_t i = 0; i < images.size(); ++i) {
@@ -48,6 +50,8 @@ ImageNames::ImageNames(const std::vector<ImageConfig>& images, bool with_localho
 
 const std::vector<ImageNames::Part>& ImageNames::parts(const std::string& reference) const {
   static const std::vector<Part> kNone;
+  if (const auto written = by_name_.find(reference); written != by_name_.end())
+    return written->second;
   const auto parsed = parse_reference(reference);
   if (!parsed || !parsed->digest.empty()) return kNone;
   if (const auto found = by_name_.find(normalized(*parsed)); found != by_name_.end())

@@ -37,7 +37,8 @@ class ImageNames {
   };
   const std::vector<Part>& parts(const std::string& reference) const;
 
-  std::unordered_map<std::string, std::vector<Part>> by_name_;  // normalized
+  // By every name, normalized; and, as most links are written so, as the configuration has it.
+  std::unordered_map<std::string, std::vector<Part>> by_name_;
   bool with_localhost_;
   std::string host_;
 };

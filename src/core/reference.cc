@@ -187,10 +187,18 @@ std::string normalized(const Reference& reference) {
     }
   }
   const bool official = domain == kHub && path.find('/') == std::string_view::npos;
-  std::string text = fmt::format("{}/{}{}", domain, official ? "library/" : "", path);
-  if (!reference.tag.empty()) text += ":" + reference.tag;
-  if (!reference.digest.empty()) text += "@" + reference.digest;
-  if (reference.tag.empty() && reference.digest.empty()) text += ":latest";
+  std::string text;
+  const auto add = [&](std::string_view separator, std::string_view part) {
+    text += separator;
+    text += part;
+  };
+  text.reserve(domain.size() + path.size() + reference.tag.size() + reference.digest.size() +
+               std::string_view("/library/:latest@").size());
+  add("", domain);
+  add(official ? "/library/" : "/", path);
+  if (!reference.tag.empty()) add(":", reference.tag);
+  if (!reference.digest.empty()) add("@", reference.digest);
+  if (reference.tag.empty() && reference.digest.empty()) add(":", "latest");
   return text;
 }
 
