@@ -156,6 +156,10 @@ ReadResult read_content(int fd, Statx& stat, Digest& content, Xattrs& xattrs, Sh
 }
 
 std::string read_file(const std::filesystem::path& path) {
+  return read_file_and_stat(path).first;
+}
+
+std::pair<std::string, FileStat> read_file_and_stat(const std::filesystem::path& path) {
   const auto fail = [&](const std::string& words) { throw Error(Error::Kind::Source, words); };
   const auto fail_as_no_file = [&] {
     fail("'" + path.string() + "' is a FIFO, a socket or a device, not a file");
@@ -174,10 +178,10 @@ std::string read_file(const std::filesystem::path& path) {
       fail(with_errno("cannot read '" + path.string() + "'"));
     }
     const auto after = read_stat(fd.get(), "");
-    if (after && after->stat == before->stat) return bytes;
+    if (after && after->stat == before->stat) return {std::move(bytes), after->stat};
   }
   fail("'" + path.string() + "' keeps changing while it is read");
-  return bytes;
+  return {};
 }
 
 }  // namespace imagewright

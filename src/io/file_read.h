@@ -15,6 +15,8 @@ namespace imagewright {
 
 /// The bytes of one file, by fstat, read, fstat. Throws Error(Source), also for what is no file.
 std::string read_file(const std::filesystem::path& path);
+/// The same, with what the file system says of the file that has them.
+std::pair<std::string, FileStat> read_file_and_stat(const std::filesystem::path& path);
 
 using Xattrs = std::vector<std::pair<std::string, std::string>>;
 

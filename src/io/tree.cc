@@ -255,6 +255,7 @@ class TreeLook {
   }
 
   const Sum& stamp() const { return stamp_; }
+  const Sum& witnesses() const { return witnesses_; }
   FileTime unsettled() const { return unsettled_; }
 
   // Was anything written so shortly before the look that a later write may leave the stamp as it
@@ -349,6 +350,7 @@ class TreeLook {
         continue;
       const std::string_view name(c_name);
       if (is_excluded(name)) continue;
+      if (d.path.empty() && is_witness(name)) hear_witness(c_name);
       const bool may_be_directory = entry->type == DT_DIR || entry->type == DT_UNKNOWN;
       bool ignored = false;
       bool prune = false;
@@ -473,6 +475,23 @@ class TreeLook {
   bool is_excluded_path(const std::string& path) const {
     return std::find(request_.excluded_paths.begin(), request_.excluded_paths.end(), path) !=
            request_.excluded_paths.end();
+  }
+
+  bool is_witness(std::string_view name) const {
+    return purpose_ == Purpose::Stamp &&
+           std::find(request_.witnesses.begin(), request_.witnesses.end(), name) !=
+               request_.witnesses.end();
+  }
+  void hear_witness(const char* name) {
+    const auto stat = read_stat(root_.get(), name);
+    if (!stat) {
+      if (errno == ENOENT) return;
+      cannot_read(request_.root, name);
+    }
+    note_newest({std::max(stat->ctime, stat->mtime), stat->stat.device});
+    const Sum sum = cache_.sum_of(name, stat->stat, false);
+    const std::lock_guard lock(mutex_);
+    witnesses_ += sum;
   }
 
   [[noreturn]] void refuse(const Directory& d, std::string_view name, std::uint32_t mode) const {
@@ -823,9 +842,14 @@ class TreeLook {
   std::size_t matched_ = 0;
   std::unordered_map<std::string, Touched> touched_;
   Sum stamp_;
+  Sum witnesses_;
   FileTime unsettled_ = 0;
   Newest newest_;  // where only a stamp was asked for
 };
+
+void TreeStamp::add_witness(std::string_view name, const FileStat& stat) {
+  witnesses += StatCache::for_stamps(seed)->sum_of(name, stat, false);
+}
 
 Snapshot read_tree(const TreeRequest& request) {
   Snapshot snapshot;
@@ -860,7 +884,7 @@ bool touched_since(const TreeRequest& request, const TreeStamp& before) {
   TreeLook look(request, *hashes, TreeLook::Purpose::Stamp);
   look.walk();
   // (What was just written may have been so twice: once before the clock was set back.)
-  return look.stamp() != before.sum || look.is_young();
+  return look.stamp() != before.sum || look.witnesses() != before.witnesses || look.is_young();
 }
 
 bool wait_until_settled(const TreeRequest& request, const Snapshot& snapshot) {
@@ -922,7 +946,7 @@ std::optional<TreeStamp> Snapshot::stamp() const {
         return (record.flags & DirectoryRecord::kUntrusted) != 0;
       });
   if (untrusted) return std::nullopt;
-  return TreeStamp{cache_->seed(), stamp_};
+  return TreeStamp{cache_->seed(), stamp_, {}};
 }
 
 std::optional<Digest> Snapshot::content_of(const std::string& name) const {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/context.h"
@@ -28,16 +29,22 @@ struct TreeRequest {
   /// File names left out wherever they stand, whatever the rules say. Borrowed.
   std::span<const std::string> excluded;
   std::vector<std::string> excluded_paths;  ///< the same for single paths
+  /// Names in the root that a stamp takes in even where the rules leave them out. Borrowed.
+  std::span<const std::string> witnesses;
   /// Where the stat cache of this context is kept (StatCache); "": nowhere, everything is read.
   std::filesystem::path cache;
   FileClock* clock = nullptr;  ///< borrowed; nullptr: everything just written counts as untrusted
 };
 
-/// A sum over all that the file system says of a directory and all below it. Equal ones mean that
-/// nothing was touched in between.
+/// A sum over all that the file system says of a directory and all below it, and one over its
+/// witnesses (TreeRequest). Equal ones mean that nothing was touched in between.
 struct TreeStamp {
   std::uint64_t seed = 0;
   Sum sum;
+  Sum witnesses;
+
+  /// `stat` must be old enough: a later write would move it.
+  void add_witness(std::string_view name, const FileStat& stat);
 };
 
 /// What a directory was at one look. Its list of entries stays on the disk until it is asked for.
@@ -58,8 +65,8 @@ class Snapshot {
 
   const StatCache& cache() const { return *cache_; }
 
-  /// By which to tell later, without the cache, that nothing was touched. nullopt: some of it was
-  /// written so shortly before the look that a later write might not show.
+  /// By which to tell later, without the cache, that nothing was touched; without witnesses.
+  /// nullopt: some of it was written so shortly before the look that a later write might not show.
   std::optional<TreeStamp> stamp() const;
 
   /// The digest of a file in the root. nullopt: there is none of that name that counts.

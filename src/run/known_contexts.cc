@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <system_error>
 #include <type_traits>
 
 #include "core/fingerprint.h"
@@ -72,8 +73,8 @@ std::vector<Link> links_in(std::string_view bytes) {
 
 // What both kinds depend on beside their names.
 std::string about(std::string_view what) {
-  // (2: with the Dockerfile. 3: by reach. 4: with the links.)
-  return std::string(what) + " 4\n" + std::to_string(kFingerprintFormat) + '\n';
+  // (2: with the Dockerfile. 3: by reach. 4: with the links. 5: with witnesses.)
+  return std::string(what) + " 5\n" + std::to_string(kFingerprintFormat) + '\n';
 }
 
 }  // namespace
@@ -110,35 +111,57 @@ void KnownTree::remember(const KnownContext& context) const {
 KnownDirectories::KnownDirectories(fs::path file, const std::string& condition)
     : about_(about("directories") + condition), file_(std::move(file)) {}
 
-// Of each: its path, the stamp and the digests, the Dockerfile, its links; texts with their length
-// before them.
+// Of each: its path, the stamp, whether links are followed (8 bytes), the digests, the Dockerfile,
+// its links; texts with their length before them.
 void KnownDirectories::load() {
   if (loaded_) return;
   loaded_ = true;
   saved_ = MemoFile(file_, about_).recall().value_or("");
   std::string_view rest = saved_;
   Entry entry;
-  while (take_text(rest, entry.path) && take(rest, entry.stamp) && take(rest, entry.digests) &&
+  while (take_text(rest, entry.path) && take(rest, entry.stamp) &&
+         take(rest, entry.follows_links) && take(rest, entry.digests) &&
          take_text(rest, entry.dockerfile) && take_text(rest, entry.links_of) &&
          take_text(rest, entry.links)) {
     entries_.push_back(entry);
   }
 }
 
+void KnownDirectories::load_ahead() {
+  if (loading_.valid()) return;
+  try {
+    loading_ = std::async(std::launch::async, [this] {
+      const std::lock_guard lock(mutex_);
+      load();
+    });
+  } catch (const std::system_error&) {
+    // Then it is done by who looks for the first.
+  }
+}
+
 std::optional<KnownDirectory> KnownDirectories::find(const std::string& directory) {
-  const std::lock_guard lock(mutex_);
-  load();
-  if (const auto fresh = fresh_.find(directory); fresh != fresh_.end()) return fresh->second;
+  {
+    const std::lock_guard lock(mutex_);
+    load();
+    if (const auto fresh = fresh_.find(directory); fresh != fresh_.end()) return fresh->second;
+  }
+  const Entry* const saved = find_saved(directory);
+  return saved != nullptr ? std::optional(known_of(*saved)) : std::nullopt;
+}
+
+// Once loaded, they stay as they are.
+const KnownDirectories::Entry* KnownDirectories::find_saved(const std::string& directory) const {
   const auto place =
       std::lower_bound(entries_.begin(), entries_.end(), directory,
                        [](const Entry& entry, std::string_view path) { return entry.path < path; });
-  if (place == entries_.end() || place->path != directory) return std::nullopt;
-  return KnownDirectory{place->stamp, context_of(*place)};
+  return place != entries_.end() && place->path == directory ? &*place : nullptr;
 }
 
-KnownContext KnownDirectories::context_of(const Entry& entry) {
-  return {entry.digests, std::string(entry.dockerfile), std::string(entry.links_of),
-          links_in(entry.links)};
+KnownDirectory KnownDirectories::known_of(const Entry& entry) {
+  return {entry.stamp,
+          {entry.digests, std::string(entry.dockerfile), std::string(entry.links_of),
+           links_in(entry.links)},
+          entry.follows_links != 0};
 }
 
 void KnownDirectories::remember(const std::string& directory, const KnownDirectory& known) {
@@ -156,13 +179,14 @@ void KnownDirectories::save() {
   std::map<std::string, KnownDirectory> all = fresh_;
   if (entries_.size() + fresh_.size() <= kMostDirectories) {
     for (const Entry& entry : entries_) {
-      all.emplace(entry.path, KnownDirectory{entry.stamp, context_of(entry)});
+      all.emplace(entry.path, known_of(entry));
     }
   }
   std::string bytes;
   for (const auto& [path, known] : all) {
     add_text(bytes, path);
     add(bytes, known.stamp);
+    add(bytes, std::uint64_t{known.follows_links});
     add(bytes, known.context.digests);
     add_text(bytes, known.context.dockerfile);
     add_text(bytes, known.context.links_of);

@@ -2,7 +2,9 @@
 // cannot be read or written costs time, nothing else.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -51,11 +53,11 @@ class KnownTree {
   std::filesystem::path path_;
 };
 
-/// A directory in which all that counts, but for a Dockerfile that no part of the build reads, is
-/// part of its tree's stamp.
+/// A directory in which all that counts is part of its tree's stamp.
 struct KnownDirectory {
   TreeStamp stamp;
   KnownContext context;
+  bool follows_links = false;  ///< the stamp is of what links lead to now (io/reached_links)
 };
 
 /// The directories of a project, in one file: opening one for each would cost more than looking at
@@ -66,6 +68,9 @@ class KnownDirectories {
   /// known.
   KnownDirectories(std::filesystem::path file, const std::string& condition);
 
+  /// Begins to read them in the background, if that was not begun before.
+  void load_ahead();
+
   std::optional<KnownDirectory> find(const std::string& directory);
   void remember(const std::string& directory, const KnownDirectory& known);
   /// Writes what is new.
@@ -75,6 +80,7 @@ class KnownDirectories {
   struct Entry {
     std::string_view path;  // in saved_
     TreeStamp stamp;
+    std::uint64_t follows_links = 0;
     ContextDigests digests;
     // In saved_.
     std::string_view dockerfile;
@@ -83,7 +89,8 @@ class KnownDirectories {
   };
 
   void load();
-  static KnownContext context_of(const Entry& entry);
+  const Entry* find_saved(const std::string& directory) const;
+  static KnownDirectory known_of(const Entry& entry);
 
   std::string about_;
   std::filesystem::path file_;
@@ -93,6 +100,7 @@ class KnownDirectories {
   std::vector<Entry> entries_;                   // of it, by path
   std::map<std::string, KnownDirectory> fresh_;  // what came since
   bool changed_ = false;
+  std::future<void> loading_;
 };
 
 }  // namespace imagewright

@@ -1,5 +1,6 @@
 #include "run/observe.h"
 
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <sys/stat.h>
 
@@ -135,18 +136,64 @@ std::string known_name(const std::string& directory, const std::string& reach) {
   return reach.empty() ? directory : directory + '\0' + reach;
 }
 
-// Has the request leave out what is not reached. (Many images of a file reach the same, and to read
-// rules costs more than a look at a small directory.)
-void restrict_to(TreeRequest& request, const std::string& reach) {
-  if (reach.empty()) return;
+// (Many images of a file reach the same, and to read rules costs more than a look at a small
+// directory.)
+const IgnoreRules& remembered_rules_for(std::set<std::string> paths) {
   thread_local std::set<std::string> last_paths;
   thread_local IgnoreRules last_rules = rules_for({});
-  auto paths = with_links_followed(request.root, reach_paths(reach));
   if (paths != last_paths) {
     last_rules = rules_for(paths);
     last_paths = std::move(paths);
   }
-  request.reach = last_rules;
+  return last_rules;
+}
+
+// Has the request leave out what is not reached.
+void restrict_to(TreeRequest& request, const std::string& reach) {
+  if (reach.empty()) return;
+  request.reach = remembered_rules_for(with_links_followed(request.root, reach_paths(reach)));
+}
+
+// The same, where no link has to be followed.
+void restrict_to_names(TreeRequest& request, const std::string& reach) {
+  if (reach.empty()) return;
+  const auto paths = reach_paths(reach);
+  request.reach = remembered_rules_for({paths.begin(), paths.end()});
+}
+
+// Must links be followed at each look? Not where every path is one of the root's own names, and
+// none of them a link: what becomes one is another entry.
+bool must_follow_links(const std::string& root, const std::string& reach) {
+  const auto paths = reach_paths(reach);
+  const auto is_name = [](const std::string& path) { return path.find('/') == path.npos; };
+  return !std::all_of(paths.begin(), paths.end(), is_name) ||
+         with_links_followed(root, paths) != std::set<std::string>(paths.begin(), paths.end());
+}
+
+// Beside what counts of a directory without an ignore file: its Dockerfile, and what would be one.
+const std::vector<std::string>& witnesses() {
+  static const std::vector<std::string> names = {"Dockerfile", ".dockerignore",
+                                                 "Dockerfile.dockerignore"};
+  return names;
+}
+
+// Takes the directory's Dockerfile into a stamp. False: it is not the one that was read, or so
+// young that a later write might not show.
+bool add_dockerfile(TreeStamp& stamp, const std::string& directory, const std::string& text,
+                    FileClock& clock) {
+  const std::string& name = witnesses().front();
+  const std::string path = path_below(directory, name);
+  const auto stat = read_stat(AT_FDCWD, path.c_str());
+  if (!stat) return false;
+  const FileTick tick = clock.read(stat->stat.device);
+  if (std::max(stat->mtime, stat->ctime) >= tick.now - tick.tick) return false;
+  try {
+    if (read_file_and_stat(path) != std::pair(text, stat->stat)) return false;
+  } catch (const Error&) {
+    return false;
+  }
+  stamp.add_witness(name, stat->stat);
+  return true;
 }
 
 // Beside the Dockerfile; "" where that alone decides. (The machine's platform is the cache's, too.)
@@ -292,6 +339,7 @@ void Observer::ask_ahead(const std::vector<std::size_t>& images) {
       git_.want(absolute(*source));
   }
   git_.ask_ahead();
+  if (look_ == Look::Inputs) known_.load_ahead();
 }
 
 void Observer::look_ahead(const std::vector<std::size_t>& images) {
@@ -438,21 +486,16 @@ std::optional<Observation> Observer::recall_directory(const ImageConfig& image,
   auto known = known_.find(known_name(directory, *reach));
   if (!known) return std::nullopt;
   const auto begun = std::chrono::steady_clock::now();
-  if (!reach->empty()) {
-    // Then it is no part of what counts, and neither is an ignore file that there may be now.
-    if (is_there(directory + "/.dockerignore") || is_there(directory + "/Dockerfile.dockerignore"))
-      return std::nullopt;
-    try {
-      if (read_file(directory + "/Dockerfile") != known->context.dockerfile) return std::nullopt;
-    } catch (const Error&) {
-      return std::nullopt;  // the look says what is wrong
-    }
-  }
   TreeRequest request;
   request.root = directory;
   request.excluded = Store::file_names();
   request.clock = &clock_;
-  restrict_to(request, *reach);
+  if (!reach->empty()) request.witnesses = witnesses();
+  if (known->follows_links) {
+    restrict_to(request, *reach);
+  } else {
+    restrict_to_names(request, *reach);
+  }
   if (touched_since(request, known->stamp)) return std::nullopt;
   Observation observation = make_observation(image, std::move(known->context));
   observation.named.clear();  // as there are no files
@@ -590,14 +633,16 @@ void Observer::remember(const ImageConfig& image, const std::string& directory,
                         const Observation& observation) {
   if (!observation.files || !observation.files->self_contained) return;
   const ContextFiles& files = *observation.files;
-  const auto stamp = files.snapshot.stamp();
-  // (It was read before the directory was looked at.)
+  auto stamp = files.snapshot.stamp();
   const ContextDigests digests = digests_of(observation);
-  const bool is_settled = !observation.reach.empty() ||  // (then it is read at each look)
-                          files.snapshot.content_of("Dockerfile") == digests.dockerfile;
-  if (!stamp || !is_settled) return;
-  known_.remember(known_name(directory, observation.reach),
-                  {*stamp, known_context(image, digests, observation)});
+  const std::string& reach = observation.reach;
+  // (It was read before the directory was looked at.)
+  const bool has_dockerfile =
+      stamp && (reach.empty() ? files.snapshot.content_of("Dockerfile") == digests.dockerfile
+                              : add_dockerfile(*stamp, directory, observation.dockerfile, clock_));
+  if (!has_dockerfile) return;
+  known_.remember(known_name(directory, reach), {*stamp, known_context(image, digests, observation),
+                                                 must_follow_links(directory, reach)});
 }
 
 void Observer::add_watched(const ImageConfig& image, WatchedPaths& all) const {

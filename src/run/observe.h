@@ -113,7 +113,8 @@ class Observer {
   void expect(LastReach last_reach) { last_reach_ = std::move(last_reach); }
 
   /// Begins to ask the repositories of these images (numbers in the configuration), each once, in
-  /// the background. It can be long before anything else is ready for a look.
+  /// the background, and to read what is known of directories. It can be long before anything else
+  /// is ready for a look.
   void ask_ahead(const std::vector<std::size_t>& images);
   /// Begins to look at the same images in the background, after ask_ahead.
   void look_ahead(const std::vector<std::size_t>& images);

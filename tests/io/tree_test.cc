@@ -301,6 +301,36 @@ TEST(Tree, AStampAloneTellsWhetherAnythingWasTouched) {
   EXPECT_TRUE(touched_since(all, *snapshot.stamp()));
 }
 
+TEST(Tree, AStampTakesInWitnessesThatTheRulesLeaveOut) {
+  const TempDirectory places;
+  FileClock clock({places.path()});
+  const TempDirectory directory;
+  directory.write("file", "bytes");
+  directory.write("d/Dockerfile", "not in the root");
+  TreeRequest some = request(directory);
+  some.clock = &clock;
+  some.rules = *IgnoreRules::parse("*\n!file\n");
+  TreeStamp stamp = *settled(some).stamp();
+  const std::vector<std::string> witnesses = {"Dockerfile", ".dockerignore"};
+  some.witnesses = witnesses;
+  EXPECT_FALSE(touched_since(some, stamp)) << "none is there";
+  directory.write("d/Dockerfile", "changed");
+  EXPECT_FALSE(touched_since(some, stamp));
+  directory.write("Dockerfile", "FROM scratch");
+  EXPECT_TRUE(touched_since(some, stamp));
+  usleep(50'000);
+  stamp.add_witness("Dockerfile", read_stat(AT_FDCWD, (directory / "Dockerfile").c_str())->stat);
+  EXPECT_FALSE(touched_since(some, stamp));
+  directory.write(".dockerignore", "");
+  usleep(50'000);
+  EXPECT_TRUE(touched_since(some, stamp));
+  std::filesystem::remove(directory / ".dockerignore");
+  EXPECT_FALSE(touched_since(some, stamp));
+  directory.write("Dockerfile", "FROM another");
+  usleep(50'000);
+  EXPECT_TRUE(touched_since(some, stamp));
+}
+
 TEST(Tree, AChangingTreeNeverCrashesAndNeverMixesAFile) {
   const TempDirectory directory;
   const std::string one(300'000, '1');

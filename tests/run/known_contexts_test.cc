@@ -13,11 +13,12 @@ namespace imagewright {
 namespace {
 
 KnownDirectory some(std::uint64_t number) {
-  return {{number, {number + 1, number + 2}},
+  return {{number, {number + 1, number + 2}, {number + 3, number + 4}},
           {{sha256("a"), sha256("b")},
            "FROM " + std::to_string(number) + "\n",
            "for a target",
-           {{LinkKind::Base, "x", "y", "linux/arm64", 3}, {LinkKind::DependsOn, "z", "z", "", 0}}}};
+           {{LinkKind::Base, "x", "y", "linux/arm64", 3}, {LinkKind::DependsOn, "z", "z", "", 0}}},
+          number % 2 == 0};
 }
 
 class KnownDirectoriesTest : public testing::Test {
@@ -42,9 +43,24 @@ TEST_F(KnownDirectoriesTest, WhatWasSavedIsFound) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->stamp.seed, 2U);
   EXPECT_EQ(found->stamp.sum, (Sum{3, 4}));
+  EXPECT_EQ(found->stamp.witnesses, (Sum{5, 6}));
   EXPECT_EQ(found->context, some(2).context);
-  EXPECT_TRUE(second.find("/a"));
+  EXPECT_TRUE(found->follows_links);
+  ASSERT_TRUE(second.find("/a"));
+  EXPECT_FALSE(second.find("/a")->follows_links);
   EXPECT_FALSE(second.find("/b"));
+}
+
+TEST_F(KnownDirectoriesTest, CanBeReadInTheBackground) {
+  KnownDirectories first(file_, "condition");
+  first.remember("/a", some(1));
+  first.save();
+  KnownDirectories second(file_, "condition");
+  second.load_ahead();
+  second.load_ahead();
+  EXPECT_TRUE(second.find("/a"));
+  KnownDirectories unused(file_, "condition");
+  unused.load_ahead();
 }
 
 TEST_F(KnownDirectoriesTest, WhatIsNewTakesTheOldOnesPlaceAndLeavesTheOthers) {
