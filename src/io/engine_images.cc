@@ -1,9 +1,9 @@
 #include "io/engine_images.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "core/reference.h"
-#include "io/staging.h"
 
 namespace imagewright {
 
@@ -38,11 +38,15 @@ bool EngineImages::is_named(const std::string& reference, const std::string& ima
 
 EngineImages read_image_list(const std::string& text) {
   EngineImages images;
-  for (const std::string& line : lines_of(text)) {
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    if (line.empty()) continue;
     const std::size_t blank = line.find(' ');
-    std::string id = line.substr(0, blank);
+    std::string id(line.substr(0, blank));
     if (!id.starts_with("sha256:")) id.insert(0, "sha256:");
-    if (blank != std::string::npos) images.names.emplace(line.substr(line.rfind(' ') + 1), id);
+    if (blank != line.npos) images.names.emplace(line.substr(line.rfind(' ') + 1), id);
     images.ids.insert(std::move(id));
   }
   return images;

@@ -2,9 +2,9 @@
 // alike. Knows nothing of building.
 #pragma once
 
-#include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "io/process.h"
@@ -13,7 +13,7 @@ namespace imagewright {
 
 /// All images that an engine has.
 struct EngineImages {
-  std::set<std::string> ids;                           ///< `sha256:…`
+  std::unordered_set<std::string> ids;                 ///< `sha256:…`
   std::unordered_map<std::string, std::string> names;  ///< ids by name, as the engine writes it
 
   /// Is this the name of that image? `localhost`: the engine calls an image without a registry

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -59,7 +60,6 @@ class LookAhead {
       }
     }
     Slot slot = std::move(slots_[number]);
-    slots_[number].result.reset();
     lock.unlock();
     if (slot.error) std::rethrow_exception(slot.error);
     return std::move(*slot.result);
@@ -71,7 +71,7 @@ class LookAhead {
   struct Slot {
     bool begun = false;
     bool done = false;
-    std::optional<Result> result;
+    std::unique_ptr<Result> result;
     std::exception_ptr error;
   };
 
@@ -84,10 +84,10 @@ class LookAhead {
   void make(std::unique_lock<std::mutex>& lock, std::size_t number) {
     slots_[number].begun = true;
     lock.unlock();
-    std::optional<Result> result;
+    std::unique_ptr<Result> result;
     std::exception_ptr error;
     try {
-      result.emplace(make_(number));
+      result = std::make_unique<Result>(make_(number));
     } catch (...) {
       error = std::current_exception();
     }

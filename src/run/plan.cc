@@ -119,6 +119,7 @@ Plan make_plan(const Project& project, Observer& observer, const ImageNames& nam
 
   std::vector<std::size_t> places(configs.size());
   Plan plan;
+  plan.images.reserve(configs.size());
   for (std::size_t i = 0; i < configs.size(); ++i) {
     if (!planned[i]) continue;
     places[i] = plan.images.size();
