@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <memory>
+#include <mutex>
 #include <random>
 #include <string_view>
 #include <unordered_map>
@@ -21,6 +23,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kFileName = ".builder.state.db";
+constexpr const char* kInMemory = ":memory:";
 constexpr int kBuildsKept = 100;
 // Of each image; a change of thousands of files has long ones.
 constexpr int kDetailsKept = 10;
@@ -213,6 +216,34 @@ std::vector<BuildRow> read_builds(Statements& statements, const std::string& nam
   return builds;
 }
 
+/// The uses of one digest's name that are open in this process. Those of other processes, which can
+/// only be dead ones, are known by the table alone.
+struct ContextUse {
+  std::string name;
+  int count = 0;
+  bool spoiled = false;  ///< one of them was closed as not verified: no further use of this name
+};
+
+struct ContextUses {
+  std::mutex mutex;
+  std::map<std::string, ContextUse> by_digest;
+};
+
+/// Those of one state file, which all its Stores share.
+std::shared_ptr<ContextUses> uses_of(const fs::path& file) {
+  static std::mutex mutex;
+  static std::map<fs::path, std::weak_ptr<ContextUses>> all;
+  if (file == kInMemory) return std::make_shared<ContextUses>();
+  std::error_code ignored;
+  const fs::path key = fs::weakly_canonical(file, ignored);
+  const std::lock_guard lock(mutex);
+  std::erase_if(all, [](const auto& uses) { return uses.second.expired(); });
+  std::weak_ptr<ContextUses>& known = all[key];
+  auto uses = known.lock();
+  if (!uses) known = uses = std::make_shared<ContextUses>();
+  return uses;
+}
+
 /// A name that no state file has given before, not even one that was deleted since.
 std::string fresh_name(const std::string& digest) {
   std::random_device random;
@@ -230,28 +261,23 @@ const char* word(BuildResult result) {
 
 struct Store::Database {
   Database(fs::path path, SQLite::Database opened)
-      : file(std::move(path)), sqlite(std::move(opened)), statements(sqlite) {}
-
-  /// The uses of one digest's name that are open here. Those of other processes, which can only be
-  /// dead ones, are known by the table alone.
-  struct ContextUse {
-    std::string name;
-    int count = 0;
-    bool spoiled = false;  ///< one of them was closed as not verified: no further use of this name
-  };
+      : file(std::move(path)), sqlite(std::move(opened)), statements(sqlite), uses(uses_of(file)) {}
 
   fs::path file;  ///< for messages
   SQLite::Database sqlite;
   Statements statements;
-  std::map<std::string, ContextUse> uses;  ///< by digest
+  std::shared_ptr<ContextUses> uses;
 };
 
 const std::vector<std::string>& Store::file_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;
-    for (const char* suffix : {"", "-wal", "-shm", "-journal", ".lock"}) {
-      all.push_back(std::string(kFileName) + suffix);
+    for (const char* database : {"", ".queue"}) {
+      for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+        all.push_back(std::string(kFileName) + database + suffix);
+      }
     }
+    all.push_back(std::string(kFileName) + ".lock");
     return all;
   }();
   return names;
@@ -274,7 +300,7 @@ Store Store::open_read_only(const fs::path& state_directory) {
 }
 
 Store Store::in_memory() {
-  return Store(std::make_unique<Database>(fs::path(":memory:"), empty_state()));
+  return Store(std::make_unique<Database>(fs::path(kInMemory), empty_state()));
 }
 
 std::optional<ImageRow> Store::find(const std::string& name) {
@@ -495,7 +521,8 @@ void Store::clear() {
 std::string Store::open_context_name(const std::string& digest) {
   return in_state(database_->file, [&] {
     Statements& statements = database_->statements;
-    Database::ContextUse& use = database_->uses[digest];
+    const std::lock_guard lock(database_->uses->mutex);
+    ContextUse& use = database_->uses->by_digest[digest];
     if (use.count > 0 && !use.spoiled) {
       ++use.count;
       return use.name;
@@ -517,13 +544,15 @@ std::string Store::open_context_name(const std::string& digest) {
 
 void Store::close_context_name(const std::string& digest, bool verified) {
   in_state(database_->file, [&] {
-    const auto found = database_->uses.find(digest);
-    if (found == database_->uses.end() || found->second.count == 0) return;
-    Database::ContextUse& use = found->second;
+    const std::lock_guard lock(database_->uses->mutex);
+    auto& uses = database_->uses->by_digest;
+    const auto found = uses.find(digest);
+    if (found == uses.end() || found->second.count == 0) return;
+    ContextUse& use = found->second;
     if (!verified) use.spoiled = true;
     if (--use.count > 0) return;
-    const Database::ContextUse last = use;
-    database_->uses.erase(found);
+    const ContextUse last = use;
+    uses.erase(found);
     if (last.spoiled) return;  // the row stays open
     Change change(database_->sqlite);
     Query(database_->statements,

@@ -79,11 +79,13 @@ struct BuildRow {
 
 /// The state of one state directory. Every change is one transaction, on disk when the call
 /// returns. Everything throws Error(Missing), with the file's name, if the state cannot be read or
-/// written, is damaged, or was written by a newer imagewright. One thread at a time.
+/// written, is damaged, or was written by a newer imagewright. One thread at a time; several
+/// threads of the process that holds the lock may each have one.
 class Store {
  public:
   /// The names in the state directory that are ours: `.builder.state.db` and what stands beside it
-  /// (`-wal`, `-shm`, `-journal`, `.lock`). Never part of a context.
+  /// (`-wal`, `-shm`, `-journal`), the same of the service's queue (`.builder.state.db.queue`:
+  /// service/queue.h); and last `.lock`. Never part of a context.
   static const std::vector<std::string>& file_names();
 
   /// Opens the state for a run, creating the file or bringing an older one (the original's too) up
@@ -160,8 +162,8 @@ class Store {
   /// name (BuildKit does: ARCHITECTURE.md, "Three rules worth knowing"). The digest itself, unless
   /// an earlier use of the name was not closed as verified (the context changed meanwhile, or we
   /// were killed): then a name never used before, which takes the digest's place from then on. Uses
-  /// of one digest that are open at the same time in this process share its name. The use is open
-  /// from now on, on disk.
+  /// of one digest that are open at the same time in this process share its name, by whichever
+  /// Store of the same file. The use is open from now on, on disk.
   std::string open_context_name(const std::string& digest);
   /// Ends the use. Verified: what the engine got was looked at again afterwards and is what the
   /// digest says.

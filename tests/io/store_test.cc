@@ -296,6 +296,19 @@ TEST_F(StoreTest, AVerifiedContextNameIsUsedAgain) {
   EXPECT_EQ(store.open_context_name("e"), "e");
 }
 
+TEST_F(StoreTest, StoresOfOneFileShareTheUsesOfAContextName) {
+  Store one = Store::open(directory_);
+  Store other = Store::open(directory_);
+  EXPECT_EQ(one.open_context_name("d"), "d");
+  EXPECT_EQ(other.open_context_name("d"), "d");
+  one.close_context_name("d", true);
+  EXPECT_EQ(one.open_context_name("d"), "d");  // the other's use goes on
+  other.close_context_name("d", false);
+  EXPECT_NE(other.open_context_name("d"), "d");
+  fs::create_directories(directory_ / "elsewhere");
+  EXPECT_EQ(Store::open(directory_ / "elsewhere").open_context_name("d"), "d");
+}
+
 TEST_F(StoreTest, AnUnverifiedContextNameIsNeverUsedAgain) {
   std::string second;
   {
@@ -595,7 +608,9 @@ TEST_F(StoreTest, AnUnchangedRunWritesNothing) {
 TEST_F(StoreTest, FileNamesCoverWhatIsThere) {
   EXPECT_THAT(Store::file_names(),
               ElementsAre(".builder.state.db", ".builder.state.db-wal", ".builder.state.db-shm",
-                          ".builder.state.db-journal", ".builder.state.db.lock"));
+                          ".builder.state.db-journal", ".builder.state.db.queue",
+                          ".builder.state.db.queue-wal", ".builder.state.db.queue-shm",
+                          ".builder.state.db.queue-journal", ".builder.state.db.lock"));
 }
 
 // --- Reading only

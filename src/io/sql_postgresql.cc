@@ -1,0 +1,424 @@
+#include <endian.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string_view>
+
+#include "core/source.h"
+#include "io/fd.h"
+#include "io/pq.h"
+#include "io/sql.h"
+
+namespace imagewright {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr const char* kConnectSeconds = "10";
+constexpr milliseconds kListenerConnects{10'000};
+
+// Types, as PostgreSQL numbers them for ever.
+constexpr Oid kBool = 16, kBytes = 17, kInt8 = 20, kInt2 = 21, kInt4 = 23, kText = 25;
+
+// A holder of locks that hangs is ended by the server, so that it stops nobody but itself. And what
+// looks at whole tables is never right for long, though it was when they were small.
+constexpr const char* kSession =
+    "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '30s'; "
+    "SET default_transaction_isolation = 'read committed'; SET enable_seqscan = off; "
+    "SET enable_bitmapscan = off; "
+    "SET enable_hashjoin = off; SET enable_mergejoin = off; "
+    "SELECT set_config('synchronous_commit', 'on', false) "
+    "WHERE current_setting('synchronous_commit') = 'off'";
+
+struct ResultDeleter {
+  void operator()(PGresult* result) const { pq().clear(result); }
+};
+using Result = std::unique_ptr<PGresult, ResultDeleter>;
+
+struct ConnectionDeleter {
+  void operator()(PGconn* connection) const { pq().finish(connection); }
+};
+using Connection = std::unique_ptr<PGconn, ConnectionDeleter>;
+
+void ignore_notice(void*, const char*) {}
+
+/// Lines as one, without what may be secret.
+std::string one_line(std::string_view text, const std::string& password) {
+  std::string line;
+  for (const char c : text) {
+    if (c == '\n' || c == '\t') {
+      if (!line.empty() && line.back() != ' ') line += ' ';
+    } else {
+      line += c;
+    }
+  }
+  while (line.ends_with(' ')) line.pop_back();
+  for (std::size_t at = password.empty() ? std::string::npos : line.find(password);
+       at != std::string::npos; at = line.find(password, at + 5)) {
+    line.replace(at, password.size(), "xxxxx");
+  }
+  return redacted(line);
+}
+
+/// What a URL says, as far as messages need it.
+struct Target {
+  std::string named;     ///< "the database 'd' of PostgreSQL at 'host:1'"
+  std::string password;  ///< never to be shown
+};
+
+Target target_of(const std::string& url) {
+  // (What libpq says of a URL that it cannot read repeats it, the password, too.)
+  PQconninfoOption* const options =
+      url.starts_with("postgresql://") || url.starts_with("postgres://")
+          ? pq().parse(url.c_str(), nullptr)
+          : nullptr;
+  if (options == nullptr) {
+    throw Error(Error::Kind::Missing,
+                "the URL of the PostgreSQL database is not one: "
+                "postgresql://USER@HOST:PORT/DATABASE is");
+  }
+  std::map<std::string, std::string> values;
+  for (const PQconninfoOption* option = options; option->keyword != nullptr; ++option) {
+    if (option->val != nullptr) values[option->keyword] = option->val;
+  }
+  pq().free_parsed(options);
+  const std::string& host = values["host"].empty() ? values["hostaddr"] : values["host"];
+  std::string place = host.empty() ? "localhost" : host;
+  if (!values["port"].empty()) place += ':' + values["port"];
+  return {fmt::format("the database '{}' of PostgreSQL at '{}'", values["dbname"], place),
+          values["password"]};
+}
+
+std::string number_bytes(std::int64_t number) {
+  const std::uint64_t swapped = htobe64(static_cast<std::uint64_t>(number));
+  std::string bytes(sizeof swapped, '\0');
+  std::memcpy(bytes.data(), &swapped, sizeof swapped);
+  return bytes;
+}
+
+/// A number of any width, the most significant byte first.
+std::int64_t number_of(std::string_view bytes) {
+  assert(!bytes.empty());
+  std::int64_t number = static_cast<signed char>(bytes.front());
+  for (const char byte : bytes.substr(1)) number = number * 256 + static_cast<unsigned char>(byte);
+  return number;
+}
+
+SqlValue value_of(Oid type, std::string_view bytes) {
+  switch (type) {
+    case kBool:
+    case kInt2:
+    case kInt4:
+    case kInt8:
+      return number_of(bytes);
+    case kBytes:
+      return SqlBytes{std::string(bytes)};
+    default:
+      return std::string(bytes);
+  }
+}
+
+class PostgresqlConnection final : public SqlConnection {
+ public:
+  PostgresqlConnection(const std::string& url, const std::string& channel)
+      : url_(url),
+        channel_(channel),
+        target_(target_of(url)),
+        event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (!event_) throw Error(Error::Kind::Missing, with_errno("cannot wait for a database"));
+    connect();
+  }
+
+  Dialect dialect() const override { return Dialect::Postgresql; }
+
+  SqlRows run(const std::string& sql, const std::vector<SqlValue>& parameters) override {
+    if (!in_transaction_) connect();
+    std::vector<Oid> types;
+    std::vector<std::string> bytes;
+    std::vector<int> formats;
+    for (const SqlValue& parameter : parameters) {
+      types.push_back(0);
+      formats.push_back(1);
+      if (const auto* number = std::get_if<std::int64_t>(&parameter)) {
+        types.back() = kInt8;
+        bytes.push_back(number_bytes(*number));
+      } else if (const auto* text = std::get_if<std::string>(&parameter)) {
+        types.back() = kText;
+        bytes.push_back(sql_text(*text));
+      } else if (const auto* raw = std::get_if<SqlBytes>(&parameter)) {
+        types.back() = kBytes;
+        bytes.push_back(raw->bytes);
+      } else {
+        bytes.emplace_back();
+      }
+    }
+    std::vector<const char*> values;
+    std::vector<int> lengths;
+    for (std::size_t at = 0; at < bytes.size(); ++at) {
+      const bool null = std::holds_alternative<std::monostate>(parameters[at]);
+      values.push_back(null ? nullptr : bytes[at].data());
+      lengths.push_back(static_cast<int>(bytes[at].size()));
+    }
+    const std::string& name = prepared(sql, types);
+    const Result result(pq().exec_prepared(connection_.get(), name.c_str(),
+                                           static_cast<int>(values.size()), values.data(),
+                                           lengths.data(), formats.data(), 1));
+    check(result.get());
+    return rows_of(result.get());
+  }
+
+  void script(const std::string& sql) override { exec(sql); }
+
+  void lock() override {
+    // FNV-1a of the channel: an application's number among those that share the database.
+    std::uint64_t key = 0xcbf29ce484222325;
+    for (const char byte : channel_) key = (key ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
+    run("SELECT pg_advisory_xact_lock(?1)", {static_cast<std::int64_t>(key)});
+  }
+
+  void announce() override {
+    if (std::exchange(announced_, true)) return;
+    run("SELECT pg_notify(?1, '')", {channel_});
+  }
+
+  std::int64_t now_ms() override {
+    return run("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", {})
+        .front()
+        .number(0);
+  }
+
+  void wait(milliseconds most) override {
+    const auto end = steady_clock::now() + most;
+    // Of what happened before it listened nobody will tell.
+    if (!listener_ && listen(std::min(end, steady_clock::now() + kListenerConnects))) return;
+    for (;;) {
+      if (listener_) {
+        if (pq().consume_input(listener_.get()) == 0) {
+          listener_.reset();
+          return;
+        }
+        bool told = false;
+        while (PGnotify* const notice = pq().notifies(listener_.get())) {
+          pq().free_memory(notice);
+          told = true;
+        }
+        if (told) return;
+      }
+      if (poll_until(listener_ ? pq().socket(listener_.get()) : -1, POLLIN, end) != Polled::Socket)
+        return;
+    }
+  }
+
+  void wake() noexcept override { eventfd_write(event_.get(), 1); }
+
+ protected:
+  void begin(Access access) override {
+    connect();
+    announced_ = false;
+    in_transaction_ = true;
+    exec(access == Access::Write ? "BEGIN" : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+  }
+
+  void commit() override {
+    const Result result(pq().exec(connection_.get(), "COMMIT"));
+    in_transaction_ = false;
+    if (pq().status(connection_.get()) != CONNECTION_OK) {
+      throw error_of(fmt::format("{}; it is not known whether the last change was stored",
+                                 said(result.get())));
+    }
+    check(result.get());
+    if (std::string_view(pq().command_status(result.get())) != "COMMIT")
+      throw SqlAgain(error_of("the transaction was undone").what());
+  }
+
+  void rollback() noexcept override {
+    in_transaction_ = false;
+    if (!connection_ || pq().transaction_status(connection_.get()) == PQTRANS_IDLE) return;
+    const Result result(pq().exec(connection_.get(), "ROLLBACK"));
+  }
+
+ private:
+  enum class Polled { Socket, Woken, TimeUp };
+
+  Error error_of(const std::string& message) const {
+    return Error(Error::Kind::Missing, fmt::format("cannot use {}: {}", target_.named, message));
+  }
+
+  std::string said(const PGresult* result) const {
+    const char* const primary =
+        result == nullptr ? nullptr : pq().result_error_field(result, PG_DIAG_MESSAGE_PRIMARY);
+    const std::string text = one_line(
+        primary == nullptr ? pq().error_message(connection_.get()) : primary, target_.password);
+    return text.empty() ? "the connection was lost" : text;
+  }
+
+  // --- Connecting
+
+  /// The URL's parameters, over what we would have where it says nothing.
+  struct Parameters {
+    std::vector<const char*> keywords, values;
+    void add(const char* keyword, const char* value) {
+      keywords.push_back(keyword);
+      values.push_back(value);
+    }
+  };
+
+  Parameters parameters() const {
+    Parameters all;
+    all.add("connect_timeout", kConnectSeconds);
+    all.add("keepalives_idle", "15");
+    all.add("keepalives_interval", "5");
+    all.add("keepalives_count", "3");
+    all.add("tcp_user_timeout", "30000");
+    all.add("target_session_attrs", "read-write");
+    all.add("dbname", url_.c_str());
+    all.add("fallback_application_name", "imagewright");
+    all.add("client_encoding", "UTF8");
+    all.add(nullptr, nullptr);
+    return all;
+  }
+
+  /// Unless there is a connection that is not known to be lost.
+  void connect() {
+    if (connection_ && pq().status(connection_.get()) == CONNECTION_OK) return;
+    prepared_.clear();
+    const Parameters all = parameters();
+    connection_.reset(pq().connect(all.keywords.data(), all.values.data(), 1));
+    if (!connection_) throw error_of("no memory is left");
+    if (pq().status(connection_.get()) != CONNECTION_OK) {
+      const std::string message = said(nullptr);
+      connection_.reset();
+      throw error_of(message);
+    }
+    pq().set_notice_processor(connection_.get(), ignore_notice, nullptr);
+    const char* const encoding = pq().parameter_status(connection_.get(), "server_encoding");
+    if (encoding == nullptr || std::string_view(encoding) != "UTF8") {
+      connection_.reset();
+      throw error_of("its encoding is not UTF8");
+    }
+    exec(kSession);
+  }
+
+  // --- Statements
+
+  void exec(const std::string& sql) {
+    const Result result(pq().exec(connection_.get(), sql.c_str()));
+    check(result.get());
+  }
+
+  void check(const PGresult* result) {
+    if (result != nullptr) {
+      const ExecStatusType status = pq().result_status(result);
+      if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return;
+    }
+    const Error error = error_of(said(result));
+    // What was not committed is undone.
+    if (pq().status(connection_.get()) != CONNECTION_OK) {
+      if (in_transaction_) throw SqlAgain(error.what());
+      throw error;
+    }
+    const char* const state =
+        result == nullptr ? nullptr : pq().result_error_field(result, PG_DIAG_SQLSTATE);
+    const std::string_view code = state == nullptr ? "" : state;
+    if (code == "40001" || code == "40P01") throw SqlAgain(error.what());
+    throw error;
+  }
+
+  /// The name of a statement, which was prepared with its parameters' types.
+  const std::string& prepared(const std::string& sql, const std::vector<Oid>& types) {
+    const auto known = prepared_.find({sql, types});
+    if (known != prepared_.end()) return known->second;
+    std::string text = sql;
+    std::replace(text.begin(), text.end(), '?', '$');
+    std::string name = fmt::format("s{}", prepared_.size());
+    const Result result(pq().prepare(connection_.get(), name.c_str(), text.c_str(),
+                                     static_cast<int>(types.size()), types.data()));
+    check(result.get());
+    return prepared_.emplace(std::pair(sql, types), std::move(name)).first->second;
+  }
+
+  static SqlRows rows_of(const PGresult* result) {
+    SqlRows rows;
+    for (int row = 0; row < pq().rows(result); ++row) {
+      std::vector<SqlValue> fields;
+      for (int column = 0; column < pq().columns(result); ++column) {
+        if (pq().is_null(result, row, column) != 0) {
+          fields.emplace_back();
+          continue;
+        }
+        fields.push_back(value_of(pq().type(result, column),
+                                  {pq().value(result, row, column),
+                                   static_cast<std::size_t>(pq().length(result, row, column))}));
+      }
+      rows.emplace_back(std::move(fields));
+    }
+    return rows;
+  }
+
+  // --- Waiting, by a connection of its own
+
+  /// Until the socket (-1: none) is ready, or somebody wakes us.
+  Polled poll_until(int socket, short events, steady_clock::time_point end) {
+    const auto left =
+        std::max(std::chrono::ceil<milliseconds>(end - steady_clock::now()), milliseconds(0));
+    std::array<pollfd, 2> polled = {{{event_.get(), POLLIN, 0}, {socket, events, 0}}};
+    const int ready = poll(polled.data(), polled.size(), static_cast<int>(left.count()));
+    if (ready <= 0) return ready == 0 ? Polled::TimeUp : Polled::Woken;
+    if (polled[0].revents == 0) return Polled::Socket;
+    eventfd_t ignored = 0;
+    eventfd_read(event_.get(), &ignored);
+    return Polled::Woken;
+  }
+
+  /// True: the wait is over, as it begins to listen, or somebody woke us.
+  bool listen(steady_clock::time_point end) {
+    const Parameters all = parameters();
+    Connection connection(pq().connect_start(all.keywords.data(), all.values.data(), 1));
+    if (!connection || pq().status(connection.get()) == CONNECTION_BAD) return false;
+    pq().set_notice_processor(connection.get(), ignore_notice, nullptr);
+    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+    while (status != PGRES_POLLING_OK) {
+      if (status == PGRES_POLLING_FAILED) return false;
+      const short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+      switch (poll_until(pq().socket(connection.get()), events, end)) {
+        case Polled::Woken:
+          return true;
+        case Polled::TimeUp:
+          return false;
+        case Polled::Socket:
+          status = pq().connect_poll(connection.get());
+      }
+    }
+    const Result result(pq().exec(connection.get(), fmt::format("LISTEN {}", channel_).c_str()));
+    if (pq().result_status(result.get()) != PGRES_COMMAND_OK) return false;
+    listener_ = std::move(connection);
+    return true;
+  }
+
+  std::string url_;
+  std::string channel_;
+  Target target_;
+  Fd event_;
+  Connection connection_;
+  std::map<std::pair<std::string, std::vector<Oid>>, std::string> prepared_;
+  bool in_transaction_ = false;
+  bool announced_ = false;
+  Connection listener_;
+};
+
+}  // namespace
+
+std::unique_ptr<SqlConnection> open_postgresql(const std::string& url, const std::string& channel) {
+  return std::make_unique<PostgresqlConnection>(url, channel);
+}
+
+}  // namespace imagewright
