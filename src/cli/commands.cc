@@ -14,6 +14,7 @@
 #include "cli/import_command.h"
 #include "cli/project.h"
 #include "cli/prune_command.h"
+#include "cli/service_commands.h"
 #include "cli/why_command.h"
 #include "io/error.h"
 #include "io/interrupt.h"
@@ -21,6 +22,8 @@
 #include "run/next_context.h"
 #include "run/observe.h"
 #include "run/watch.h"
+#include "service/handed_over.h"
+#include "service/job_json.h"
 
 namespace imagewright {
 
@@ -65,7 +68,9 @@ std::unique_ptr<Progress> make_reader_progress(const Options& options) {
 int build(const Options& options) {
   const Project project = load_project(options);
   const auto progress = make_progress(options);
-  const RunSummary summary = build_images(project, options.run, *progress);
+  const auto server = options.run.dry_run ? std::nullopt : ServerClient::find(project);
+  const RunSummary summary = server ? build_by_server(*server, project, options.run, *progress)
+                                    : build_images(project, options.run, *progress);
   if (summary.signal != 0) return kInterruptedBase + summary.signal;
   const bool failed = summary.count(ImageState::Failed) > 0 || summary.publishing_failures > 0;
   return failed ? kSomethingFailed : 0;
@@ -76,16 +81,6 @@ int watch(const Options& options) {
   const int signal =
       watch_images([&] { return load_project(options); }, options.run, options.watch, *progress);
   return kInterruptedBase + signal;
-}
-
-Json status_json(const ImageStatus& image) {
-  return {{"name", image.name},
-          {"state", word(image.standing)},
-          {"reasons", to_json(image.reasons)},
-          {"message", text_or_null(image.message)},
-          {"source", text_or_null(image.source)},
-          {"image_id", text_or_null(image.image_id)},
-          {"in_registry", text_or_null(image.in_registry)}};
 }
 
 std::string status_line(const ImageStatus& image, std::size_t width, bool color) {
@@ -109,7 +104,7 @@ int status(const Options& options) {
   if (const int status = interrupted_status()) return status;
   if (options.json) {
     Json list = Json::array();
-    for (const ImageStatus& image : images) list.push_back(status_json(image));
+    for (const ImageStatus& image : images) list.push_back(to_json(image));
     print(list);
   } else {
     std::size_t width = 0;
@@ -245,6 +240,20 @@ int run_command_line(const Options& options) {
       return log(options);
     case CommandName::Import:
       return show_import(options);
+    case CommandName::Serve:
+      return run_server(options);
+    case CommandName::Jobs:
+      return show_jobs(options);
+    case CommandName::Workers:
+      return show_workers(options);
+    case CommandName::Cancel:
+      return cancel_job(options);
+    case CommandName::Retry:
+      return retry_job(options);
+    case CommandName::Trigger:
+      return trigger_server(options);
+    case CommandName::Token:
+      return manage_tokens(options);
   }
   return 0;
 }

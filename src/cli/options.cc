@@ -14,14 +14,16 @@ namespace {
 
 // Every option that takes a value: the word behind it is no command and no file.
 const std::vector<std::string> kWithValue = {
-    "-s",      "--state-dir", "--state",      "-i",      "--image",   "-j",
-    "--jobs",  "--engine",    "--progress",   "--color", "--format",  "--keep",
-    "--grace", "--platform",  "--constraint", "--name",  "--interval"};
-const std::vector<std::string> kCommands = {"build",   "watch",   "status", "why",
-                                            "graph",   "context", "config", "log",
-                                            "history", "prune",   "import"};
+    "-s",      "--state-dir", "--state",      "-i",       "--image",      "-j",
+    "--jobs",  "--engine",    "--progress",   "--color",  "--format",     "--keep",
+    "--grace", "--platform",  "--constraint", "--name",   "--interval",   "--listen",
+    "--host",  "--tls-cert",  "--tls-key",    "--server", "--token-file", "--webhook-secret-file",
+    "--role",  "--remove"};
+const std::vector<std::string> kCommands = {
+    "build", "watch",  "status", "why",  "graph",   "context", "config", "log",     "history",
+    "prune", "import", "serve",  "jobs", "workers", "cancel",  "retry",  "trigger", "token"};
 // In the design, not in this version.
-const std::vector<std::string> kLater = {"serve", "worker"};
+const std::vector<std::string> kLater = {"worker"};
 
 bool among(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -81,6 +83,13 @@ class CommandLine {
     add_history();
     add_prune();
     add_import();
+    add_serve();
+    add_jobs();
+    add_workers();
+    add_cancel();
+    add_retry();
+    add_trigger();
+    add_token();
   }
 
   std::variant<Options, EarlyEnd> parse(std::vector<std::string> arguments) {
@@ -115,6 +124,7 @@ class CommandLine {
     // The original worked on one image after the other, in the file's order.
     options_.run.jobs = options_.original_form ? 1 : cores();
     if (jobs_ > 0) options_.run.jobs = jobs_;
+    options_.serve.version = IMAGEWRIGHT_VERSION;
     return options_;
   }
 
@@ -247,6 +257,125 @@ class CommandLine {
     sub->add_option("--name", options_.repository,
                     "the images' name before their tags (default: the file's)")
         ->option_text("NAME");
+    add_talk(sub);
+  }
+
+  void add_serve() {
+    CLI::App* sub = add_command(CommandName::Serve, "serve",
+                                "a service: watches, polls, queues and builds by itself");
+    add_config_file(sub);
+    add_state(sub);
+    sub->add_option_function<std::string>(
+           "--listen", [this](const std::string& text) { take_listen(text); },
+           "where it is asked (default: 127.0.0.1:8080; port 0: any that is free)")
+        ->option_text("HOST:PORT");
+    sub->add_option("--host", options_.serve.hosts,
+                    "a further name by which it may be called; may be given again")
+        ->option_text("NAME")
+        ->allow_extra_args(false);
+    CLI::Option* certificate = sub->add_option("--tls-cert", options_.serve.certificate,
+                                               "serve https with this certificate (PEM)")
+                                   ->option_text("FILE");
+    CLI::Option* key = sub->add_option("--tls-key", options_.serve.key, "and this key of it (PEM)")
+                           ->option_text("FILE");
+    sub->add_option("--webhook-secret-file", options_.serve.webhook_secret_file,
+                    "webhooks of GitHub, Gitea, Forgejo and GitLab are heard, by this secret")
+        ->option_text("FILE");
+    certificate->needs(key);
+    key->needs(certificate);
+    add_duration(sub, "--interval", options_.watch.interval,
+                 "how often git repositories and registries are asked (default: 1m)");
+    add_registry_state(sub);
+    sub->add_option("-j,--jobs", jobs_,
+                    "how many builds at once (default: as many as there are cores)")
+        ->check(CLI::Range(1, 1024))
+        ->option_text("N");
+    add_push(sub);
+    add_git_jobs(sub);
+    add_engine(sub);
+    add_json(sub, "its log as one JSON object a line");
+  }
+
+  void take_listen(const std::string& text) {
+    const std::size_t colon = text.rfind(':');
+    std::string host = text.substr(0, std::min(colon, text.size()));
+    int port = -1;
+    if (colon != std::string::npos && colon + 1 < text.size() &&
+        text.find_first_not_of("0123456789", colon + 1) == std::string::npos &&
+        text.size() - colon <= 6)
+      port = std::stoi(text.substr(colon + 1));
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+      host = host.substr(1, host.size() - 2);
+    if (host.empty() || port < 0 || port > 65535) {
+      throw CLI::ValidationError(
+          "--listen", "'" + text + "' is no HOST:PORT; one is 127.0.0.1:8080 or [::1]:8080");
+    }
+    options_.serve.host = host;
+    options_.serve.port = static_cast<std::uint16_t>(port);
+  }
+
+  // For the commands that ask one.
+  void add_server(CLI::App* sub) {
+    add_config_file(sub);
+    add_state(sub);
+    sub->add_option("--server", options_.server.url,
+                    "the server to ask (default: the one over the same state on this machine)")
+        ->option_text("URL");
+    sub->add_option("--token-file", options_.token_file,
+                    "holds the token for it (default: $IMAGEWRIGHT_TOKEN)")
+        ->option_text("FILE");
+    add_json(sub, "one JSON document");
+    add_talk(sub);
+  }
+
+  void add_jobs() {
+    CLI::App* sub =
+        add_command(CommandName::Jobs, "jobs", "what a server has to build, and builds");
+    sub->add_flag("-a,--all", options_.all, "also what has ended");
+    add_server(sub);
+  }
+
+  void add_workers() {
+    add_server(add_command(CommandName::Workers, "workers", "who builds for a server"));
+  }
+
+  void add_cancel() {
+    add_job(add_command(CommandName::Cancel, "cancel", "end a server's job, or not begin it"));
+  }
+
+  void add_retry() {
+    add_job(add_command(CommandName::Retry, "retry", "have a server do a job again, and now"));
+  }
+
+  void add_job(CLI::App* sub) {
+    sub->add_option("JOB", options_.image, "a job's number, or the name of the image")
+        ->required()
+        ->option_text(" ");
+    add_server(sub);
+  }
+
+  void add_trigger() {
+    CLI::App* sub = add_command(CommandName::Trigger, "trigger",
+                                "have a server look now, and build what changed");
+    add_selection(sub);
+    sub->add_flag("--force", options_.run.force, "build whatever the verdict");
+    add_server(sub);
+  }
+
+  void add_token() {
+    CLI::App* sub =
+        add_command(CommandName::Token, "token",
+                    "make a token for a server over this state, or show which there are");
+    add_config_file(sub);
+    add_state(sub);
+    sub->add_option("--name", options_.token.name, "make one of this name")->option_text("NAME");
+    sub->add_option("--role", options_.token.role,
+                    "what it may: read (the default), build or admin")
+        ->check(one_of({"read", "build", "admin"}))
+        ->option_text("ROLE");
+    sub->add_option("--remove", options_.token.remove, "the token of this name is no more")
+        ->option_text("NAME");
+    add_json(sub, "one JSON document");
     add_talk(sub);
   }
 

@@ -8,6 +8,8 @@
 #include "run/prune.h"
 #include "run/run.h"
 #include "run/watch.h"
+#include "service/serve.h"
+#include "service/server_client.h"
 
 namespace imagewright {
 
@@ -22,16 +24,32 @@ enum class CommandName {
   Log,
   History,
   Prune,
-  Import
+  Import,
+  Serve,
+  Jobs,
+  Workers,
+  Cancel,
+  Retry,
+  Trigger,
+  Token
 };
 
 enum class ProgressStyle { Auto, Tty, Plain };
 enum class ColorStyle { Auto, Always, Never };
 enum class GraphFormat { Text, Dot, Json };
 
+/// Of `token`.
+struct TokenOptions {
+  std::string role = "read";
+  std::string name;    ///< of the new one; "": none is made
+  std::string remove;  ///< the name of the one that is to go; "": none
+};
+
 struct Options {
   CommandName command = CommandName::Build;
-  std::string image;  ///< of `why`, `context`, `log` and `history`; "" where none is given
+  /// Of `why`, `context`, `log` and `history`; of `cancel` and `retry`, for which it may be a job's
+  /// number, too. "" where none is given.
+  std::string image;
   std::string config = "imagewright.yml";
   /// The original's form, `imagewright FILE`: relative paths and the state are in the working
   /// directory.
@@ -44,6 +62,11 @@ struct Options {
   std::vector<std::string> constraints;  ///< that hold
   std::string repository;                ///< import: of the images; "": as the file is called
   int git_jobs = 0;                      ///< 0: as the configuration says
+  ServeOptions serve;
+  ServerAddress server;    ///< the one to ask; without a URL, the one over the same state
+  std::string token_file;  ///< with the token for it; "": in the environment, or none
+  bool all = false;        ///< jobs: also those that have ended
+  TokenOptions token;
   bool json = false;
   bool exit_code = false;  ///< status: exit 1 if anything is stale
   bool quiet = false;

@@ -81,18 +81,29 @@ std::string read_configuration(const Options& options) {
   return text;
 }
 
-Project load_project(const Options& options) {
+Project locate_project(const Options& options) {
   Project project;
+  std::error_code error;
+  project.config_path = fs::canonical(options.config, error);
+  project.places = Places::find();
+  const fs::path working_directory = fs::current_path(error);
+  if (error) fail(with_errno("cannot tell the working directory", error.value()));
+  project.base =
+      options.original_form ? working_directory : fs::absolute(options.config).parent_path();
+  project.state_directory =
+      options.state_directory.empty() ? project.base : fs::absolute(options.state_directory);
+  return project;
+}
+
+Project load_project(const Options& options) {
   std::string text = read_configuration(options);
+  Project project = locate_project(options);
   auto imported = import_text(text, options.config, "");
   if (imported && imported->images == 0) fail(imported->warnings.back());
   if (imported) {
     text = std::move(imported->yaml);
     project.warnings = std::move(imported->warnings);
   }
-  std::error_code error;
-  project.config_path = fs::canonical(options.config, error);
-  project.places = Places::find();
   auto yaml = read_with_memo(text, project.places.cache / "configs" /
                                        hex(sha256(project.config_path.string())).substr(0, 32));
   if (!yaml) fail(describe(yaml.error(), options.config));
@@ -110,12 +121,6 @@ Project load_project(const Options& options) {
   }
   project.config = std::move(*config);
   if (options.git_jobs > 0) project.config.git.jobs = static_cast<std::size_t>(options.git_jobs);
-  const fs::path working_directory = fs::current_path(error);
-  if (error) fail(with_errno("cannot tell the working directory", error.value()));
-  project.base =
-      options.original_form ? working_directory : fs::absolute(options.config).parent_path();
-  project.state_directory =
-      options.state_directory.empty() ? project.base : fs::absolute(options.state_directory);
   return project;
 }
 

@@ -10,6 +10,10 @@ namespace imagewright {
 /// Throws Error(Usage) with file, line and column if the configuration cannot be read or is wrong.
 Project load_project(const Options& options);
 
+/// Where a configuration and its state lie, without what it says: it need not be readable. Throws
+/// Error(Missing).
+Project locate_project(const Options& options);
+
 /// The text of the file that `options` names (`-`: standard input); never much more than a
 /// configuration may have. Throws Error(Usage).
 std::string read_configuration(const Options& options);

@@ -76,6 +76,7 @@ BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
                       {"--ignorefile", staging.ignore_file(), staging.context()});
   command.ending = Ending::DescendantsFirst;
   command.timeout = request.timeout;
+  command.stop = request.stop;
 
   BuildOutcome outcome;
   outcome.exit = run_command(command, on_line);

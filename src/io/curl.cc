@@ -177,6 +177,7 @@ void CurlTransfer::prepare(const HttpRequest& request, const std::atomic<bool>& 
   host_ = host_of(request.url);
 
   lib.set(easy, CURLOPT_URL, request.url.c_str());
+  if (!request.socket.empty()) lib.set(easy, CURLOPT_UNIX_SOCKET_PATH, request.socket.c_str());
   lib.set(easy, CURLOPT_NOSIGNAL, 1L);
   lib.set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   lib.set(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");

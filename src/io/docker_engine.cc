@@ -204,6 +204,7 @@ BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_l
   command.argv.push_back(capabilities_.remembers_names ? staging.named_context()
                                                        : staging.context());
   command.timeout = request.timeout;
+  command.stop = request.stop;
 
   BuildOutcome outcome;
   outcome.exit = run_command(command, on_line);

@@ -46,8 +46,9 @@ struct BuildRequest {
   std::map<std::string, std::string> labels;
   std::vector<NamedContext> named_contexts;
   bool insecure = false;  ///< what it pulls may come by plain http; its Dockerfile says digests
-  std::chrono::milliseconds timeout{0};  ///< 0: none
-  BuildOptions options;                  ///< the paths in it are absolute
+  std::chrono::milliseconds timeout{0};     ///< 0: none
+  BuildOptions options;                     ///< the paths in it are absolute
+  const std::atomic<bool>* stop = nullptr;  ///< true: it is ended as by an interrupt; borrowed
 };
 
 struct BuildOutcome {

@@ -31,6 +31,7 @@ struct HttpRequest {
   std::string user_and_password;  ///< "user:password"
   std::string bearer;
   HttpTrust trust = {};
+  std::string socket = {};  ///< the path of a unix socket to ask by, whatever the URL's host
   std::size_t largest = std::size_t{4} << 20;  ///< bytes; a longer body is an error
   std::string user_agent = "imagewright";
   bool follow = true;       ///< up to 5 redirects, http and https only

@@ -16,9 +16,38 @@ namespace {
 std::atomic<int> first_signal{0};
 std::atomic<int> signal_count{0};
 std::array<int, 2> wake_pipe{-1, -1};
+std::atomic<bool> requests_first{false};
+std::atomic<int> asked_end{0};
+std::atomic<bool> asked_reload{false};
+std::array<int, 2> request_pipe{-1, -1};
+
+// Is it a request, and no interrupt yet?
+bool note_request(int signal) {
+  if (!requests_first) return false;
+  int none = 0;
+  if (signal == SIGHUP) {
+    asked_reload = true;
+  } else if (!asked_end.compare_exchange_strong(none, signal)) {
+    return false;
+  }
+  if (request_pipe[1] >= 0 && write(request_pipe[1], "!", 1) < 0) {
+    // A full pipe is readable already.
+  }
+  return true;
+}
+
+void drain(int fd) {
+  std::array<char, 64> bytes{};
+  while (fd >= 0 && read(fd, bytes.data(), bytes.size()) > 0) {
+  }
+}
 
 void note(int signal) {
   const int saved = errno;
+  if (note_request(signal)) {
+    errno = saved;
+    return;
+  }
   int none = 0;
   first_signal.compare_exchange_strong(none, signal);
   signal_count.fetch_add(1);
@@ -56,12 +85,38 @@ int interrupt_fd() {
   return wake_pipe[0];
 }
 
+void take_requests() {
+  if (request_pipe[0] < 0 && pipe2(request_pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0)
+    request_pipe = {-1, -1};
+  requests_first = true;
+  // Also where nohup had it ignored: a service has no terminal to lose.
+  struct sigaction action = {};
+  action.sa_handler = note;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGHUP, &action, nullptr);
+}
+
+int end_asked() {
+  return asked_end.load();
+}
+bool take_reload_request() {
+  return asked_reload.exchange(false);
+}
+int request_fd() {
+  return request_pipe[0];
+}
+void clear_request_fd() {
+  drain(request_pipe[0]);
+}
+
 void forget_interrupts() {
-  std::array<char, 64> bytes{};
-  while (wake_pipe[0] >= 0 && read(wake_pipe[0], bytes.data(), bytes.size()) > 0) {
-  }
+  drain(wake_pipe[0]);
+  drain(request_pipe[0]);
   signal_count = 0;
   first_signal = 0;
+  requests_first = false;
+  asked_end = 0;
+  asked_reload = false;
 }
 
 }  // namespace imagewright

@@ -38,8 +38,8 @@ fs::path base(const char* name, const char* below_home) {
 }  // namespace
 
 Places Places::find() {
-  return {base("XDG_CACHE_HOME", ".cache") / "imagewright",
-          base("XDG_STATE_HOME", ".local/state") / "imagewright/logs"};
+  const fs::path state = base("XDG_STATE_HOME", ".local/state") / "imagewright";
+  return {base("XDG_CACHE_HOME", ".cache") / "imagewright", state / "logs", state / "run"};
 }
 
 }  // namespace imagewright

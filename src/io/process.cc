@@ -202,7 +202,7 @@ class Child {
     if (ended()) return;
     const auto now = Clock::now();
     if (!ending_) {
-      if (interrupted() != 0) {
+      if (interrupted() != 0 || (command_.stop != nullptr && command_.stop->load())) {
         exit_.interrupted = true;
       } else if (command_.timeout.count() > 0 && now - started_ > command_.timeout) {
         exit_.timed_out = true;

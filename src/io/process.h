@@ -2,6 +2,7 @@
 // with all it started. Knows nothing of what the programs are.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -31,11 +32,12 @@ struct Command {
   std::string directory = {};            ///< "" is ours
   std::chrono::milliseconds timeout{0};  ///< 0: none
   Ending ending = Ending::Group;
+  const std::atomic<bool>* stop = nullptr;  ///< true: ended as by an interrupt; borrowed
 };
 
 struct Exit {
   int status = 0;            ///< the exit status, or 128 + signal
-  bool interrupted = false;  ///< ended by us because of SIGINT or SIGTERM
+  bool interrupted = false;  ///< ended by us because of SIGINT or SIGTERM, or `stop`
   bool timed_out = false;    ///< ended by us because its time was over
   bool ok() const { return status == 0 && !interrupted && !timed_out; }
 };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <ctime>
 #include <fstream>
@@ -130,7 +131,9 @@ ScratchDirectory::~ScratchDirectory() {
 }
 
 void write_file(const fs::path& path, std::string_view bytes) {
-  const std::string temporary = path.string() + "." + std::to_string(getpid());
+  static std::atomic<unsigned> count{0};  // several threads may write the same file
+  const std::string temporary =
+      path.string() + "." + std::to_string(getpid()) + "-" + std::to_string(++count);
   const auto failed = [&](int error) {
     unlink(temporary.c_str());
     throw Error(Error::Kind::Missing, with_errno("cannot write '" + path.string() + "'", error));

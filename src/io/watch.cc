@@ -1,12 +1,14 @@
 #include "io/watch.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <system_error>
 #include <utility>
 
@@ -28,7 +30,9 @@ constexpr int kLongestBurst = 20;  // quiet periods
 }  // namespace
 
 Watch::Watch(std::vector<fs::path> own, std::vector<std::string> own_files)
-    : own_files_(std::move(own_files)), inotify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+    : own_files_(std::move(own_files)),
+      inotify_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)),
+      wake_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
   for (const fs::path& path : own) {
     std::error_code ignored;
     own_.push_back(fs::weakly_canonical(path, ignored));
@@ -133,6 +137,13 @@ bool Watch::read_events() {
   }
 }
 
+void Watch::wake() {
+  const std::uint64_t one = 1;
+  if (write(wake_.get(), &one, sizeof one) < 0) {
+    // It is woken already.
+  }
+}
+
 Watch::Event Watch::wait(milliseconds most, milliseconds quiet) {
   const auto end = Clock::now() + most;
   Clock::time_point first{};
@@ -140,10 +151,12 @@ Watch::Event Watch::wait(milliseconds most, milliseconds quiet) {
   while (interrupted() == 0) {
     const auto left = std::chrono::ceil<milliseconds>(until - Clock::now());
     if (left.count() <= 0) return first == Clock::time_point{} ? Event::TimeUp : Event::Changed;
-    std::array<pollfd, 2> descriptors = {pollfd{inotify_.get(), POLLIN, 0},
-                                         pollfd{interrupt_fd(), POLLIN, 0}};
+    std::array<pollfd, 3> descriptors = {pollfd{inotify_.get(), POLLIN, 0},
+                                         pollfd{interrupt_fd(), POLLIN, 0},
+                                         pollfd{wake_.get(), POLLIN, 0}};
     poll(descriptors.data(), descriptors.size(),
          static_cast<int>(std::min(left, milliseconds(1'000'000)).count()));
+    if (std::uint64_t count = 0; read(wake_.get(), &count, sizeof count) > 0) return Event::Woken;
     if (!inotify_ || !read_events()) continue;
     const auto now = Clock::now();
     if (first == Clock::time_point{}) first = now;

@@ -23,7 +23,7 @@ struct WatchedTree {
 
 class Watch {
  public:
-  enum class Event { Changed, TimeUp, Interrupted };
+  enum class Event { Changed, Woken, TimeUp, Interrupted };
 
   /// `own`: directories in which nothing is of interest. `own_files`: nor are files of these names.
   Watch(std::vector<std::filesystem::path> own, std::vector<std::string> own_files);
@@ -36,6 +36,9 @@ class Watch {
   /// Until something changed and then nothing more for `quiet` (but not for more than twenty times
   /// as long), or for `most`.
   Event wait(std::chrono::milliseconds most, std::chrono::milliseconds quiet);
+
+  /// Ends the `wait` of another thread, or the next one, as Woken.
+  void wake();
 
   /// Why not all of it can be watched; "": it can. Then it takes a look now and then.
   const std::string& problem() const { return problem_; }
@@ -61,6 +64,7 @@ class Watch {
   std::vector<std::filesystem::path> own_;
   std::vector<std::string> own_files_;
   Fd inotify_;
+  Fd wake_;  // an eventfd
   std::string problem_;
   std::vector<WatchedTree> trees_;
   std::map<int, Directory> directories_;  // by watch

@@ -101,6 +101,19 @@ std::vector<std::string> Bases::meanings(const Link& link, const std::string& pl
 }
 
 RegistryAnswer Bases::find(const Question& question, RegistryName& at) {
+  if (remembered_ != nullptr && !ask_anew_) {
+    if (const auto known = remembered_->base(question.link.image, question.platform)) {
+      at = known->at;
+      return known->answer;
+    }
+  }
+  const RegistryAnswer answer = ask_registries(question, at);
+  if (remembered_ != nullptr)
+    remembered_->keep(question.link.image, question.platform, {at, answer});
+  return answer;
+}
+
+RegistryAnswer Bases::ask_registries(const Question& question, RegistryName& at) {
   RegistryAnswer answer{Kind::Missing, {}, "it is the engine's own"};
   for (const std::string& name : meanings(question.link, question.platform)) {
     const auto reference = parse_reference(name);

@@ -24,6 +24,7 @@
 #include "io/registry.h"
 #include "run/outside.h"
 #include "run/project.h"
+#include "run/remembered.h"
 
 namespace imagewright {
 
@@ -53,6 +54,12 @@ class Bases {
   /// Borrows all of them. `names`: the configuration's own images, which are no bases.
   Bases(Outside& outside, Engine& engine, const ImageNames& names, Stored stored, Warn warn);
   ~Bases();
+  /// What registries said lately is not asked again, or is, to be remembered (`ask_anew`).
+  /// Borrowed; to be called first. nullptr: every run asks.
+  void remember_in(Remembered* remembered, bool ask_anew) {
+    remembered_ = remembered;
+    ask_anew_ = ask_anew;
+  }
   Bases(const Bases&) = delete;
   Bases& operator=(const Bases&) = delete;
 
@@ -105,6 +112,7 @@ class Bases {
   const Question& ask(const Link& link, const std::string& platform);
   std::vector<std::string> meanings(const Link& link, const std::string& platform);
   RegistryAnswer find(const Question& question, RegistryName& at);
+  RegistryAnswer ask_registries(const Question& question, RegistryName& at);
   Question* question(const Link& link, const std::string& platform);
   void answer_questions();
   void warn(const std::string& about, const std::string& text);
@@ -114,6 +122,8 @@ class Bases {
   Stored stored_;
   Warn warn_;
   std::string host_;  // platform
+  Remembered* remembered_ = nullptr;
+  bool ask_anew_ = false;
   Outside& outside_;
   std::set<std::string> warned_;
 

@@ -335,8 +335,8 @@ Observer::~Observer() {
 
 void Observer::ask_ahead(const std::vector<std::size_t>& images) {
   for (const std::size_t number : images) {
-    if (const auto* source = std::get_if<GitSource>(&images_[number].source))
-      git_.want(absolute(*source));
+    const auto* source = std::get_if<GitSource>(&images_[number].source);
+    if (source != nullptr && !known_ref(absolute(*source))) git_.want(absolute(*source));
   }
   git_.ask_ahead();
   if (look_ == Look::Inputs) known_.load_ahead();
@@ -546,8 +546,28 @@ std::string Observer::name_of_tree(const GitSource& source, const ResolvedRef& a
                      source.lfs ? " with large files" : "", source.subdir);
 }
 
+std::optional<Remembered::Ref> Observer::known_ref(const GitSource& source) const {
+  return remembered_ != nullptr && !ask_anew_ ? remembered_->ref(source) : std::nullopt;
+}
+
+ResolvedRef Observer::resolve(const GitSource& source) {
+  if (remembered_ == nullptr) return git_.resolve(source);
+  if (const auto known = known_ref(source)) {
+    if (!known->failure.empty()) fail(known->failure);
+    return known->at;
+  }
+  try {
+    ResolvedRef at = git_.resolve(source);
+    remembered_->keep(source, {at, ""});
+    return at;
+  } catch (const Error& error) {
+    if (error.kind() == Error::Kind::Source) remembered_->keep(source, {{}, error.what()});
+    throw;
+  }
+}
+
 Observation Observer::observe_git(const ImageConfig& image, const GitSource& source) {
-  const ResolvedRef at = git_.resolve(source);
+  const ResolvedRef at = resolve(source);
   const std::string tree = git_.tree(source, at);
   const std::string known_tree = name_of_tree(source, at, tree);
   const std::string dockerfile = dockerfile_key(image);
@@ -585,7 +605,7 @@ const ContextFiles& Observer::files(const ImageConfig& image, Observation& obser
   if (!observation.files) {
     const GitSource source = absolute(std::get<GitSource>(image.source));
     const std::string reach = observation.reach;
-    const ResolvedRef at = git_.resolve(source);
+    const ResolvedRef at = resolve(source);
     Observation whole = check_out(image, source, at, git_.tree(source, at), &reach);
     observation.files = std::move(whole.files);
     if (observation.named.empty()) observation.named = std::move(whole.named);
@@ -764,7 +784,7 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   observation.files->checkout = std::move(checkout);
   observation.origin = std::move(origin);
   const GitSource git = absolute(std::get<GitSource>(image.source));
-  const ResolvedRef at = git_.resolve(git);
+  const ResolvedRef at = resolve(git);
   const std::string known_tree = name_of_tree(git, at, git_.tree(git, at));
   KnownTree(cache_, known_tree, dockerfile_key(image), reach)
       .remember(known_context(image, digests_of(observation), observation));
@@ -850,6 +870,15 @@ Observation Observer::check_out(const ImageConfig& image, const GitSource& sourc
 std::string Observer::with_references(const ImageConfig& image, const std::string& dockerfile,
                                       const References& references) const {
   return imagewright::with_references(dockerfile, image, platforms_of(image, host_), references);
+}
+
+std::vector<std::size_t> named_images(const std::vector<ImageConfig>& images,
+                                      const std::vector<std::string>& names) {
+  std::vector<std::size_t> numbers;
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    if (std::find(names.begin(), names.end(), images[i].name) != names.end()) numbers.push_back(i);
+  }
+  return numbers;
 }
 
 std::vector<std::size_t> select_images(const std::vector<ImageConfig>& images,

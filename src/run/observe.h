@@ -24,6 +24,7 @@
 #include "run/kept_contexts.h"
 #include "run/known_contexts.h"
 #include "run/project.h"
+#include "run/remembered.h"
 #include "run/secrets.h"
 
 namespace imagewright {
@@ -112,6 +113,13 @@ class Observer {
   /// look. `last_reach` may be called by several threads.
   void expect(LastReach last_reach) { last_reach_ = std::move(last_reach); }
 
+  /// What repositories said lately is not asked again, or is, to be remembered (`ask_anew`).
+  /// Borrowed; to be called first. nullptr: every run asks.
+  void remember_in(Remembered* remembered, bool ask_anew) {
+    remembered_ = remembered;
+    ask_anew_ = ask_anew;
+  }
+
   /// Begins to ask the repositories of these images (numbers in the configuration), each once, in
   /// the background, and to read what is known of directories. It can be long before anything else
   /// is ready for a look.
@@ -193,6 +201,8 @@ class Observer {
   Observation look_at_directory(const ImageConfig& image, const DirectorySource& source,
                                 const std::string* reach);
   std::string name_of_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree);
+  std::optional<Remembered::Ref> known_ref(const GitSource& source) const;
+  ResolvedRef resolve(const GitSource& source);
   Observation observe_git(const ImageConfig& image, const GitSource& source);
   Observation check_out(const ImageConfig& image, const GitSource& source, const ResolvedRef& at,
                         const std::string& tree, const std::string* reach);
@@ -211,6 +221,8 @@ class Observer {
   FileClock clock_;
   std::size_t git_jobs_;
   Git git_;
+  Remembered* remembered_ = nullptr;
+  bool ask_anew_ = false;
   std::unique_ptr<Ahead> ahead_;
 };
 
@@ -218,5 +230,8 @@ class Observer {
 /// them for no globs. Throws Error(Usage) for a glob that matches none.
 std::vector<std::size_t> select_images(const std::vector<ImageConfig>& images,
                                        const std::vector<std::string>& globs);
+/// Those of exactly these names.
+std::vector<std::size_t> named_images(const std::vector<ImageConfig>& images,
+                                      const std::vector<std::string>& names);
 
 }  // namespace imagewright

@@ -92,7 +92,7 @@ std::vector<Edge> edges_of(const ImageConfig& image, const std::vector<Link>& li
 
 Plan make_plan(const Project& project, Observer& observer, const ImageNames& names,
                const std::vector<std::size_t>& selected,
-               const std::function<void(const PlannedImage& image)>& seen) {
+               const std::function<void(const PlannedImage& image)>& seen, Parents rest) {
   const auto& configs = project.config.images;
   std::vector<std::optional<PlannedImage>> planned(configs.size());
   std::vector<std::vector<Edge>> edges(configs.size());
@@ -114,6 +114,13 @@ Plan make_plan(const Project& project, Observer& observer, const ImageNames& nam
     std::sort(parents.begin(), parents.end());
     parents.erase(std::unique(parents.begin(), parents.end()), parents.end());
     std::erase_if(parents, [&](std::size_t parent) { return planned[parent].has_value(); });
+    if (rest == Parents::AsTheyAre) {
+      for (const std::size_t parent : parents) {
+        planned[parent].emplace().config = &configs[parent];
+        planned[parent]->is_taken = true;
+      }
+      break;
+    }
     next = std::move(parents);
   }
 

@@ -79,6 +79,10 @@ class Progress {
   virtual void image_decided(const std::string& name, const Verdict& verdict) {
     (void)name, (void)verdict;
   }
+  /// It is going to be built, by the inputs over which this is the digest (Manifest).
+  virtual void image_inputs(const std::string& name, const std::string& digest) {
+    (void)name, (void)digest;
+  }
   /// An engine begins to build it now.
   virtual void build_started(const std::string& name) { (void)name; }
   /// A line that the engine said of it.

@@ -19,6 +19,7 @@ Review::Review(const Project& project, const RunOptions& options, Progress& prog
 std::vector<Reviewed> Review::look(bool keep_inputs) {
   keep_inputs_ = keep_inputs;
   const auto warn = [this](const std::string& text) { progress_.warning(text); };
+  observer_.remember_in(options_.remembered, options_.ask_anew);
   observer_.ask_ahead(selected_);
   for (const std::string& warning : project_.warnings) warn(warning);
   for (const LeftOut& image : project_.config.left_out)
@@ -29,6 +30,7 @@ std::vector<Reviewed> Review::look(bool keep_inputs) {
   observer_.look_ahead(selected_);
   names_.emplace(project_.config.images, engine_->name() != "docker", host_platform());
   bases_.emplace(outside_, *engine_, *names_, judge_->bases(), warn);
+  bases_->remember_in(options_.remembered, options_.ask_anew);
   publisher_.emplace(project_, options_, store_, outside_, *engine_, judge_->names());
   plan_ = make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
     bases_->want(*image.config, image.observation.links);
@@ -89,6 +91,8 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   if (verdict.build()) {
     observer_.name_changes(image, observation, judge_->last_context(image.name), verdict);
   }
+  all_[i].digest = manifest.digest;
+  all_[i].stale_parents = stands_on.stale;
   const auto found = find_in_registry(i, decision, stands_on);
   if (found) verdict.reasons.clear();
   progress_.image_decided(image.name, verdict);

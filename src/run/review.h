@@ -26,6 +26,9 @@ struct Reviewed {
   /// Its inputs now, with what it stands on; empty where it could not be looked at.
   std::vector<Input> inputs;
   Origin origin;
+  std::string digest = {};  ///< over its inputs; "": it could not be looked at
+  /// What it stands on that has to be built first, or cannot be looked at.
+  std::vector<std::string> stale_parents = {};
 };
 
 class Review {

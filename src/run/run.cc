@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <csignal>
 #include <exception>
 #include <map>
 #include <optional>
@@ -75,7 +76,8 @@ class Run {
       : project_(project),
         options_(options),
         progress_(progress),
-        selected_(select_images(project.config.images, options.images)),
+        selected_(options.only_these ? named_images(project.config.images, options.images)
+                                     : select_images(project.config.images, options.images)),
         observer_(project),
         started_(Clock::now()) {}
 
@@ -88,6 +90,7 @@ class Run {
     for (const LeftOut& image : project_.config.left_out)
       progress_.step(fmt::format("Left out {}: {}", image.name, image.why));
     if (!lock_state()) return finish();
+    observer_.remember_in(options_.remembered, options_.ask_anew);
     observer_.ask_ahead(selected_);
     open_state();
     outside_.emplace(project_, engine_->name());
@@ -102,29 +105,38 @@ class Run {
     names_.emplace(project_.config.images, engine_->name() != "docker", host_platform());
     bases_.emplace(*outside_, *engine_, *names_, judge_->bases(),
                    [this](const std::string& text) { progress_.warning(text); });
+    bases_->remember_in(options_.remembered, options_.ask_anew);
     publisher_.emplace(project_, options_, *store_, *outside_, *engine_, judge_->names());
     publishing_.emplace(*engine_, *publisher_, inbox_, publishing_told());
-    make_schedule(
-        make_plan(project_, observer_, *names_, selected_, [this](const PlannedImage& image) {
-          bases_->want(*image.config, image.observation.links);
-        }));
+    make_schedule(make_plan(
+        project_, observer_, *names_, selected_,
+        [this](const PlannedImage& image) { bases_->want(*image.config, image.observation.links); },
+        options_.only_these ? Parents::AsTheyAre : Parents::LookedAt));
     work();
     if (!fatal_ && project_.config.publish == PublishWhen::Together) publish_together();
     if (fatal_) std::rethrow_exception(fatal_);
-    if (interrupted() == 0 && options_.images.empty() && !options_.dry_run) retire();
+    if (!is_stopped() && options_.images.empty() && !options_.dry_run) retire();
     return finish();
   }
 
  private:
+  bool is_stopped() const {
+    return interrupted() != 0 || (options_.stop != nullptr && options_.stop->load());
+  }
+
   // False: interrupted while waiting for the lock.
   bool lock_state() {
     if (options_.dry_run) return true;
+    if (options_.is_locked) {
+      make_places();
+      return true;
+    }
     lock_ = StateLock::acquire(project_.state_directory, [&](int process_id) {
       if (options_.wait) progress_.waiting(project_.state_directory, process_id);
       return options_.wait;
     });
     if (!lock_) {
-      if (interrupted() != 0) return false;
+      if (is_stopped()) return false;
       throw Error(Error::Kind::Missing,
                   "another run holds the state in " + project_.state_directory.string());
     }
@@ -179,7 +191,7 @@ class Run {
   void work() {
     while (!schedule_->done() || !builds_.empty() || !publishing_->idle()) {
       try {
-        if (interrupted() != 0) schedule_->cancel();
+        if (is_stopped()) schedule_->cancel();
         look_at_what_can_be();
         while (const auto image = schedule_->next_to_build()) with(*image, &Run::start);
         if (builds_.empty() && publishing_->idle()) continue;
@@ -237,10 +249,11 @@ class Run {
   void look_at(std::size_t i) {
     PlannedImage& planned = plan_.images[i];
     began_[i] = Clock::now();
-    if (interrupted() != 0) {
+    if (is_stopped()) {
       result(i).message = "interrupted";
       return end(i, ImageState::Skipped);
     }
+    if (planned.is_taken) return take_as_it_is(i);
     if (!planned.error.empty()) {
       progress_.image_started(config(i).name);
       result(i).message = planned.error;
@@ -259,6 +272,17 @@ class Run {
     }
     start_telling(i);
     up_to_date(i);
+  }
+
+  // A parent that is not this run's to build.
+  void take_as_it_is(std::size_t i) {
+    const ImageRow* row = judge_->last(config(i).name);
+    if (row == nullptr || row->image_id.empty()) {
+      result(i).message = "it has not been built yet";
+      return end(i, ImageState::Failed);
+    }
+    result(i).image_id = row->image_id;
+    end(i, ImageState::UpToDate);
   }
 
   StandsOn ground_of(std::size_t i) {
@@ -558,6 +582,7 @@ class Run {
       request.ignore = files.ignore;
       request.ignore_has_exceptions = files.request.rules.has_exceptions();
       request.timeout = job.request.timeout;
+      request.stop = options_.stop;
       request.options.platforms = job.request.options.platforms;
       inbox_.call([&] {
         request.context_name = store_->open_context_name(digest);
@@ -634,6 +659,7 @@ class Run {
     job.decision.manifest = manifest_of(i);
     tell(i, job.decision.manifest);
     tell_reach(image, job.reach);
+    progress_.image_inputs(image.name, job.row.digest);
     progress_.image_decided(image.name, job.decision.verdict);
     result(i).reasons = job.decision.verdict.reasons;
     hint_at_git_directory(image, files);
@@ -675,6 +701,7 @@ class Run {
           {named.name, its.request.root, [&its] { return its.entries(); }});
     }
     request.timeout = image.timeout;
+    request.stop = options_.stop;
     request.options = with_absolute_paths(image.options, project_.base);
     // What is named exactly is not looked for anew, and what is ours is nowhere to be found.
     if (!job.references.empty()) request.options.pull = false;
@@ -827,7 +854,7 @@ class Run {
 
   // Those of which all images have ended well and are pushed.
   void put_indexes() {
-    if (options_.dry_run || !may_put_indexes_ || interrupted() != 0) return;
+    if (options_.dry_run || !may_put_indexes_ || is_stopped()) return;
     for (auto& [name, images] : indexes_) {
       std::map<std::string, std::string> built;
       const PlannedImage* leader = nullptr;
@@ -932,7 +959,7 @@ class Run {
 
   // When all have ended: no name moves unless all are there.
   void publish_together() {
-    const bool all_well = interrupted() == 0 && summary_.publishing_failures == 0 &&
+    const bool all_well = !is_stopped() && summary_.publishing_failures == 0 &&
                           summary_.count(ImageState::Failed) == 0 &&
                           summary_.count(ImageState::Skipped) == 0;
     if (!all_well) {
@@ -971,7 +998,7 @@ class Run {
 
   // By its source. What the whole run needs is not an image's failure.
   void fail(std::size_t i, const Error& error) {
-    if (interrupted() != 0) {
+    if (is_stopped()) {
       result(i).message = "interrupted";
       return end(i, ImageState::Skipped);
     }
@@ -1033,15 +1060,15 @@ class Run {
         result(i).because = result(*failed).name;
         result(i).message = result(i).because + " failed";
       } else {
-        result(i).message = interrupted() != 0 ? "interrupted" : "an earlier image failed";
+        result(i).message = is_stopped() ? "interrupted" : "an earlier image failed";
       }
       progress_.image_finished(result(i));
     }
-    if (may_put_indexes_ && interrupted() == 0 && !options_.dry_run) {
+    if (may_put_indexes_ && !is_stopped() && !options_.dry_run) {
       for (const auto& [name, images] : indexes_)
         progress_.warning(name + " is not pushed, as not all its images could be");
     }
-    summary_.signal = interrupted();
+    summary_.signal = interrupted() != 0 || !is_stopped() ? interrupted() : SIGTERM;
     summary_.duration = duration_cast<milliseconds>(Clock::now() - started_);
     progress_.run_finished(summary_);
     return std::move(summary_);

@@ -3,6 +3,7 @@
 // how things are shown.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "io/store.h"
 #include "run/progress.h"
 #include "run/project.h"
+#include "run/remembered.h"
 
 namespace imagewright {
 
@@ -31,6 +33,18 @@ struct RunOptions {
   bool wait = true;  ///< wait for another run over the same state
   /// Build again what failed, though nothing has changed since.
   bool retry = true;
+  /// Only `images` are looked at, which are names then. What they stand on is taken as it was built
+  /// last.
+  bool only_these = false;
+  /// The caller holds the state's lock. Several runs may go on then in this process, of which no
+  /// two have an image in common.
+  bool is_locked = false;
+  /// What repositories and registries said lately counts instead of asking them; or they are asked,
+  /// and that is kept there (`ask_anew`). Borrowed; nullptr: each run asks.
+  Remembered* remembered = nullptr;
+  bool ask_anew = false;
+  /// true: the run ends as by an interrupt; borrowed.
+  const std::atomic<bool>* stop = nullptr;
 };
 
 /// Builds what changed. A failed image is a value in the summary; throws Error(Missing) for what

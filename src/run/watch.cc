@@ -19,6 +19,8 @@ using std::chrono::milliseconds;
 // Where not all can be watched.
 constexpr milliseconds kBlindInterval{2'000};
 
+}  // namespace
+
 WatchedPaths watched_paths(const Project& project) {
   WatchedPaths all;
   const Observer observer(project, Observer::Look::Links);
@@ -26,8 +28,6 @@ WatchedPaths watched_paths(const Project& project) {
   all.files.push_back(project.config_path);
   return all;
 }
-
-}  // namespace
 
 int watch_images(const LoadProject& load, const RunOptions& options, const WatchTimes& times,
                  Progress& progress) {

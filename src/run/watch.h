@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 
+#include "run/observe.h"
 #include "run/progress.h"
 #include "run/project.h"
 #include "run/run.h"
@@ -18,6 +19,10 @@ struct WatchTimes {
 
 /// Reads the configuration. Throws Error(Usage).
 using LoadProject = std::function<Project()>;
+
+/// Where on this machine what a configuration's images are built from is read, and the
+/// configuration itself.
+WatchedPaths watched_paths(const Project& project);
 
 /// Builds what changed, and again whenever something changes, until an interrupt, whose signal it
 /// gives. Of the later runs those are shown in which something happened. What failed is built again

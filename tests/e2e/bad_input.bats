@@ -80,8 +80,8 @@ see: imagewright --help"
 }
 
 @test "bad input: a command of a later version is refused as such" {
-  expect_refused 2 serve x
-  has "$stderr" "'serve' is not available in this version"
+  expect_refused 2 worker x
+  has "$stderr" "'worker' is not available in this version"
 }
 
 @test "bad input: one file too many is refused" {

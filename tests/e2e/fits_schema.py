@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""fits_schema.py SCHEMA: reads one JSON document a line from stdin, and says which do not fit the JSON Schema, and why.
+"""fits_schema.py SCHEMA [PART]: reads one JSON document a line from stdin, and says which do not fit the JSON Schema, and why.
+PART: they are to fit a part of it, "#/components/schemas/Job".
 
 Knows as much of draft 2020-12 as our schemas use; a keyword that it does not know is an error. What a schema does not
 name is allowed for those who read, but not for us who write: a key that no `properties` has is an error too.
@@ -90,10 +91,11 @@ class Fit:
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         root = json.load(file)
+    schema = {"$ref": sys.argv[2]} if len(sys.argv) > 2 else root
     count = bad = 0
     for line in sys.stdin.buffer:
         count += 1
-        wrong = Fit(root).all_wrong(root, json.loads(line), "event")
+        wrong = Fit(root).all_wrong(schema, json.loads(line), "event" if schema is root else "it")
         bad += bool(wrong)
         for what in wrong:
             print("line %d: %s" % (count, what), file=sys.stderr)

@@ -168,5 +168,15 @@ TEST_F(WatchTest, MoreThanTheKernelKeeps) {
   EXPECT_FALSE(has_changed());
 }
 
+TEST_F(WatchTest, AnotherThreadWakesIt) {
+  set();
+  watch_.wake();  // before it waits
+  EXPECT_EQ(watch_.wait(10s, 0ms), Event::Woken);
+  std::thread waker([this] { watch_.wake(); });
+  EXPECT_EQ(watch_.wait(10s, 0ms), Event::Woken);
+  waker.join();
+  EXPECT_FALSE(has_changed());
+}
+
 }  // namespace
 }  // namespace imagewright

@@ -1,0 +1,63 @@
+// What repositories and registries said lately, for those who look often: a service looks whenever
+// a file changes, and must not ask the whole world each time. Decides nothing.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "core/reference.h"
+#include "core/source.h"
+#include "io/git.h"
+#include "io/registry.h"
+
+namespace imagewright {
+
+/// Any number of threads. What could not be found out is remembered, too, so that one that does not
+/// answer is not waited for at each look.
+class Remembered {
+ public:
+  /// What a source's ref meant.
+  struct Ref {
+    ResolvedRef at;
+    std::string failure;  ///< why that could not be found out; "": it could
+  };
+  /// What a registry said of an image, and under which name.
+  struct Base {
+    RegistryName at;
+    RegistryAnswer answer;
+  };
+
+  /// Everything is forgotten after so long, or up to a tenth sooner.
+  explicit Remembered(std::chrono::milliseconds most_age) : most_age_(most_age) {}
+
+  std::optional<Ref> ref(const GitSource& source) const;
+  void keep(const GitSource& source, Ref ref);
+  std::optional<Base> base(const std::string& reference, const std::string& platform) const;
+  void keep(const std::string& reference, const std::string& platform, Base base);
+
+  /// Of these sources nothing is known any more: they are due. Gives how many there were.
+  std::size_t forget(const std::function<bool(const GitSource& source)>& is_due);
+  void forget_all();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  template <typename Value>
+  struct Until {
+    Clock::time_point until;
+    Value value;
+  };
+
+  Clock::time_point next_end() const;
+
+  std::chrono::milliseconds most_age_;
+  mutable std::mutex mutex_;
+  std::map<std::string, std::pair<GitSource, Until<Ref>>> refs_;
+  std::map<std::pair<std::string, std::string>, Until<Base>> bases_;
+};
+
+}  // namespace imagewright

@@ -1,0 +1,299 @@
+#include "service/checker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/digest.h"
+#include "io/error.h"
+#include "io/wall_clock.h"
+#include "run/json.h"
+#include "run/progress.h"
+#include "run/review.h"
+
+namespace imagewright {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// Where not all can be watched.
+constexpr milliseconds kBlindInterval{2'000};
+
+// What a look tells, once as long as it stays so.
+class LookProgress : public Progress {
+ public:
+  void warning(const std::string& text) override { warnings_.push_back(text); }
+  void waiting(const std::filesystem::path&, int) override {}
+  void image_finished(const ImageResult&) override {}
+  void publishing_failed(const std::string&, const std::string&, const std::string&) override {}
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  std::vector<std::string> warnings_;
+};
+
+bool is_to_be_built(Standing standing) {
+  return standing == Standing::Stale || standing == Standing::Failed ||
+         standing == Standing::Unpublished;
+}
+
+// One for all of a unit, as it is now.
+std::string digest_of(const std::vector<const Reviewed*>& images) {
+  if (images.size() == 1) return images.front()->digest;
+  Sha256 hash;
+  for (const Reviewed* image : images) {
+    hash.update_field(image->status.name);
+    hash.update_field(image->digest);
+  }
+  return "sha256:" + hex(hash.finish());
+}
+
+std::string reasons_of(const ImageStatus& image) {
+  if (image.standing == Standing::Unpublished) return image.message;
+  return describe(image.reasons);
+}
+
+}  // namespace
+
+Checker::Checker(LoadProject load, RunOptions options, WatchTimes times, OpenQueue open,
+                 Current& current, const Looking& looking, const ServiceLog& log)
+    : load_(std::move(load)),
+      options_(std::move(options)),
+      times_(times),
+      open_(std::move(open)),
+      current_(current),
+      looking_(looking),
+      log_(log),
+      watch_({current.get()->project.places.cache, current.get()->project.places.logs},
+             Store::file_names()),
+      looked_(std::make_shared<Looked>()),
+      thread_([this] { go(); }) {}
+
+Checker::~Checker() {
+  stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Checker::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopped_ = true;
+    ended_.notify_all();
+  }
+  watch_.wake();
+}
+
+void Checker::look() {
+  watch_.wake();
+}
+
+void Checker::reload() {
+  must_reload_ = true;
+  watch_.wake();
+}
+
+std::shared_ptr<const Looked> Checker::looked() const {
+  const std::lock_guard lock(mutex_);
+  return looked_;
+}
+
+bool Checker::wait_for_look(milliseconds most) {
+  std::unique_lock lock(mutex_);
+  const std::uint64_t wanted = begun_ + 1;
+  watch_.wake();
+  return ended_.wait_for(lock, most, [&] { return done_ >= wanted || is_stopped_; }) &&
+         !is_stopped_;
+}
+
+milliseconds Checker::interval() const {
+  return watch_.problem().empty() ? times_.interval : std::min(times_.interval, kBlindInterval);
+}
+
+void Checker::go() {
+  std::unique_ptr<Queue> queue;
+  std::string told;
+  while (!is_stopped_) {
+    std::uint64_t mine = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      mine = ++begun_;
+    }
+    // Before the look: what changes while it goes on is told by the next wait.
+    const WatchedPaths paths = watched_paths(current_.get()->project);
+    watch_.set(paths.trees, paths.files);
+    std::string problem;
+    try {
+      if (!queue) queue = open_();
+      look_once(*queue);
+    } catch (const Error& error) {
+      problem = error.what();
+      queue.reset();
+    }
+    if (problem != told && !problem.empty()) log_.error(problem);
+    told = problem;
+    {
+      const std::lock_guard lock(mutex_);
+      auto looked = std::make_shared<Looked>(*looked_);
+      looked->problem = problem;
+      looked->config_problem = config_problem_;
+      looked_ = std::move(looked);
+      done_ = mine;
+      ended_.notify_all();
+    }
+    if (is_stopped_) return;
+    const Watch::Event event = watch_.wait(interval(), times_.quiet);
+    if (event == Watch::Event::Interrupted) return;
+    const bool is_asked = must_reload_.exchange(false);
+    if (is_asked || event != Watch::Event::Woken) read_configuration(is_asked);
+  }
+}
+
+void Checker::read_configuration(bool tell) {
+  try {
+    Project project = load_();
+    config_problem_.clear();
+    const bool is_new = project.config.images != current_.get()->project.config.images;
+    if (is_new || tell)
+      log_.info(fmt::format("{}: {} image{}", project.config_path.string(),
+                            project.config.images.size(),
+                            project.config.images.size() == 1 ? "" : "s"));
+    current_.set(std::move(project));
+  } catch (const Error& error) {
+    if (config_problem_ != error.what() || tell)
+      log_.error(std::string(error.what()) + "; what was read before is kept");
+    config_problem_ = error.what();
+  }
+}
+
+void Checker::look_once(Queue& queue) {
+  const auto served = current_.get();
+  const std::int64_t began_ms = now_ms();
+  LookProgress progress;
+  Review review(served->project, options_, progress);
+  const std::vector<Reviewed> images = review.look(false);
+  if (is_stopped_) return;
+  std::set<std::string> told;
+  for (const std::string& warning : progress.warnings()) {
+    if (told_.count(warning) == 0) log_.warning(warning);
+    told.insert(warning);
+  }
+  if (!watch_.problem().empty()) {
+    const std::string warning =
+        fmt::format("{}; all is looked at every {}", watch_.problem(), describe(kBlindInterval));
+    if (told_.count(warning) == 0) log_.warning(warning);
+    told.insert(warning);
+  }
+  auto looked = std::make_shared<Looked>();
+  looked->at_ms = now_ms();
+  for (const Reviewed& image : images) {
+    const ImageStatus& status = image.status;
+    if (status.standing == Standing::Unknown) {
+      const std::string text = status.name + ": " + status.message;
+      if (told_.count(text) == 0) log_.error(status.message, {0, 0, status.name});
+      told.insert(text);
+    }
+    looked->images.push_back(status);
+  }
+  told_ = std::move(told);
+  {
+    const std::lock_guard lock(mutex_);
+    looked_ = std::move(looked);
+  }
+  enqueue(queue, *served, images, began_ms);
+  if (retired_ != served) retire(*served);
+  retired_ = served;
+}
+
+// As the end of a full run does.
+void Checker::retire(const Served& served) {
+  const std::vector<std::string> names = all_names(served.project.config);
+  Store store = Store::open(served.project.state_directory);
+  for (const std::string& name :
+       store.retire(served.project.config_path, {names.begin(), names.end()}))
+    log_.info("forgotten, as it left the configuration", {0, 0, name});
+}
+
+namespace {
+
+bool is_left_alone(Queue& queue, const NewJob& job, std::int64_t look_began_ms) {
+  JobFilter filter;
+  filter.image = job.image;
+  filter.most = 1;
+  const std::vector<Job> jobs = queue.jobs(filter);
+  if (jobs.empty() || !is_final(jobs.front().state)) return false;
+  const Job& last = jobs.front();
+  // What it came to was not seen yet; the next look, which its end has brought about, sees it.
+  if (last.finished_ms >= look_began_ms) return true;
+  // Somebody did not want just that. Until its inputs change, or somebody wants it after all.
+  return last.state == JobState::Cancelled && last.inputs == job.inputs;
+}
+
+}  // namespace
+
+void Checker::enqueue(Queue& queue, const Served& served, const std::vector<Reviewed>& images,
+                      std::int64_t look_began_ms) {
+  std::map<std::string, const Reviewed*> by_name;
+  for (const Reviewed& image : images) by_name[image.status.name] = &image;
+  const auto is_unknown = [&](const std::string& name) {
+    const auto found = by_name.find(name);
+    return found == by_name.end() || found->second->status.standing == Standing::Unknown;
+  };
+  std::map<std::string, NewJob> jobs;  // by unit
+  for (const Unit& unit : served.units.all()) {
+    std::vector<const Reviewed*> its;
+    for (const std::string& name : unit.images) {
+      if (const auto found = by_name.find(name); found != by_name.end())
+        its.push_back(found->second);
+    }
+    NewJob job;
+    job.image = unit.name;
+    job.trigger = "change";
+    Json details = Json::array();
+    bool any = false;
+    bool hopeless = false;
+    for (const Reviewed* image : its) {
+      if (!is_to_be_built(image->status.standing)) continue;
+      any = true;
+      const std::string name = its.size() > 1 ? image->status.name + ": " : "";
+      job.reasons += (job.reasons.empty() ? "" : "; ") + name + reasons_of(image->status);
+      for (const Json& reason : to_json(image->status.reasons)) details.push_back(reason);
+      for (const std::string& parent : image->stale_parents) {
+        const std::string& waits_for = served.units.of_image(parent).name;
+        if (waits_for == unit.name) continue;
+        job.waits_for.insert(waits_for);
+        hopeless = hopeless || is_unknown(parent);
+      }
+    }
+    // (What cannot be looked at has no job for which one could wait.)
+    if (!any || hopeless) continue;
+    job.details = dump(details, false);
+    job.inputs = digest_of(its);
+    // (When it is decided, it is for what is found then; and at its end there is another look.)
+    if (looking_.contains(unit.name) || is_left_alone(queue, job, look_began_ms)) continue;
+    jobs[unit.name] = std::move(job);
+  }
+  // Whom others wait for comes first, so that they are blocked from the beginning.
+  std::set<std::string> begun;
+  const std::function<void(const std::string&)> put = [&](const std::string& name) {
+    const auto job = jobs.find(name);
+    if (job == jobs.end() || !begun.insert(name).second) return;
+    for (const std::string& other : job->second.waits_for) put(other);
+    put_one(queue, job->second);
+  };
+  for (const Unit& unit : served.units.all()) put(unit.name);
+}
+
+void Checker::put_one(Queue& queue, const NewJob& job) {
+  const EnqueueResult result = queue.enqueue(job);
+  if (result.how == Enqueued::New)
+    log_.info((job.waits_for.empty() ? "to be built: " : "to be built after what it stands on: ") +
+                  job.reasons,
+              {result.job, 0, job.image});
+  if (result.how == Enqueued::Replaced)
+    log_.info("its inputs changed once more: " + job.reasons, {result.job, 0, job.image});
+}
+
+}  // namespace imagewright

@@ -1,0 +1,40 @@
+// What a server serves: one configuration, as it was last read without an error.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "run/project.h"
+#include "service/units.h"
+
+namespace imagewright {
+
+/// A configuration and what of it one job builds.
+struct Served {
+  explicit Served(Project read) : project(std::move(read)), units(project) {}
+  Project project;
+  Units units;
+};
+
+/// The one that counts now. Whoever got one keeps it as long as he needs it, whatever is read
+/// meanwhile. Any number of threads.
+class Current {
+ public:
+  explicit Current(Project project) { set(std::move(project)); }
+
+  std::shared_ptr<const Served> get() const {
+    const std::lock_guard lock(mutex_);
+    return served_;
+  }
+  void set(Project project) {
+    auto served = std::make_shared<const Served>(std::move(project));
+    const std::lock_guard lock(mutex_);
+    served_ = std::move(served);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Served> served_;
+};
+
+}  // namespace imagewright

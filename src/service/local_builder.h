@@ -1,0 +1,94 @@
+// Builds what the queue holds in this process, with the engine of this machine: claims a job when
+// there is room for one, and carries it out as a run over its images alone.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "run/run.h"
+#include "service/current.h"
+#include "service/looking.h"
+#include "service/queue.h"
+#include "service/service_log.h"
+
+namespace imagewright {
+
+/// Opens one more connection to the one queue. From any thread.
+using OpenQueue = std::function<std::unique_ptr<Queue>()>;
+
+struct LocalBuilderOptions {
+  std::string worker;            ///< its name in the queue
+  std::set<std::string> labels;  ///< what it has
+  RunOptions run;                ///< `jobs`: how much is built at once
+  std::chrono::milliseconds heartbeat{10'000};
+  std::chrono::milliseconds poll{5'000};  ///< at least so often the queue is looked at
+};
+
+class LocalBuilder {
+ public:
+  /// Begins at once. Borrows `current`, `looking` and `log`; the caller holds the state's lock.
+  /// `ended` is called when a job has ended, from any thread.
+  LocalBuilder(LocalBuilderOptions options, OpenQueue open, const Current& current,
+               Looking& looking, const ServiceLog& log, std::function<void()> ended);
+  /// As drain.
+  ~LocalBuilder();
+  LocalBuilder(const LocalBuilder&) = delete;
+  LocalBuilder& operator=(const LocalBuilder&) = delete;
+
+  /// Claims nothing more. What is being built goes on; after an interrupt (io/interrupt.h) it is
+  /// ended and handed back.
+  void stop_claiming();
+  /// The same, and waits until all is done.
+  void drain();
+  /// How many jobs are being carried out.
+  std::size_t running() const;
+  /// A job that may be ours is to be cancelled: its holder looks now, and not at the next
+  /// heartbeat.
+  void look_at_cancellations();
+
+ private:
+  struct Work {
+    Job job;
+    Unit unit;
+    std::shared_ptr<const Served> served;
+    int weight = 1;
+    std::atomic<bool> stop{false};
+    std::atomic<bool> is_cancelled{false};
+    std::atomic<bool> has_ended{false};
+    std::thread thread;
+  };
+
+  void go();
+  void try_to_go();
+  bool claim_one(Queue& queue);
+  void begin(std::unique_ptr<Work> work);
+  void carry_out(Work& work);
+  void finish(Work& work, Queue& queue);
+  void look_after(Queue& queue);
+  void forget_ended();
+  int used() const;
+
+  LocalBuilderOptions options_;
+  OpenQueue open_;
+  const Current& current_;
+  Looking& looking_;
+  const ServiceLog& log_;
+  std::function<void()> ended_;
+  std::unique_ptr<Queue> queue_;  // the dispatching thread's; any may wake it
+  mutable std::mutex mutex_;
+  std::map<std::int64_t, std::unique_ptr<Work>> works_;  // by job
+  std::unique_ptr<Work> next_;                           // claimed, and waits for room
+  std::atomic<bool> is_draining_{false};
+  std::atomic<bool> looks_now_{false};
+  std::thread thread_;
+};
+
+}  // namespace imagewright

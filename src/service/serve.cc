@@ -1,0 +1,179 @@
+#include "service/serve.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <system_error>
+
+#include "io/error.h"
+#include "io/file_read.h"
+#include "io/interrupt.h"
+#include "io/store.h"
+#include "service/api.h"
+#include "service/checker.h"
+#include "service/local_builder.h"
+#include "service/log_streams.h"
+#include "service/queue.h"
+#include "service/queue_pool.h"
+#include "service/service_log.h"
+
+namespace imagewright {
+
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+constexpr int kJobsKept = 100;  // of each image, with their logs
+constexpr milliseconds kBetweenPrunes{60 * 60 * 1'000};
+constexpr milliseconds kDrainRequests{2'000};
+constexpr milliseconds kLook{200};
+constexpr int kHandlerThreads = 16;  // some may wait for a look
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+// "": there is none.
+std::string read_secret(const fs::path& file) {
+  if (file.empty()) return "";
+  std::string secret = read_file(file);
+  secret.erase(secret.find_last_not_of(" \t\r\n") + 1);
+  if (secret.empty())
+    throw Error(Error::Kind::Usage, "the secret of webhooks in '" + file.string() + "' is empty");
+  return secret;
+}
+
+// What a server before us was carrying out is lost: with the state's lock, we are the only one.
+void take_over(Queue& queue, const ServiceLog& log) {
+  const Reaped reaped = queue.reap(Leases::AreOver);
+  for (const std::int64_t job : reaped.requeued)
+    log.warning("was being built when the server before ended; it waits again", {job, 0, ""});
+  for (const std::int64_t job : reaped.quarantined)
+    log.error("lost too often, so it is not tried any more (imagewright retry)", {job, 0, ""});
+}
+
+std::string counted(std::size_t count, const char* what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+StateLock lock_state(const Project& project) {
+  int holder = 0;
+  auto lock = StateLock::acquire(project.state_directory, [&](int process_id) {
+    holder = process_id;
+    return false;
+  });
+  if (lock) return *std::move(lock);
+  throw Error(Error::Kind::Missing,
+              fmt::format("another run or server{} has the state in {}",
+                          holder > 0 ? fmt::format(" (process {})", holder) : "",
+                          project.state_directory.string()));
+}
+
+// Until an end is asked for, and what it is about has ended.
+void wait_for_end(LocalBuilder& builder, Checker& checker, Api& api, Queue& queue,
+                  const ServiceLog& log) {
+  auto pruned = std::chrono::steady_clock::now();
+  bool is_ending = false;
+  while (interrupted() == 0 && !(is_ending && builder.running() == 0)) {
+    std::array<pollfd, 2> descriptors = {pollfd{request_fd(), POLLIN, 0},
+                                         pollfd{interrupt_fd(), POLLIN, 0}};
+    const milliseconds most = is_ending ? kLook : milliseconds(10'000);
+    poll(descriptors.data(), descriptors.size(), static_cast<int>(most.count()));
+    clear_request_fd();
+    if (take_reload_request()) checker.reload();
+    if (end_asked() != 0 && !is_ending) {
+      is_ending = true;
+      api.drain();
+      checker.stop();
+      builder.stop_claiming();
+      const std::size_t running = builder.running();
+      log.info(running == 0 ? "ending"
+                            : fmt::format("ending when {} ended; a second signal ends {} now",
+                                          running == 1 ? "a build has" : "builds have",
+                                          running == 1 ? "it" : "them"));
+    }
+    if (std::chrono::steady_clock::now() - pruned > kBetweenPrunes) {
+      pruned = std::chrono::steady_clock::now();
+      try {
+        queue.prune(kJobsKept);
+      } catch (const Error& error) {
+        log.error(error.what());
+      }
+    }
+  }
+}
+
+}  // namespace
+
+fs::path server_socket(const Project& project) {
+  return project.places.sockets / (state_key(project) + ".sock");
+}
+
+int serve(const LoadProject& load, const ServeOptions& options) {
+  const ServiceLog log(stderr,
+                       options.json_log ? ServiceLog::Style::Json : ServiceLog::Style::Text);
+  Current current(load());
+  const Project project = current.get()->project;
+  // What would be missing for every build is better told now.
+  const auto engine = find_engine(wished_engine(project, options.run.engine), project.places.cache);
+  const StateLock lock = lock_state(project);
+  take_requests();
+  fs::create_directories(project.places.cache);
+  fs::create_directories(project.places.logs);
+  (void)Store::open(project.state_directory);
+  const OpenQueue open = [directory = project.state_directory] {
+    return open_sqlite_queue(directory);
+  };
+  QueuePool queues(open);
+  const auto own = queues.lend();
+  take_over(*own, log);
+  own->prune(kJobsKept);
+
+  LogStreams logs(queues, log);
+  Remembered remembered(options.times.interval);
+  RunOptions look = options.run;
+  look.images.clear();
+  look.remembered = &remembered;
+  Looking looking;
+  Checker checker(load, look, options.times, open, current, looking, log);
+  LocalBuilderOptions builds;
+  builds.worker = host_name();
+  builds.labels = {"engine=" + engine->name()};
+  builds.run = options.run;
+  builds.run.remembered = &remembered;
+  builds.run.ask_anew = true;
+  LocalBuilder builder(builds, open, current, looking, log, [&] { checker.look(); });
+  Api api({checker, builder, queues, logs, remembered, current, log, [&] { checker.reload(); },
+           read_secret(options.webhook_secret_file), options.version});
+
+  HttpServerOptions http;
+  http.host = options.host;
+  http.port = options.port;
+  http.hosts = options.hosts;
+  http.certificate = options.certificate;
+  http.key = options.key;
+  http.handler_threads = kHandlerThreads;
+  http.log = [&](const std::string& line) { log.warning(line); };
+  http.socket = server_socket(project);
+  fs::create_directories(http.socket.parent_path());
+  fs::permissions(http.socket.parent_path(), fs::perms::owner_all);
+  HttpServer server(http, api);
+  log.info(fmt::format("serving {} ({}) on {}://{}:{}, building with {}",
+                       project.config_path.string(), counted(project.config.images.size(), "image"),
+                       options.certificate.empty() ? "http" : "https", options.host, server.port(),
+                       engine->name()));
+  for (const std::string& warning : project.warnings) log.warning(warning);
+
+  wait_for_end(builder, checker, api, *own, log);
+  builder.drain();
+  server.drain(kDrainRequests);
+  log.info("ended");
+  return interrupted() == 0 ? 0 : 128 + interrupted();
+}
+
+}  // namespace imagewright

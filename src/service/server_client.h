@@ -1,0 +1,51 @@
+// Asks a server over its API: on its machine by its unix socket, elsewhere by its URL.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "io/http.h"
+#include "run/json.h"
+#include "run/project.h"
+
+namespace imagewright {
+
+/// How a server is reached.
+struct ServerAddress {
+  std::filesystem::path socket;  ///< "": by the URL
+  std::string url;               ///< http://… or https://…
+  std::string token;             ///< "": none
+};
+
+/// Part of a job's log.
+struct LogPart {
+  std::string bytes;
+  std::int64_t next = 0;   ///< the offset behind it
+  std::int64_t claim = 0;  ///< whose log it is: another one begins anew
+  bool is_complete = false;
+};
+
+/// One thread at a time. Throws Error(Missing) if the server cannot be reached or used at the
+/// moment, Error(Usage) for what it refuses, with its words.
+class ServerClient {
+ public:
+  explicit ServerClient(ServerAddress address);
+
+  /// The one over a project's state on this machine; nullopt: none is running there.
+  static std::optional<ServerAddress> find(const Project& project);
+
+  Json get(const std::string& path);
+  Json post(const std::string& path, const Json& body);
+  LogPart log(std::int64_t job, std::int64_t offset);
+
+ private:
+  HttpResponse send(HttpRequest request);
+
+  ServerAddress address_;
+  std::atomic<bool> stop_{false};
+  Http http_;
+};
+
+}  // namespace imagewright

@@ -1,0 +1,72 @@
+// What was found out elsewhere lately.
+#include "run/remembered.h"
+
+#include <gtest/gtest.h>
+
+namespace imagewright {
+namespace {
+
+using std::chrono::milliseconds;
+
+GitSource source(const std::string& remote, const std::string& ref = "") {
+  GitSource source;
+  source.remote = remote;
+  source.ref = ref;
+  return source;
+}
+
+TEST(Remembered, ARefIsKnownUntilItIsDue) {
+  Remembered remembered(milliseconds(600'000));
+  const GitSource main = source("https://git.example/a.git", "main");
+  EXPECT_FALSE(remembered.ref(main));
+  remembered.keep(main, {{"c1", "refs/heads/main"}, ""});
+  ASSERT_TRUE(remembered.ref(main));
+  EXPECT_EQ(remembered.ref(main)->at.commit, "c1");
+  EXPECT_FALSE(remembered.ref(source("https://git.example/a.git", "other")));
+  GitSource below = main;
+  below.subdir = "below";  // the same question
+  EXPECT_TRUE(remembered.ref(below));
+  EXPECT_EQ(remembered.forget([](const GitSource& one) { return one.remote == "x"; }), 0u);
+  EXPECT_EQ(remembered.forget([&](const GitSource& one) { return one.remote == main.remote; }), 1u);
+  EXPECT_FALSE(remembered.ref(main));
+}
+
+TEST(Remembered, WhatDoesNotAnswerIsNotAskedAtEachLook) {
+  Remembered remembered(milliseconds(600'000));
+  const GitSource gone = source("https://git.example/gone.git");
+  remembered.keep(gone, {{}, "no answer"});
+  ASSERT_TRUE(remembered.ref(gone));
+  EXPECT_EQ(remembered.ref(gone)->failure, "no answer");
+  remembered.forget_all();
+  EXPECT_FALSE(remembered.ref(gone));
+}
+
+TEST(Remembered, ARepositoryOnThisMachineIsAskedEachTime) {
+  Remembered remembered(milliseconds(600'000));
+  GitSource local = source("/srv/a.git");
+  local.local = true;
+  remembered.keep(local, {{"c1", ""}, ""});
+  EXPECT_FALSE(remembered.ref(local));
+}
+
+TEST(Remembered, ABaseIsKnownByNameAndPlatform) {
+  Remembered remembered(milliseconds(600'000));
+  Remembered::Base base;
+  base.answer.kind = RegistryAnswer::Kind::Found;
+  remembered.keep("debian", "linux/amd64", base);
+  ASSERT_TRUE(remembered.base("debian", "linux/amd64"));
+  EXPECT_EQ(remembered.base("debian", "linux/amd64")->answer.kind, RegistryAnswer::Kind::Found);
+  EXPECT_FALSE(remembered.base("debian", "linux/arm64"));
+}
+
+TEST(Remembered, NothingIsKnownForEver) {
+  Remembered remembered(milliseconds(0));
+  const GitSource main = source("https://git.example/a.git", "main");
+  remembered.keep(main, {{"c1", ""}, ""});
+  remembered.keep("debian", "linux/amd64", {});
+  EXPECT_FALSE(remembered.ref(main));
+  EXPECT_FALSE(remembered.base("debian", "linux/amd64"));
+}
+
+}  // namespace
+}  // namespace imagewright
