@@ -31,10 +31,10 @@ start_server() {
   url=$(sed -nE 's/.* on (http:[^,]+),.*/\1/p' "$server_log" | head -n 1)
 }
 
-# Its end after a signal, within SECONDS (default 20). Sets status.
+# Its end, as SIGTERM asks for. Sets status.
 end_server() {
-  kill -"${1:-TERM}" "$server_pid"
-  until_true "${2:-20}" gone "$server_pid" || return 1
+  kill -TERM "$server_pid"
+  until_true 20 gone "$server_pid" || return 1
   status=0
   wait "$server_pid" || status=$?
   server_pid=
