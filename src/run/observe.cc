@@ -319,7 +319,7 @@ Observer::Observer(const Project& project, Look look)
       host_(host_platform()),
       base_(project.base.lexically_normal()),
       cache_(project.places.cache),
-      own_({project.places.cache, project.places.logs}),
+      own_({project.places.cache, project.places.logs, project.places.sockets}),
       secrets_(base_, cache_),
       kept_(cache_ / "contexts", state_key(project)),
       known_(cache_ / "contexts" / ("known-" + state_key(project)),
@@ -558,10 +558,11 @@ ResolvedRef Observer::resolve(const GitSource& source) {
   }
   try {
     ResolvedRef at = git_.resolve(source);
-    remembered_->keep(source, {at, ""});
+    remembered_->keep(source, {at, ""}, asked_in_);
     return at;
   } catch (const Error& error) {
-    if (error.kind() == Error::Kind::Source) remembered_->keep(source, {{}, error.what()});
+    if (error.kind() == Error::Kind::Source)
+      remembered_->keep(source, {{}, error.what()}, asked_in_);
     throw;
   }
 }

@@ -118,6 +118,7 @@ class Observer {
   void remember_in(Remembered* remembered, bool ask_anew) {
     remembered_ = remembered;
     ask_anew_ = ask_anew;
+    if (remembered != nullptr) asked_in_ = remembered->era();
   }
 
   /// Begins to ask the repositories of these images (numbers in the configuration), each once, in
@@ -223,6 +224,7 @@ class Observer {
   Git git_;
   Remembered* remembered_ = nullptr;
   bool ask_anew_ = false;
+  std::uint64_t asked_in_ = 0;
   std::unique_ptr<Ahead> ahead_;
 };
 

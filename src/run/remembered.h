@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -35,10 +36,15 @@ class Remembered {
   /// Everything is forgotten after so long, or up to a tenth sooner.
   explicit Remembered(std::chrono::milliseconds most_age) : most_age_(most_age) {}
 
+  /// Which one it is among the times between two calls of `forget`: whoever asks notes it before.
+  std::uint64_t era() const;
+
   std::optional<Ref> ref(const GitSource& source) const;
-  void keep(const GitSource& source, Ref ref);
   std::optional<Base> base(const std::string& reference, const std::string& platform) const;
-  void keep(const std::string& reference, const std::string& platform, Base base);
+  /// What was asked in an earlier era is not kept: it may be older than what made it due.
+  void keep(const GitSource& source, Ref ref, std::uint64_t asked_in);
+  void keep(const std::string& reference, const std::string& platform, Base base,
+            std::uint64_t asked_in);
 
   /// Of these sources nothing is known any more: they are due. Gives how many there were.
   std::size_t forget(const std::function<bool(const GitSource& source)>& is_due);
@@ -56,6 +62,7 @@ class Remembered {
 
   std::chrono::milliseconds most_age_;
   mutable std::mutex mutex_;
+  std::uint64_t era_ = 0;
   std::map<std::string, std::pair<GitSource, Until<Ref>>> refs_;
   std::map<std::pair<std::string, std::string>, Until<Base>> bases_;
 };

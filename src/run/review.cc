@@ -93,7 +93,13 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   }
   all_[i].digest = manifest.digest;
   all_[i].stale_parents = stands_on.stale;
+  for (const Edge& edge : plan_.graph.parents(i)) {
+    const Reviewed& parent = all_[edge.parent];
+    all_[i].parents.push_back(parent.status.name);
+    if (parent.is_only_found) all_[i].stale_parents.push_back(parent.status.name);
+  }
   const auto found = find_in_registry(i, decision, stands_on);
+  all_[i].is_only_found = found.has_value();
   if (found) verdict.reasons.clear();
   progress_.image_decided(image.name, verdict);
   observation.drop_files();

@@ -27,7 +27,10 @@ struct Reviewed {
   std::vector<Input> inputs;
   Origin origin;
   std::string digest = {};  ///< over its inputs; "": it could not be looked at
-  /// What it stands on that has to be built first, or cannot be looked at.
+  /// A registry has it, and no run has recorded that yet.
+  bool is_only_found = false;
+  std::vector<std::string> parents = {};  ///< what it stands on
+  /// Of those, what has to be built or recorded first, or cannot be looked at.
   std::vector<std::string> stale_parents = {};
 };
 

@@ -282,6 +282,14 @@ class Run {
       return end(i, ImageState::Failed);
     }
     result(i).image_id = row->image_id;
+    if (registry_state_->is_used() &&
+        !engine_->find_image(row->image_id, observer_.platform_of(config(i)))) {
+      for (const auto& [reference, published] : store_->published(row->name)) {
+        const auto parsed = parse_reference(reference);
+        if (parsed && published.image_id == row->image_id)
+          result(i).in_registry = parsed->repository + '@' + published.digest;
+      }
+    }
     end(i, ImageState::UpToDate);
   }
 
@@ -886,7 +894,8 @@ class Run {
       if (!image.index.empty()) ++sizes[image.index];
     }
     for (std::size_t i = 0; i < plan_.images.size(); ++i) {
-      if (!config(i).index.empty() && config(i).push.value_or(options_.push))
+      if (!plan_.images[i].is_taken && !config(i).index.empty() &&
+          config(i).push.value_or(options_.push))
         indexes_[config(i).index].push_back(i);
     }
     std::erase_if(indexes_, [&](const auto& index) {

@@ -32,7 +32,8 @@ WatchedPaths watched_paths(const Project& project) {
 int watch_images(const LoadProject& load, const RunOptions& options, const WatchTimes& times,
                  Progress& progress) {
   Project project = load();
-  Watch watch({project.places.cache, project.places.logs}, Store::file_names());
+  Watch watch({project.places.cache, project.places.logs, project.places.sockets},
+              Store::file_names());
   NewsOnly news(progress);
   RunOptions now = options;
   const auto watch_now = [&] {

@@ -31,6 +31,7 @@ constexpr std::size_t kMostLogPart = std::size_t{1} << 20;
 constexpr std::size_t kLogOnPage = std::size_t{128} << 10;
 constexpr int kMostJobs = 1'000;
 constexpr milliseconds kWaitForLook{30'000};
+constexpr int kMostLooks = 3;
 constexpr char kCookie[] = "imagewright_token";
 
 HttpReply json_reply(const Json& json, int status = 200) {
@@ -457,7 +458,13 @@ HttpReply Api::job_log(const Call& call) {
   const auto queue = parts_.queues.lend();
   const auto job = id ? queue->find(*id) : std::nullopt;
   if (!job) return error_reply(404, "there is no such job");
+  // (An event's id: of which claim's log, and the offset in that.)
   std::string from = call.head.header("last-event-id");
+  std::int64_t claim = 0;
+  if (const std::size_t colon = from.find(':'); colon != std::string::npos) {
+    claim = number(from.substr(0, colon)).value_or(0);
+    from.erase(0, colon + 1);
+  }
   if (const auto given = call.head.query.find("offset"); given != call.head.query.end())
     from = given->second;
   const auto offset = number(from.empty() ? "0" : from);
@@ -465,8 +472,8 @@ HttpReply Api::job_log(const Call& call) {
   HttpReply reply;
   if (accepts(call.head, "text/event-stream")) {
     reply.type = "text/event-stream";
-    reply.stream = [&logs = parts_.logs, job = job->id, offset = *offset](auto stream) {
-      logs.follow(job, offset, std::move(stream));
+    reply.stream = [&logs = parts_.logs, job = job->id, claim, offset = *offset](auto stream) {
+      logs.follow(job, claim, offset, std::move(stream));
     };
     return reply;
   }
@@ -501,8 +508,70 @@ HttpReply Api::retry(const Call& call) {
   return json_reply(to_json(queue->find(now).value()), 202);
 }
 
+namespace {
+
+// Units and what they stand on, parents first.
+std::vector<std::string> with_parents(const std::set<std::string>& units, const Looked& looked) {
+  std::vector<std::string> ordered;
+  std::set<std::string> seen;
+  const std::function<void(const std::string&)> add = [&](const std::string& unit) {
+    if (!seen.insert(unit).second) return;
+    if (const auto parents = looked.parents.find(unit); parents != looked.parents.end()) {
+      for (const std::string& parent : parents->second) add(parent);
+    }
+    ordered.push_back(unit);
+  };
+  for (const std::string& unit : units) add(unit);
+  return ordered;
+}
+
+std::vector<Job> jobs_of(Queue& queue, const std::string& unit, bool active) {
+  JobFilter filter;
+  filter.image = unit;
+  filter.active = active;
+  filter.most = active ? 2 : 1;
+  return queue.jobs(filter);
+}
+
+NewJob forced_job(const std::string& unit, const Looked& looked) {
+  NewJob job;
+  job.image = unit;
+  job.inputs = fmt::format("forced at {}", now_ms());
+  job.reasons = "somebody asked for it";
+  job.details = "[]";
+  job.trigger = "force";
+  if (const auto parents = looked.parents.find(unit); parents != looked.parents.end())
+    job.waits_for = parents->second;
+  return job;
+}
+
+// Somebody wants a unit that waits for another day, or was given up. True: it is queued anew.
+bool is_wanted_after_all(Queue& queue, const std::string& unit, bool is_to_be_built) {
+  const std::vector<Job> active = jobs_of(queue, unit, true);
+  for (const Job& job : active) {
+    if (job.state != JobState::Running && job.not_before_ms > now_ms()) queue.retry(job.id);
+  }
+  if (!active.empty() || !is_to_be_built) return false;
+  for (const Job& job : jobs_of(queue, unit, false)) {
+    if (job.state == JobState::Cancelled || job.state == JobState::Quarantined ||
+        job.state == JobState::UpToDate)
+      return queue.retry(job.id) != 0;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Api::is_to_be_built(const Looked& looked, const Served& served, const std::string& unit) {
+  return std::any_of(looked.images.begin(), looked.images.end(), [&](const ImageStatus& image) {
+    const Unit* its = served.units.find_image(image.name);
+    return its != nullptr && its->name == unit && image.standing != Standing::UpToDate &&
+           image.standing != Standing::Unknown;
+  });
+}
+
 // {"images": [globs], "force": false}. Looks at everything first, so that the answer has the jobs
-// of whatever has changed until now.
+// of whatever has changed until now, and of what that stands on.
 HttpReply Api::trigger(const Call& call) {
   Json request = call.body.empty() ? Json::object() : Json::parse(call.body, nullptr, false);
   if (!request.is_object()) return error_reply(400, "the body is no JSON object");
@@ -519,55 +588,54 @@ HttpReply Api::trigger(const Call& call) {
       return error_reply(400, "'" + name + "' is not known, or of another type");
     }
   }
-  if (!parts_.checker.wait_for_look(kWaitForLook))
-    return error_reply(503, "the images are still being looked at");
-  const auto served = parts_.current.get();
-  const auto looked = parts_.checker.looked();
-  const auto is_to_be_built = [&](const std::string& unit) {
-    const auto& images = looked->images;
-    return std::any_of(images.begin(), images.end(), [&](const ImageStatus& image) {
-      const Unit* its = served->units.find_image(image.name);
-      return its != nullptr && its->name == unit && image.standing != Standing::UpToDate &&
-             image.standing != Standing::Unknown;
-    });
-  };
-  std::set<std::string> units;
-  for (const std::size_t i : select_images(served->project.config.images, globs))
-    units.insert(served->units.of_image(served->project.config.images[i].name).name);
+  if (is_draining_) return error_reply(503, "it takes on no more");
+  // Whoever asks knows more than what was said lately.
+  parts_.remembered.forget_all();
   const auto queue = parts_.queues.lend();
-  for (const std::string& unit : units) {
-    JobFilter last;
-    last.image = unit;
-    last.most = 1;
-    // What was cancelled is wanted after all.
-    for (const Job& job : queue->jobs(last)) {
-      if (job.state == JobState::Cancelled && !is_forced && is_to_be_built(unit))
-        queue->retry(job.id);
-    }
-  }
-  if (is_forced) {
+  std::vector<std::string> units;
+  std::shared_ptr<const Looked> looked;
+  std::shared_ptr<const Served> served;
+  // What is queued anew lets others be queued; what ended during a look was not seen by it.
+  for (int look = 0; look < kMostLooks; ++look) {
+    if (!parts_.checker.wait_for_look(kWaitForLook))
+      return error_reply(503, "the images are still being looked at");
+    served = parts_.current.get();
+    looked = parts_.checker.looked();
+    if (!looked->problem.empty()) return error_reply(503, looked->problem);
+    std::set<std::string> meant;
+    for (const std::size_t i : select_images(served->project.config.images, globs))
+      meant.insert(served->units.of_image(served->project.config.images[i].name).name);
+    units = with_parents(meant, *looked);
+    bool is_complete = true;
     for (const std::string& unit : units) {
-      NewJob job;
-      job.image = unit;
-      job.inputs = fmt::format("forced at {}", now_ms());
-      job.reasons = "somebody asked for it";
-      job.details = "[]";
-      job.trigger = "force";
-      const auto result = queue->enqueue(job);
-      parts_.log.info("to be built: " + job.reasons, {result.job, 0, unit});
+      const bool to_be_built = is_to_be_built(*looked, *served, unit);
+      if (is_wanted_after_all(*queue, unit, to_be_built) ||
+          (to_be_built && jobs_of(*queue, unit, true).empty()))
+        is_complete = false;
     }
+    if (is_complete) break;
   }
-  JobFilter filter;
-  filter.active = true;
-  filter.most = kMostJobs;
+  for (const std::string& unit : units) {
+    if (!is_forced) break;
+    const NewJob job = forced_job(unit, *looked);
+    const auto result = queue->enqueue(job);
+    parts_.log.info("to be built: " + job.reasons, {result.job, 0, unit});
+  }
   Json jobs = Json::array();
-  for (const Job& job : queue->jobs(filter)) {
-    if (units.count(job.image) != 0) jobs.push_back(to_json(job));
-  }
   Json images = Json::array();
-  for (const ImageStatus& image : looked->images) {
-    const Unit* unit = served->units.find_image(image.name);
-    if (unit != nullptr && units.count(unit->name) != 0) images.push_back(to_json(image));
+  for (const std::string& unit : units) {
+    Json its = Json::array();
+    for (const Job& job : jobs_of(*queue, unit, true)) {
+      jobs.push_back(to_json(job));
+      its.push_back({{"id", job.id}, {"state", word(job.state)}});
+    }
+    for (const ImageStatus& image : looked->images) {
+      const Unit* owner = served->units.find_image(image.name);
+      if (owner == nullptr || owner->name != unit) continue;
+      Json json = to_json(image);
+      json["jobs"] = its;
+      images.push_back(std::move(json));
+    }
   }
   return json_reply({{"jobs", std::move(jobs)}, {"images", std::move(images)}}, 202);
 }

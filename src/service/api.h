@@ -73,6 +73,7 @@ class Api : public HttpHandler {
 
   static const std::vector<Route>& all_routes();
   const Route* find(const HttpHead& head, Parameters* parameters, bool* any_method) const;
+  static bool is_to_be_built(const Looked& looked, const Served& served, const std::string& unit);
   Role role_of(const HttpHead& head);
   std::optional<HttpReply> refuse(const Route& route, const HttpHead& head);
 

@@ -40,6 +40,11 @@ bool is_to_be_built(Standing standing) {
          standing == Standing::Unpublished;
 }
 
+bool is_same(const Config& a, const Config& b) {
+  return a.images == b.images && a.engine == b.engine && a.publish == b.publish && a.git == b.git &&
+         a.insecure_registries == b.insecure_registries && a.other_names == b.other_names;
+}
+
 // One for all of a unit, as it is now.
 std::string digest_of(const std::vector<const Reviewed*>& images) {
   if (images.size() == 1) return images.front()->digest;
@@ -52,8 +57,7 @@ std::string digest_of(const std::vector<const Reviewed*>& images) {
 }
 
 std::string reasons_of(const ImageStatus& image) {
-  if (image.standing == Standing::Unpublished) return image.message;
-  return describe(image.reasons);
+  return image.reasons.empty() ? image.message : describe(image.reasons);
 }
 
 }  // namespace
@@ -67,10 +71,14 @@ Checker::Checker(LoadProject load, RunOptions options, WatchTimes times, OpenQue
       current_(current),
       looking_(looking),
       log_(log),
-      watch_({current.get()->project.places.cache, current.get()->project.places.logs},
+      watch_({current.get()->project.places.cache, current.get()->project.places.logs,
+              current.get()->project.places.sockets},
              Store::file_names()),
-      looked_(std::make_shared<Looked>()),
-      thread_([this] { go(); }) {}
+      looked_(std::make_shared<Looked>()) {}
+
+void Checker::begin() {
+  thread_ = std::thread([this] { go(); });
+}
 
 Checker::~Checker() {
   stop();
@@ -144,10 +152,9 @@ void Checker::go() {
       ended_.notify_all();
     }
     if (is_stopped_) return;
-    const Watch::Event event = watch_.wait(interval(), times_.quiet);
-    if (event == Watch::Event::Interrupted) return;
-    const bool is_asked = must_reload_.exchange(false);
-    if (is_asked || event != Watch::Event::Woken) read_configuration(is_asked);
+    if (watch_.wait(interval(), times_.quiet) == Watch::Event::Interrupted) return;
+    // (Whatever woke it: a change of the file may have come at the same time.)
+    read_configuration(must_reload_.exchange(false));
   }
 }
 
@@ -155,11 +162,11 @@ void Checker::read_configuration(bool tell) {
   try {
     Project project = load_();
     config_problem_.clear();
-    const bool is_new = project.config.images != current_.get()->project.config.images;
-    if (is_new || tell)
-      log_.info(fmt::format("{}: {} image{}", project.config_path.string(),
-                            project.config.images.size(),
-                            project.config.images.size() == 1 ? "" : "s"));
+    const bool is_new = !is_same(project.config, current_.get()->project.config);
+    if (!is_new && !tell) return;
+    log_.info(fmt::format("{}: {} image{}", project.config_path.string(),
+                          project.config.images.size(),
+                          project.config.images.size() == 1 ? "" : "s"));
     current_.set(std::move(project));
   } catch (const Error& error) {
     if (config_problem_ != error.what() || tell)
@@ -196,6 +203,11 @@ void Checker::look_once(Queue& queue) {
       told.insert(text);
     }
     looked->images.push_back(status);
+    const std::string& unit = served->units.of_image(status.name).name;
+    for (const std::string& parent : image.parents) {
+      const std::string& its = served->units.of_image(parent).name;
+      if (its != unit) looked->parents[unit].insert(its);
+    }
   }
   told_ = std::move(told);
   {
@@ -218,7 +230,8 @@ void Checker::retire(const Served& served) {
 
 namespace {
 
-bool is_left_alone(Queue& queue, const NewJob& job, std::int64_t look_began_ms) {
+bool is_left_alone(Queue& queue, const NewJob& job, std::int64_t look_began_ms,
+                   milliseconds interval) {
   JobFilter filter;
   filter.image = job.image;
   filter.most = 1;
@@ -227,8 +240,12 @@ bool is_left_alone(Queue& queue, const NewJob& job, std::int64_t look_began_ms) 
   const Job& last = jobs.front();
   // What it came to was not seen yet; the next look, which its end has brought about, sees it.
   if (last.finished_ms >= look_began_ms) return true;
+  if (last.inputs != job.inputs) return false;
+  // Who looked for himself found nothing to do; it is asked again later, and not for ever.
+  if (last.state == JobState::UpToDate && last.reasons == job.reasons)
+    return last.finished_ms + interval.count() > now_ms();
   // Somebody did not want just that. Until its inputs change, or somebody wants it after all.
-  return last.state == JobState::Cancelled && last.inputs == job.inputs;
+  return last.state == JobState::Cancelled;
 }
 
 }  // namespace
@@ -237,10 +254,6 @@ void Checker::enqueue(Queue& queue, const Served& served, const std::vector<Revi
                       std::int64_t look_began_ms) {
   std::map<std::string, const Reviewed*> by_name;
   for (const Reviewed& image : images) by_name[image.status.name] = &image;
-  const auto is_unknown = [&](const std::string& name) {
-    const auto found = by_name.find(name);
-    return found == by_name.end() || found->second->status.standing == Standing::Unknown;
-  };
   std::map<std::string, NewJob> jobs;  // by unit
   for (const Unit& unit : served.units.all()) {
     std::vector<const Reviewed*> its;
@@ -253,9 +266,8 @@ void Checker::enqueue(Queue& queue, const Served& served, const std::vector<Revi
     job.trigger = "change";
     Json details = Json::array();
     bool any = false;
-    bool hopeless = false;
     for (const Reviewed* image : its) {
-      if (!is_to_be_built(image->status.standing)) continue;
+      if (!is_to_be_built(image->status.standing) && !image->is_only_found) continue;
       any = true;
       const std::string name = its.size() > 1 ? image->status.name + ": " : "";
       job.reasons += (job.reasons.empty() ? "" : "; ") + name + reasons_of(image->status);
@@ -264,29 +276,34 @@ void Checker::enqueue(Queue& queue, const Served& served, const std::vector<Revi
         const std::string& waits_for = served.units.of_image(parent).name;
         if (waits_for == unit.name) continue;
         job.waits_for.insert(waits_for);
-        hopeless = hopeless || is_unknown(parent);
       }
     }
-    // (What cannot be looked at has no job for which one could wait.)
-    if (!any || hopeless) continue;
+    if (!any) continue;
     job.details = dump(details, false);
     job.inputs = digest_of(its);
-    // (When it is decided, it is for what is found then; and at its end there is another look.)
-    if (looking_.contains(unit.name) || is_left_alone(queue, job, look_began_ms)) continue;
     jobs[unit.name] = std::move(job);
   }
-  // Whom others wait for comes first, so that they are blocked from the beginning.
-  std::set<std::string> begun;
-  const std::function<void(const std::string&)> put = [&](const std::string& name) {
+  // Whom others wait for comes first, so that they are blocked from the beginning. Where he has no
+  // job (it cannot be looked at, somebody cancelled it, it was lost too often), they get none.
+  std::map<std::string, bool> has_job;
+  const std::function<bool(const std::string&)> put = [&](const std::string& name) {
     const auto job = jobs.find(name);
-    if (job == jobs.end() || !begun.insert(name).second) return;
-    for (const std::string& other : job->second.waits_for) put(other);
-    put_one(queue, job->second);
+    if (job == jobs.end()) return false;
+    if (const auto known = has_job.find(name); known != has_job.end()) return known->second;
+    has_job[name] = true;  // (Units can stand on each other, where their images do not.)
+    for (const std::string& other : job->second.waits_for) {
+      if (!put(other)) return has_job[name] = false;
+    }
+    // (When it is decided, it is for what is found then; and at its end there is another look.)
+    return has_job[name] = looking_.contains(name) ||
+                           (!is_left_alone(queue, job->second, look_began_ms, times_.interval) &&
+                            put_one(queue, job->second));
   };
   for (const Unit& unit : served.units.all()) put(unit.name);
 }
 
-void Checker::put_one(Queue& queue, const NewJob& job) {
+// Has it a job now?
+bool Checker::put_one(Queue& queue, const NewJob& job) {
   const EnqueueResult result = queue.enqueue(job);
   if (result.how == Enqueued::New)
     log_.info((job.waits_for.empty() ? "to be built: " : "to be built after what it stands on: ") +
@@ -294,6 +311,7 @@ void Checker::put_one(Queue& queue, const NewJob& job) {
               {result.job, 0, job.image});
   if (result.how == Enqueued::Replaced)
     log_.info("its inputs changed once more: " + job.reasons, {result.job, 0, job.image});
+  return result.job != 0;
 }
 
 }  // namespace imagewright

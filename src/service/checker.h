@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,7 +27,9 @@ namespace imagewright {
 
 /// What the last look saw.
 struct Looked {
-  std::int64_t at_ms = 0;           ///< since 1970, UTC: when it was done; 0: there was none yet
+  std::int64_t at_ms = 0;  ///< since 1970, UTC: when it was done; 0: there was none yet
+  /// Of each unit, those that its images stand on.
+  std::map<std::string, std::set<std::string>> parents;
   std::vector<ImageStatus> images;  ///< in the file's order
   std::string problem;              ///< why the look failed; "": it did not
   std::string config_problem;       ///< why the configuration is an older one; "": it is not
@@ -34,7 +37,7 @@ struct Looked {
 
 class Checker {
  public:
-  /// Begins at once. Borrows `looking`, `current`, which it sets when the configuration was read
+  /// Borrows `looking`, `current`, which it sets when the configuration was read
   /// anew, and `log`.
   Checker(LoadProject load, RunOptions options, WatchTimes times, OpenQueue open, Current& current,
           const Looking& looking, const ServiceLog& log);
@@ -42,6 +45,8 @@ class Checker {
   Checker(const Checker&) = delete;
   Checker& operator=(const Checker&) = delete;
 
+  /// From now on it looks.
+  void begin();
   /// Look soon: something has ended, or somebody says that something has changed. From any thread.
   void look();
   /// Read the configuration anew, and look.
@@ -61,7 +66,7 @@ class Checker {
   void retire(const Served& served);
   void enqueue(Queue& queue, const Served& served, const std::vector<Reviewed>& images,
                std::int64_t look_began_ms);
-  void put_one(Queue& queue, const NewJob& job);
+  bool put_one(Queue& queue, const NewJob& job);
   std::chrono::milliseconds interval() const;
 
   LoadProject load_;

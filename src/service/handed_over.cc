@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <deque>
 #include <map>
-#include <set>
 #include <thread>
 
 #include "io/error.h"
@@ -34,11 +32,9 @@ ImageState image_state(JobState state) {
       return ImageState::Built;
     case JobState::UpToDate:
       return ImageState::UpToDate;
-    case JobState::Failed:
-    case JobState::Quarantined:
-      return ImageState::Failed;
+    // What was asked for is not there.
     default:
-      return ImageState::Skipped;
+      return ImageState::Failed;
   }
 }
 
@@ -63,16 +59,14 @@ class Follower {
     const Json triggered =
         client_.post("/api/v1/trigger", {{"images", options.images}, {"force", options.force}});
     std::vector<Followed> jobs;
-    std::set<std::string> has_job;
     for (const Json& job : triggered.at("jobs")) {
       Followed one;
       one.id = job.at("id").get<std::int64_t>();
       one.image = text_of(job, "image");
-      has_job.insert(one.image);
       jobs.push_back(std::move(one));
     }
     progress_.run_started(project.config_path, triggered.at("images").size(), 0);
-    for (const Json& image : triggered.at("images")) tell_without_job(image, has_job);
+    for (const Json& image : triggered.at("images")) tell_without_job(image);
     while (!jobs.empty() && interrupted() == 0) {
       std::erase_if(jobs, [this](Followed& job) { return follow(job); });
       if (jobs.empty()) break;
@@ -92,10 +86,10 @@ class Follower {
     summary_.images.push_back(std::move(result));
   }
 
-  void tell_without_job(const Json& image, const std::set<std::string>& has_job) {
+  void tell_without_job(const Json& image) {
     ImageResult result;
     result.name = text_of(image, "name");
-    if (has_job.count(result.name) != 0) return;
+    if (!image.at("jobs").empty()) return;
     const std::string state = text_of(image, "state");
     if (state == word(Standing::UpToDate)) {
       result.state = ImageState::UpToDate;
@@ -104,7 +98,8 @@ class Follower {
       result.state = ImageState::Failed;
       result.message = text_of(image, "message");
     } else {
-      return;  // it is part of a job for several
+      result.state = ImageState::Failed;
+      result.message = "it is not queued: its last job, or that of what it stands on, says why";
     }
     progress_.image_started(result.name);
     end(std::move(result));

@@ -30,8 +30,11 @@ LocalBuilder::LocalBuilder(LocalBuilderOptions options, OpenQueue open, const Cu
       looking_(looking),
       log_(log),
       ended_(std::move(ended)),
-      queue_(open_()),
-      thread_([this] { go(); }) {}
+      queue_(open_()) {}
+
+void LocalBuilder::begin() {
+  thread_ = std::thread([this] { go(); });
+}
 
 LocalBuilder::~LocalBuilder() {
   drain();
@@ -59,13 +62,19 @@ void LocalBuilder::look_at_cancellations() {
 
 void LocalBuilder::go() {
   std::string told;
-  while (!is_draining_ || running() > 0 || next_) {
+  while (!is_draining_ || running() > 0 || next_ || !going_back_.empty()) {
     try {
       try_to_go();
       told.clear();
     } catch (const Error& error) {
       if (told != error.what()) log_.error(error.what());
       told = error.what();
+      join_ended();
+      // (What cannot be handed back is lost when its lease is over.)
+      if (interrupted() != 0) {
+        next_.reset();
+        going_back_.clear();
+      }
       std::this_thread::sleep_for(kPause);
     }
   }
@@ -73,18 +82,18 @@ void LocalBuilder::go() {
 
 void LocalBuilder::try_to_go() {
   Queue& queue = *queue_;
-  queue.record_worker({options_.worker, options_.labels, "", "", 0, is_draining_});
   auto next_look = Clock::now();
-  while (!is_draining_ || running() > 0 || next_) {
-    forget_ended();
+  while (!is_draining_ || running() > 0 || next_ || !going_back_.empty()) {
+    join_ended();
+    if (is_draining_ && next_) {
+      looking_.end(next_->unit.name);
+      going_back_.push_back(std::move(next_->job));
+      next_.reset();
+    }
+    hand_back(queue);
     if (looks_now_.exchange(false) || Clock::now() >= next_look) {
       look_after(queue);
       next_look = Clock::now() + options_.heartbeat;
-    }
-    if (is_draining_ && next_) {
-      queue.hand_back(next_->job.id, next_->job.fence);
-      looking_.end(next_->unit.name);
-      next_.reset();
     }
     if (!is_draining_ && claim_one(queue)) continue;
     const auto until_look =
@@ -111,7 +120,7 @@ bool LocalBuilder::claim_one(Queue& queue) {
     const Unit* unit = served->units.find(job->image);
     if (unit == nullptr) {
       queue.finish(job->id, job->fence,
-                   {JobState::Cancelled, "it is not in the configuration any more", ""});
+                   {JobState::UpToDate, "it is not in the configuration any more", ""});
       return true;
     }
     next_ = std::make_unique<Work>();
@@ -134,14 +143,13 @@ void LocalBuilder::begin(std::unique_ptr<Work> work) {
   }
   its.thread = std::thread([this, &its] {
     carry_out(its);
-    looking_.end(its.unit.name);
     its.has_ended = true;
     queue_->wake();
     ended_();
   });
 }
 
-void LocalBuilder::forget_ended() {
+void LocalBuilder::join_ended() {
   std::vector<std::unique_ptr<Work>> ended;
   {
     const std::lock_guard lock(mutex_);
@@ -154,7 +162,19 @@ void LocalBuilder::forget_ended() {
       work = works_.erase(work);
     }
   }
-  for (const auto& work : ended) work->thread.join();
+  for (const auto& work : ended) {
+    work->thread.join();
+    looking_.end(work->unit.name);
+    if (work->is_to_go_back) going_back_.push_back(work->job);
+  }
+}
+
+// By this thread, when theirs have ended: from then on each can be claimed again.
+void LocalBuilder::hand_back(Queue& queue) {
+  while (!going_back_.empty()) {
+    queue.hand_back(going_back_.back().id, going_back_.back().fence);
+    going_back_.pop_back();
+  }
 }
 
 void LocalBuilder::look_after(Queue& queue) {
@@ -179,21 +199,37 @@ void LocalBuilder::look_after(Queue& queue) {
   if (!reaped.empty()) ended_();
 }
 
-// In a thread of its own.
-void LocalBuilder::carry_out(Work& work) {
+// Again and again, as long as the store cannot be used. False: there is no time for that any more.
+bool LocalBuilder::until_done(const Work& work, const std::function<void()>& step) {
   std::string told;
   while (true) {
     try {
-      const auto queue = open_();
-      return finish(work, *queue);
+      step();
+      return true;
     } catch (const Error& error) {
       const LogSubject subject{work.job.id, work.job.attempts, work.job.image};
       if (told != error.what()) log_.error(error.what(), subject);
       told = error.what();
       // (Its lease will be over.)
-      if (interrupted() != 0) return;
+      if (interrupted() != 0) return false;
       std::this_thread::sleep_for(kPause);
     }
+  }
+}
+
+// In a thread of its own.
+void LocalBuilder::carry_out(Work& work) {
+  std::unique_ptr<Queue> queue;
+  if (!until_done(work, [&] { queue = open_(); })) return;
+  JobProgress progress(*queue, work.job, work.unit, log_, looking_, work.stop);
+  const auto outcome = build(work, progress);
+  if (progress.is_lost())
+    return log_.warning("lost, so it was stopped",
+                        {work.job.id, work.job.attempts, work.job.image});
+  if (outcome) {
+    until_done(work, [&] { tell(work, *queue, progress, *outcome); });
+  } else {
+    work.is_to_go_back = true;
   }
 }
 
@@ -226,53 +262,47 @@ std::optional<JobOutcome> outcome_of(const RunSummary& summary, const Unit& unit
 
 }  // namespace
 
-void LocalBuilder::finish(Work& work, Queue& queue) {
-  const Job& job = work.job;
-  const LogSubject subject{job.id, job.attempts, job.image};
-  JobProgress progress(queue, job, work.unit, log_, looking_, work.stop);
+// nullopt: it is not done, through no fault of its own.
+std::optional<JobOutcome> LocalBuilder::build(Work& work, JobProgress& progress) {
   RunOptions run = options_.run;
+  run.jobs = work.weight;
   run.images = work.unit.images;
   run.only_these = true;
   run.is_locked = true;
-  run.force = job.trigger == "force";
+  run.force = work.job.trigger == "force";
   run.stop = &work.stop;
   std::optional<JobOutcome> outcome;
-  std::string missing;
   try {
     outcome = outcome_of(build_images(work.served->project, run, progress), work.unit,
                          progress.publishing_failure());
+    if (!outcome) progress.add_line("interrupted");
   } catch (const Error& error) {
-    if (error.kind() == Error::Kind::Missing) {
-      missing = error.what();
-    } else {
-      outcome = JobOutcome{JobState::Failed, error.what(), ""};
-    }
-  } catch (const std::exception& error) {
-    outcome = JobOutcome{JobState::Failed, error.what(), ""};
-  }
-  if (progress.is_lost()) return log_.warning("lost, so it was stopped", subject);
-  if (!outcome && work.is_cancelled) outcome = JobOutcome{JobState::Cancelled, "cancelled", ""};
-  if (!outcome) {
-    // What every build needs is not there, or we are to end: through no fault of its own.
-    progress.add_line(missing.empty() ? "interrupted; it waits again"
-                                      : missing + "; it waits again");
+    if (error.kind() != Error::Kind::Missing) return JobOutcome{JobState::Failed, error.what(), ""};
+    // What every build needs is not there.
+    log_.error(error.what(), {work.job.id, work.job.attempts, work.job.image});
+    progress.add_line(std::string(error.what()) + "; it waits again");
     progress.flush();
-    if (!missing.empty()) {
-      log_.error(missing, subject);
-      for (milliseconds waited{0}; waited < kPause && !is_draining_ && !work.stop; waited += kSlice)
-        std::this_thread::sleep_for(kSlice);
-    }
-    queue.hand_back(job.id, job.fence);
-    return;
+    for (milliseconds waited{0}; waited < kPause && !is_draining_ && !work.stop; waited += kSlice)
+      std::this_thread::sleep_for(kSlice);
+  } catch (const std::exception& error) {
+    return JobOutcome{JobState::Failed, error.what(), ""};
   }
-  if (!outcome->message.empty()) progress.add_line(outcome->message);
+  if (!outcome && work.is_cancelled) outcome = JobOutcome{JobState::Cancelled, "cancelled", ""};
+  if (outcome && !outcome->message.empty()) progress.add_line(outcome->message);
   progress.flush();
-  if (!queue.finish(job.id, job.fence, *outcome))
+  return outcome;
+}
+
+void LocalBuilder::tell(Work& work, Queue& queue, JobProgress& progress,
+                        const JobOutcome& outcome) {
+  const Job& job = work.job;
+  const LogSubject subject{job.id, job.attempts, job.image};
+  progress.flush();
+  if (!queue.finish(job.id, job.fence, outcome))
     return log_.warning("lost before its end was told", subject);
-  const std::string text =
-      outcome->message.empty() ? outcome->image_id : without_controls(outcome->message);
-  const std::string line = fmt::format("{}: {}", word(outcome->state), text);
-  if (outcome->state == JobState::Failed) {
+  const std::string text = outcome.message.empty() ? outcome.image_id : outcome.message;
+  const std::string line = fmt::format("{}: {}", word(outcome.state), text);
+  if (outcome.state == JobState::Failed) {
     log_.error(line, subject);
   } else {
     log_.info(line, subject);

@@ -21,6 +21,8 @@
 
 namespace imagewright {
 
+class JobProgress;
+
 /// Opens one more connection to the one queue. From any thread.
 using OpenQueue = std::function<std::unique_ptr<Queue>()>;
 
@@ -34,7 +36,7 @@ struct LocalBuilderOptions {
 
 class LocalBuilder {
  public:
-  /// Begins at once. Borrows `current`, `looking` and `log`; the caller holds the state's lock.
+  /// Borrows `current`, `looking` and `log`; the caller holds the state's lock.
   /// `ended` is called when a job has ended, from any thread.
   LocalBuilder(LocalBuilderOptions options, OpenQueue open, const Current& current,
                Looking& looking, const ServiceLog& log, std::function<void()> ended);
@@ -43,6 +45,8 @@ class LocalBuilder {
   LocalBuilder(const LocalBuilder&) = delete;
   LocalBuilder& operator=(const LocalBuilder&) = delete;
 
+  /// From now on it claims.
+  void begin();
   /// Claims nothing more. What is being built goes on; after an interrupt (io/interrupt.h) it is
   /// ended and handed back.
   void stop_claiming();
@@ -63,6 +67,7 @@ class LocalBuilder {
     std::atomic<bool> stop{false};
     std::atomic<bool> is_cancelled{false};
     std::atomic<bool> has_ended{false};
+    bool is_to_go_back = false;  // read when it has ended
     std::thread thread;
   };
 
@@ -71,9 +76,12 @@ class LocalBuilder {
   bool claim_one(Queue& queue);
   void begin(std::unique_ptr<Work> work);
   void carry_out(Work& work);
-  void finish(Work& work, Queue& queue);
+  std::optional<JobOutcome> build(Work& work, JobProgress& progress);
+  void tell(Work& work, Queue& queue, JobProgress& progress, const JobOutcome& outcome);
+  bool until_done(const Work& work, const std::function<void()>& step);
   void look_after(Queue& queue);
-  void forget_ended();
+  void join_ended();
+  void hand_back(Queue& queue);
   int used() const;
 
   LocalBuilderOptions options_;
@@ -86,6 +94,7 @@ class LocalBuilder {
   mutable std::mutex mutex_;
   std::map<std::int64_t, std::unique_ptr<Work>> works_;  // by job
   std::unique_ptr<Work> next_;                           // claimed, and waits for room
+  std::vector<Job> going_back_;                          // whoever had them will not do them
   std::atomic<bool> is_draining_{false};
   std::atomic<bool> looks_now_{false};
   std::thread thread_;

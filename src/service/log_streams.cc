@@ -20,8 +20,9 @@ constexpr std::size_t kMostWaiting = std::size_t{256} << 10;
 constexpr auto kBehind = std::chrono::milliseconds(20);
 constexpr auto kMostWait = std::chrono::milliseconds(1'000);
 
-std::string log_event(std::int64_t end, const std::string& text) {
-  return fmt::format("event: log\nid: {}\ndata: {}\n\n", end, dump({{"text", text}}, false));
+std::string log_event(std::int64_t claim, std::int64_t end, const std::string& text) {
+  return fmt::format("event: log\nid: {}:{}\ndata: {}\n\n", claim, end,
+                     dump({{"text", text}}, false));
 }
 
 // So that no character is cut in two: its bytes wait for the rest, unless the log ends there.
@@ -49,10 +50,11 @@ LogStreams::~LogStreams() {
   thread_.join();
 }
 
-void LogStreams::follow(std::int64_t job, std::int64_t offset, std::shared_ptr<HttpStream> stream) {
+void LogStreams::follow(std::int64_t job, std::int64_t claim, std::int64_t offset,
+                        std::shared_ptr<HttpStream> stream) {
   {
     const std::lock_guard lock(mutex_);
-    new_[job].push_back({std::move(stream), offset, 0});
+    new_[job].push_back({std::move(stream), offset, claim});
   }
   ++count_;
   if (Queue* queue = waiting_) queue->wake();
@@ -148,7 +150,8 @@ void LogStreams::send(Queue& queue, std::int64_t id, std::vector<Listener>& list
         break;
       }
       listener.offset += static_cast<std::int64_t>(size);
-      if (!listener.stream->send(log_event(listener.offset, part.substr(0, size)))) break;
+      if (!listener.stream->send(log_event(listener.fence, listener.offset, part.substr(0, size))))
+        break;
       if (part.size() < kPart) {
         listener.is_complete = is_last;
         break;

@@ -26,10 +26,11 @@ class LogStreams {
   LogStreams& operator=(const LogStreams&) = delete;
 
   /// Sends the log of a job from an offset on, in bytes, until the job has ended or the listener is
-  /// gone. Events: `log` (id: the offset behind it; data: JSON {"text"}), `restart` (the job was
-  /// claimed anew, so its log begins anew), `end` (data: JSON {"state"}), and a comment now and
-  /// then.
-  void follow(std::int64_t job, std::int64_t offset, std::shared_ptr<HttpStream> stream);
+  /// gone. `claim`: by whose fence the offset is meant; 0: the present one's. Events: `log` (id:
+  /// the fence, ":", the offset behind it; data: JSON {"text"}), `restart` (the job was claimed
+  /// anew, so its log begins anew), `end` (data: JSON {"state"}), and a comment now and then.
+  void follow(std::int64_t job, std::int64_t claim, std::int64_t offset,
+              std::shared_ptr<HttpStream> stream);
   std::size_t listeners() const;
 
  private:

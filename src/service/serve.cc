@@ -121,6 +121,7 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   const Project project = current.get()->project;
   // What would be missing for every build is better told now.
   const auto engine = find_engine(wished_engine(project, options.run.engine), project.places.cache);
+  const std::string webhook_secret = read_secret(options.webhook_secret_file);
   const StateLock lock = lock_state(project);
   take_requests();
   fs::create_directories(project.places.cache);
@@ -149,7 +150,7 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   builds.run.ask_anew = true;
   LocalBuilder builder(builds, open, current, looking, log, [&] { checker.look(); });
   Api api({checker, builder, queues, logs, remembered, current, log, [&] { checker.reload(); },
-           read_secret(options.webhook_secret_file), options.version});
+           webhook_secret, options.version});
 
   HttpServerOptions http;
   http.host = options.host;
@@ -168,6 +169,8 @@ int serve(const LoadProject& load, const ServeOptions& options) {
                        options.certificate.empty() ? "http" : "https", options.host, server.port(),
                        engine->name()));
   for (const std::string& warning : project.warnings) log.warning(warning);
+  checker.begin();
+  builder.begin();
 
   wait_for_end(builder, checker, api, *own, log);
   builder.drain();

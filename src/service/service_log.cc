@@ -28,7 +28,9 @@ void ServiceLog::write(const char* level, const std::string& text,
     line += without_controls(text);
   }
   const std::lock_guard lock(mutex_);
-  fmt::print(to_, "{}\n", line);
+  line += '\n';
+  // (A log that cannot be written ends nobody.)
+  std::fwrite(line.data(), 1, line.size(), to_);
   std::fflush(to_);
 }
 

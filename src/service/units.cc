@@ -1,7 +1,5 @@
 #include "service/units.h"
 
-#include <algorithm>
-
 namespace imagewright {
 
 Units::Units(const Project& project) {
@@ -11,10 +9,10 @@ Units::Units(const Project& project) {
                              : image.index.empty() ? image.name
                                                    : image.index;
     const auto [place, is_new] = by_name_.try_emplace(name, units_.size());
-    if (is_new) units_.push_back({name, {}, 1});
+    if (is_new) units_.push_back({name, {}, 0});
     Unit& unit = units_[place->second];
     unit.images.push_back(image.name);
-    unit.weight = std::max(unit.weight, image.weight);
+    unit.weight += image.weight;
     by_image_[image.name] = place->second;
   }
 }

@@ -13,7 +13,7 @@ namespace imagewright {
 struct Unit {
   std::string name;                 ///< the job's "image"
   std::vector<std::string> images;  ///< in the file's order
-  int weight = 1;                   ///< the greatest of its images
+  int weight = 0;                   ///< of all its images
 };
 
 /// The units of a configuration. An image is one of its own; the images of an index over several

@@ -43,6 +43,7 @@ end_server() {
 # "IMAGE STATE" of all jobs, the oldest first.
 jobs_now() { iw jobs --all --json | jq -r 'reverse | .[] | .image + " " + .state' | paste -sd,; }
 jobs_are() { [ "$(jobs_now)" = "$1" ]; }
+all_have_ended() { [ "$(iw jobs --all --json | jq '[.[] | select(.state == "succeeded")] | length')" = "$1" ]; }
 last_job() { iw jobs --all --json | jq -r '.[0].id'; }
 job_field() { iw jobs --all --json | jq -r --argjson id "$1" ".[] | select(.id == \$id).$2"; }
 has_state() { [ "$(job_field "$1" state)" = "$2" ]; }
@@ -109,6 +110,58 @@ has_state() { [ "$(job_field "$1" state)" = "$2" ]; }
   end_server
 }
 
+@test "serve: build tries at once what waits for another day, and knows the configuration of this moment" {
+  directory_image a
+  printf 'FROM scratch\nRUN ["/none"]\n' >a/Dockerfile
+  configuration imagewright.yml e2e/a a
+  start_server
+  # Nobody is asked: at once, at once, and then in an hour.
+  until_true 30 jobs_are "e2e/a failed,e2e/a failed,e2e/a failed,e2e/a queued"
+  run_build
+  equal "$status" 1
+  equal "$(images_with failed)" e2e/a
+  until_true 20 jobs_are "e2e/a failed,e2e/a failed,e2e/a failed,e2e/a failed,e2e/a queued"
+  mkdir child
+  printf 'FROM e2e/b\nCOPY own /own\n' >child/Dockerfile
+  echo own >child/own
+  directory_image b
+  configuration imagewright.yml e2e/child child e2e/b b
+  run_build
+  equal "$status" 0
+  equal "$built" "e2e/b e2e/child"
+  # Whatever the verdict, and still parents first.
+  run_build --force
+  equal "$status" 0
+  equal "$built" "e2e/b e2e/child"
+  # A child of what fails fails, too.
+  printf 'FROM scratch\nRUN ["/none"]\n' >b/Dockerfile
+  run_build -i e2e/child
+  equal "$status" 1
+  end_server
+}
+
+@test "serve: an engine that is gone for a while ends nobody" {
+  directory_image a
+  directory_image b
+  configuration imagewright.yml e2e/a a e2e/b b
+  programs=$(programs_without buildah podman)
+  ln -s "$(type -P buildah)" "$programs/buildah"
+  PATH=$programs start_server -j 2
+  until_true 30 all_have_ended 2
+  rm "$programs/buildah"
+  echo two >a/file.txt
+  echo two >b/file.txt
+  expect 0 retry e2e/a
+  until_true 20 grep -qE 'job [0-9]+ e2e/a: no engine' "$server_log"
+  sleep 5 # (It tries every two seconds.)
+  kill -0 "$server_pid"
+  ln -s "$(type -P buildah)" "$programs/buildah"
+  until_true 30 all_have_ended 4 # (what changed is noticed at the next look, which an end brings about)
+  equal "$(content e2e/b file.txt)" two
+  end_server
+  equal "$status" 0
+}
+
 @test "serve: a job can be cancelled, and tried again" {
   held_image slow
   image=e2e/slow
@@ -125,6 +178,26 @@ has_state() { [ "$(job_field "$1" state)" = "$2" ]; }
   lacks "$(last_job)" "$id"
   let_go
   until_true 20 has_state "$(last_job)" succeeded
+  end_server
+}
+
+@test "serve: what stands on a cancelled image is not built on the old one, over and over" {
+  held_image base
+  printf 'FROM scratch\nCOPY file.txt /\n' >base/Dockerfile.quick
+  mkdir child
+  printf 'FROM e2e/base\nCOPY own /own\n' >child/Dockerfile
+  echo own >child/own
+  configuration imagewright.yml e2e/child child e2e/base base
+  printf '    dockerfile: Dockerfile.quick\n' >>imagewright.yml
+  start_server -j 2
+  until_true 30 jobs_are "e2e/base succeeded,e2e/child succeeded"
+  configuration imagewright.yml e2e/child child e2e/base base
+  until_true 30 holds
+  expect 0 cancel e2e/base
+  until_true 20 eval 'jobs_now | grep -q "e2e/base cancelled"'
+  echo more >child/more # a reason of its own, and looks
+  sleep 1
+  equal "$(jobs_now)" "e2e/base succeeded,e2e/child succeeded,e2e/base cancelled,e2e/child skipped"
   end_server
 }
 
@@ -335,6 +408,12 @@ has_state() { [ "$(job_field "$1" state)" = "$2" ]; }
   # The same once more is heard, and that is all.
   for _ in 1 2 3; do equal "$(hook "sha256=$signature")" 200; done
   equal "$(jq -r .status "$BATS_TEST_TMPDIR/answer")" "heard before"
+  # Somebody who asks has everything asked anew.
+  (cd "$BATS_TEST_TMPDIR/repos/work" && echo three >file.txt && git commit -qam three && git push -q "$BATS_TEST_TMPDIR/repos/app.git" main)
+  expect 0 trigger
+  has "$output" e2e/app
+  until_true 20 jobs_are "e2e/app succeeded,e2e/local succeeded,e2e/local succeeded,e2e/app succeeded,e2e/app succeeded"
+  equal "$(content e2e/app file.txt)" three
   end_server
 }
 

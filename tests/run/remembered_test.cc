@@ -19,7 +19,7 @@ TEST(Remembered, ARefIsKnownUntilItIsDue) {
   Remembered remembered(milliseconds(600'000));
   const GitSource main = source("https://git.example/a.git", "main");
   EXPECT_FALSE(remembered.ref(main));
-  remembered.keep(main, {{"c1", "refs/heads/main"}, ""});
+  remembered.keep(main, {{"c1", "refs/heads/main"}, ""}, 0);
   ASSERT_TRUE(remembered.ref(main));
   EXPECT_EQ(remembered.ref(main)->at.commit, "c1");
   EXPECT_FALSE(remembered.ref(source("https://git.example/a.git", "other")));
@@ -34,7 +34,7 @@ TEST(Remembered, ARefIsKnownUntilItIsDue) {
 TEST(Remembered, WhatDoesNotAnswerIsNotAskedAtEachLook) {
   Remembered remembered(milliseconds(600'000));
   const GitSource gone = source("https://git.example/gone.git");
-  remembered.keep(gone, {{}, "no answer"});
+  remembered.keep(gone, {{}, "no answer"}, 0);
   ASSERT_TRUE(remembered.ref(gone));
   EXPECT_EQ(remembered.ref(gone)->failure, "no answer");
   remembered.forget_all();
@@ -45,7 +45,7 @@ TEST(Remembered, ARepositoryOnThisMachineIsAskedEachTime) {
   Remembered remembered(milliseconds(600'000));
   GitSource local = source("/srv/a.git");
   local.local = true;
-  remembered.keep(local, {{"c1", ""}, ""});
+  remembered.keep(local, {{"c1", ""}, ""}, 0);
   EXPECT_FALSE(remembered.ref(local));
 }
 
@@ -53,17 +53,31 @@ TEST(Remembered, ABaseIsKnownByNameAndPlatform) {
   Remembered remembered(milliseconds(600'000));
   Remembered::Base base;
   base.answer.kind = RegistryAnswer::Kind::Found;
-  remembered.keep("debian", "linux/amd64", base);
+  remembered.keep("debian", "linux/amd64", base, 0);
   ASSERT_TRUE(remembered.base("debian", "linux/amd64"));
   EXPECT_EQ(remembered.base("debian", "linux/amd64")->answer.kind, RegistryAnswer::Kind::Found);
   EXPECT_FALSE(remembered.base("debian", "linux/arm64"));
 }
 
+TEST(Remembered, WhatWasAskedBeforeItWasDueIsNotKept) {
+  Remembered remembered(milliseconds(600'000));
+  const GitSource main = source("https://git.example/a.git", "main");
+  const std::uint64_t asked_in = remembered.era();
+  remembered.forget([](const GitSource&) { return true; });
+  remembered.keep(main, {{"old", ""}, ""}, asked_in);
+  EXPECT_FALSE(remembered.ref(main));
+  remembered.keep(main, {{"new", ""}, ""}, remembered.era());
+  EXPECT_TRUE(remembered.ref(main));
+  remembered.forget_all();
+  remembered.keep("debian", "linux/amd64", {}, asked_in);
+  EXPECT_FALSE(remembered.base("debian", "linux/amd64"));
+}
+
 TEST(Remembered, NothingIsKnownForEver) {
   Remembered remembered(milliseconds(0));
   const GitSource main = source("https://git.example/a.git", "main");
-  remembered.keep(main, {{"c1", ""}, ""});
-  remembered.keep("debian", "linux/amd64", {});
+  remembered.keep(main, {{"c1", ""}, ""}, 0);
+  remembered.keep("debian", "linux/amd64", {}, 0);
   EXPECT_FALSE(remembered.ref(main));
   EXPECT_FALSE(remembered.base("debian", "linux/amd64"));
 }

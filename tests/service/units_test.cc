@@ -37,7 +37,7 @@ TEST(Units, TheImagesOfAnIndexAreOne) {
   const Units units(project({image("app-amd64", "app"), image("b"), image("app-arm64", "app", 2)}));
   ASSERT_EQ(units.all().size(), 2u);
   EXPECT_THAT(units.find("app")->images, ElementsAre("app-amd64", "app-arm64"));
-  EXPECT_EQ(units.find("app")->weight, 2);
+  EXPECT_EQ(units.find("app")->weight, 3);
   EXPECT_EQ(units.of_image("app-arm64").name, "app");
   EXPECT_EQ(units.find("app-amd64"), nullptr);
 }
