@@ -119,10 +119,12 @@ class PostgresServer {
 
   /// One of its programs, which dies with us.
   pid_t spawn(const std::vector<std::string>& command) {
-    std::vector<char*> arguments;
-    for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
-    arguments.push_back(nullptr);
+    // (By its whole path: initdb looks for itself on PATH else.)
     const std::string program = kPrograms + command.front();
+    std::vector<char*> arguments = {const_cast<char*>(program.c_str())};
+    for (std::size_t i = 1; i < command.size(); ++i)
+      arguments.push_back(const_cast<char*>(command[i].c_str()));
+    arguments.push_back(nullptr);
     const std::string log = directory_ + "/log";
     std::fflush(nullptr);  // what is buffered is not to be said twice
     const pid_t parent = getpid();
