@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "core/base64.h"
 #include "core/take_field.h"
 #include "io/environment.h"
 
@@ -61,15 +62,6 @@ std::string percent_decoded(std::string_view text) {
     }
   }
   return decoded;
-}
-
-std::string base64(const std::string& bytes) {
-  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  const int size = EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                   reinterpret_cast<const unsigned char*>(bytes.data()),
-                                   static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(size));
-  return text;
 }
 
 // Takes `user:password@` out of a URL and puts it where its protocol can use it: ssh has no use for

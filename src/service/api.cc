@@ -15,6 +15,7 @@
 #include "io/wall_clock.h"
 #include "run/json.h"
 #include "run/observe.h"
+#include "service/http_reply.h"
 #include "service/job_json.h"
 #include "service/pages.h"
 #include "service/times.h"
@@ -39,10 +40,6 @@ HttpReply json_reply(const Json& json, int status = 200) {
   reply.status = status;
   reply.body = dump(json, false) + "\n";
   return reply;
-}
-
-HttpReply error_reply(int status, const std::string& message) {
-  return json_reply({{"error", message}}, status);
 }
 
 HttpReply html_reply(const std::string& html, int status = 200) {
