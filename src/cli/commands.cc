@@ -16,6 +16,7 @@
 #include "cli/prune_command.h"
 #include "cli/service_commands.h"
 #include "cli/why_command.h"
+#include "core/abandon.h"
 #include "io/error.h"
 #include "io/interrupt.h"
 #include "run/json.h"
@@ -66,11 +67,17 @@ std::unique_ptr<Progress> make_reader_progress(const Options& options) {
 }
 
 int build(const Options& options) {
-  const Project project = load_project(options);
+  const Project& project = until_the_end(load_project(options));
   const auto progress = make_progress(options);
-  const auto server = options.run.dry_run ? std::nullopt : ServerClient::find(project);
+  const RunOptions run = looking_options(options, project);
+  const auto server = run.dry_run ? std::nullopt : ServerClient::find(project);
+  if (run.make_engine && !run.dry_run && !server) {
+    throw Error(Error::Kind::Missing,
+                "workers built these images last: start their server (imagewright serve --fleet), "
+                "or name an engine to build them here (--engine)");
+  }
   const RunSummary summary = server ? build_by_server(*server, project, options.run, *progress)
-                                    : build_images(project, options.run, *progress);
+                                    : build_images(project, run, *progress);
   if (summary.signal != 0) return kInterruptedBase + summary.signal;
   const bool failed = summary.count(ImageState::Failed) > 0 || summary.publishing_failures > 0;
   return failed ? kSomethingFailed : 0;
@@ -98,9 +105,9 @@ std::string status_line(const ImageStatus& image, std::size_t width, bool color)
 }
 
 int status(const Options& options) {
-  const Project project = load_project(options);
+  const Project& project = until_the_end(load_project(options));
   const auto progress = make_reader_progress(options);
-  const auto images = image_status(project, options.run, *progress);
+  const auto images = image_status(project, looking_options(options, project), *progress);
   if (const int status = interrupted_status()) return status;
   if (options.json) {
     Json list = Json::array();
@@ -244,6 +251,8 @@ int run_command_line(const Options& options) {
       return run_server(options);
     case CommandName::Jobs:
       return show_jobs(options);
+    case CommandName::Worker:
+      return run_worker(options);
     case CommandName::Workers:
       return show_workers(options);
     case CommandName::Cancel:

@@ -26,7 +26,7 @@ bool has_localhost(const Options& options, const Project& project) {
   const std::string& wish = wished_engine(project, options.run.engine);
   if (!wish.empty()) return wish != "docker";
   try {
-    return find_engine("", project.places.cache)->name() != "docker";
+    return find_engine("", project.places.cache)->has_short_names();
   } catch (const Error&) {
     return false;
   }

@@ -18,12 +18,11 @@ const std::vector<std::string> kWithValue = {
     "--jobs",  "--engine",    "--progress",   "--color",  "--format",     "--keep",
     "--grace", "--platform",  "--constraint", "--name",   "--interval",   "--listen",
     "--host",  "--tls-cert",  "--tls-key",    "--server", "--token-file", "--webhook-secret-file",
-    "--role",  "--remove"};
-const std::vector<std::string> kCommands = {
-    "build", "watch",  "status", "why",  "graph",   "context", "config", "log",     "history",
-    "prune", "import", "serve",  "jobs", "workers", "cancel",  "retry",  "trigger", "token"};
-// In the design, not in this version.
-const std::vector<std::string> kLater = {"worker"};
+    "--role",  "--remove",    "--registry",   "--label"};
+const std::vector<std::string> kCommands = {"build",   "watch",  "status",  "why",     "graph",
+                                            "context", "config", "log",     "history", "prune",
+                                            "import",  "serve",  "worker",  "jobs",    "workers",
+                                            "cancel",  "retry",  "trigger", "token"};
 
 bool among(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -84,6 +83,7 @@ class CommandLine {
     add_prune();
     add_import();
     add_serve();
+    add_worker();
     add_jobs();
     add_workers();
     add_cancel();
@@ -97,10 +97,6 @@ class CommandLine {
     if (word < arguments.size()) {
       const std::string name = arguments[word];
       if (name == "help" || name == "version") return parse({"--" + name});
-      if (among(kLater, name)) {
-        return EarlyEnd{
-            2, "imagewright: '" + name + "' is not available in this version of imagewright\n"};
-      }
       if (among(kCommands, name)) {
         std::rotate(arguments.begin(), arguments.begin() + static_cast<std::ptrdiff_t>(word),
                     arguments.begin() + static_cast<std::ptrdiff_t>(word) + 1);
@@ -125,6 +121,8 @@ class CommandLine {
     options_.run.jobs = options_.original_form ? 1 : cores();
     if (jobs_ > 0) options_.run.jobs = jobs_;
     options_.serve.version = IMAGEWRIGHT_VERSION;
+    options_.worker.version = IMAGEWRIGHT_VERSION;
+    options_.worker.labels = {labels_.begin(), labels_.end()};
     return options_;
   }
 
@@ -283,6 +281,13 @@ class CommandLine {
         ->option_text("FILE");
     certificate->needs(key);
     key->needs(certificate);
+    CLI::Option* fleet = sub->add_flag(
+        "--fleet", options_.serve.fleet,
+        "builds are the workers' (imagewright worker), images are kept in registries");
+    sub->add_option("--registry", options_.serve.registry,
+                    "where workers keep images that are pushed nowhere and name no registry")
+        ->needs(fleet)
+        ->option_text("HOST[/PATH]");
     add_duration(sub, "--interval", options_.watch.interval,
                  "how often git repositories and registries are asked (default: 1m)");
     add_registry_state(sub);
@@ -292,6 +297,29 @@ class CommandLine {
         ->option_text("N");
     add_push(sub);
     add_git_jobs(sub);
+    add_engine(sub);
+    add_json(sub, "its log as one JSON object a line");
+  }
+
+  void add_worker() {
+    CLI::App* sub =
+        add_command(CommandName::Worker, "worker", "builds for a server (serve --fleet)");
+    sub->add_option("--server", options_.server.url, "the server that it builds for")
+        ->required()
+        ->option_text("URL");
+    sub->add_option("--token-file", options_.token_file,
+                    "holds its token, of the role 'worker' (default: $IMAGEWRIGHT_TOKEN)")
+        ->option_text("FILE");
+    sub->add_option("--name", options_.worker.name,
+                    "its name, which no other worker has (default: this machine's)")
+        ->option_text("NAME");
+    sub->add_option("--label", labels_, "something that it has; may be given again")
+        ->option_text("NAME=VALUE")
+        ->allow_extra_args(false);
+    sub->add_option("-j,--jobs", jobs_,
+                    "how many builds at once (default: as many as there are cores)")
+        ->check(CLI::Range(1, 1024))
+        ->option_text("N");
     add_engine(sub);
     add_json(sub, "its log as one JSON object a line");
   }
@@ -370,8 +398,8 @@ class CommandLine {
     add_state(sub);
     sub->add_option("--name", options_.token.name, "make one of this name")->option_text("NAME");
     sub->add_option("--role", options_.token.role,
-                    "what it may: read (the default), build or admin")
-        ->check(one_of({"read", "build", "admin"}))
+                    "what it may: read (the default), build or admin; or be a worker")
+        ->check(one_of({"read", "build", "admin", "worker"}))
         ->option_text("ROLE");
     sub->add_option("--remove", options_.token.remove, "the token of this name is no more")
         ->option_text("NAME");
@@ -550,6 +578,7 @@ class CommandLine {
   CLI::App app_;
   Options options_;
   int jobs_ = 0;  // 0: not given
+  std::vector<std::string> labels_;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "run/watch.h"
 #include "service/serve.h"
 #include "service/server_client.h"
+#include "service/worker.h"
 
 namespace imagewright {
 
@@ -26,6 +27,7 @@ enum class CommandName {
   Prune,
   Import,
   Serve,
+  Worker,
   Jobs,
   Workers,
   Cancel,
@@ -63,6 +65,7 @@ struct Options {
   std::string repository;                ///< import: of the images; "": as the file is called
   int git_jobs = 0;                      ///< 0: as the configuration says
   ServeOptions serve;
+  WorkerOptions worker;    ///< but for what others say
   ServerAddress server;    ///< the one to ask; without a URL, the one over the same state
   std::string token_file;  ///< with the token for it; "": in the environment, or none
   bool all = false;        ///< jobs: also those that have ended

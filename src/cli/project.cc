@@ -18,6 +18,7 @@
 #include "io/fd.h"
 #include "io/host_platform.h"
 #include "io/memo_file.h"
+#include "service/fleet_engine.h"
 
 namespace imagewright {
 
@@ -157,6 +158,13 @@ const ImageConfig& find_image(const Project& project, const std::string& name) {
   }
   fail("there is no image '" + name + "' in " + project.config_path.string() +
        did_you_mean(name, names));
+}
+
+RunOptions looking_options(const Options& options, const Project& project) {
+  RunOptions run = options.run;
+  run.is_last = true;
+  if (wished_engine(project, run.engine).empty()) run.make_engine = fleet_engine_of(project);
+  return run;
 }
 
 }  // namespace imagewright

@@ -18,6 +18,10 @@ Project locate_project(const Options& options);
 /// configuration may have. Throws Error(Usage).
 std::string read_configuration(const Options& options);
 
+/// How the images of a project are looked at, by a command that does nothing else: what a fleet
+/// built last, by what registries have.
+RunOptions looking_options(const Options& options, const Project& project);
+
 /// The image of that name: as written in the configuration, or without its tag. Throws
 /// Error(Usage).
 const ImageConfig& find_image(const Project& project, const std::string& name);

@@ -45,7 +45,7 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
   }
 }
 
-ServerClient client_of(const Options& options) {
+ServerAddress address_of(const Options& options) {
   ServerAddress address = options.server;
   if (!options.token_file.empty()) {
     address.token = read_file(options.token_file);
@@ -53,6 +53,11 @@ ServerClient client_of(const Options& options) {
   } else {
     address.token = variable("IMAGEWRIGHT_TOKEN");
   }
+  return address;
+}
+
+ServerClient client_of(const Options& options) {
+  const ServerAddress address = address_of(options);
   if (!address.url.empty()) return ServerClient(address);
   const Project project = locate_project(options);
   const auto own = ServerClient::find(project);
@@ -131,6 +136,16 @@ int run_server(const Options& options) {
   serving.times = options.watch;
   serving.json_log = options.json;
   return serve([&] { return load_project(options); }, serving);
+}
+
+int run_worker(const Options& options) {
+  WorkerOptions working = options.worker;
+  working.server = address_of(options);
+  working.engine = options.run.engine;
+  working.jobs = options.run.jobs;
+  working.places = Places::find();
+  working.json_log = options.json;
+  return work(working);
 }
 
 int show_jobs(const Options& options) {

@@ -8,6 +8,7 @@ namespace imagewright {
 
 /// Each gives the exit status. Throws Error.
 int run_server(const Options& options);
+int run_worker(const Options& options);
 int show_jobs(const Options& options);
 int show_workers(const Options& options);
 int cancel_job(const Options& options);

@@ -226,7 +226,8 @@ std::string time_text(std::int64_t ms) {
 int show_why(const Options& options, Progress& progress) {
   const Project project = load_project(options);
   const ImageConfig& image = find_image(project, options.image);
-  const Explanation why = explain_image(project, options.run, image.name, progress);
+  const Explanation why =
+      explain_image(project, looking_options(options, project), image.name, progress);
   if (const int status = interrupted_status()) return status;
   fmt::print(stdout, "{}", options.json ? dump(json_of(why), true) + "\n" : text_of(why));
   return why.status.standing == Standing::Unknown ? kSomethingFailed : 0;

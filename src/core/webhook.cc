@@ -43,30 +43,14 @@ std::string_view bytes_of(const Digest& digest) {
   return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
 
-// nullopt: it is none, or of nothing.
-std::optional<std::string> from_base64(std::string_view text) {
-  constexpr std::size_t kLongest = 4096;
-  const std::size_t end = text.find('=');
-  const std::size_t padding = end == kNone ? 0 : text.size() - end;
-  if (text.empty() || text.size() % 4 != 0 || text.size() > kLongest || padding > 2)
-    return std::nullopt;
-  std::string bytes(text.size() / 4 * 3, '\0');
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()),
-                                   reinterpret_cast<const unsigned char*>(text.data()),
-                                   static_cast<int>(text.size()));
-  if (size < 0) return std::nullopt;
-  bytes.resize(static_cast<std::size_t>(size) - padding);
-  if (bytes.empty()) return std::nullopt;
-  return bytes;
-}
-
 // Standard Webhooks: several signatures while a secret is changed for another.
 bool is_signed(const HookHeaders& headers, std::string_view signatures, std::string_view body,
                std::string_view secret) {
   const auto key = from_base64(secret.substr(kSignedSecret.size()));
   const std::string* const id = find(headers, "webhook-id");
   const std::string* const timestamp = find(headers, "webhook-timestamp");
-  if (!key || id == nullptr || id->empty() || timestamp == nullptr || timestamp->empty())
+  if (!key || key->empty() || id == nullptr || id->empty() || timestamp == nullptr ||
+      timestamp->empty())
     return false;
   const std::string content = (*id + "." + *timestamp + ".").append(body);
   const std::string expected = "v1," + base64(bytes_of(hmac_sha256(*key, content)));

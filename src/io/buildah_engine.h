@@ -53,6 +53,7 @@ class BuildahEngine : public Engine {
   explicit BuildahEngine(std::filesystem::path cache) : cache_(std::move(cache)) {}
 
   std::string name() const override { return "buildah"; }
+  bool has_short_names() const override { return true; }
   EngineImages images() override { return listed_images("buildah"); }
   Readiness prepare() override;
   std::string reference_to(const std::string& image_id) override { return bare_id(image_id); }

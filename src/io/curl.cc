@@ -1,7 +1,8 @@
 #include "io/curl.h"
 
-#include <dlfcn.h>
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "core/lower_case.h"
 #include "core/source.h"
@@ -9,6 +10,7 @@
 #include "io/error.h"
 #include "io/file_read.h"
 #include "io/interrupt.h"
+#include "io/library.h"
 
 namespace imagewright {
 
@@ -16,14 +18,6 @@ namespace {
 
 constexpr long kMostRedirects = 5;
 constexpr std::size_t kMostHeaderBytes = std::size_t{1} << 20;
-
-template <typename Function>
-void find(void* library, const char* name, Function& function) {
-  // (POSIX: what dlsym gives is a function's address, if that is what the name is.)
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  if (function == nullptr)
-    throw Error(Error::Kind::Missing, std::string("libcurl is too old: it has no ") + name);
-}
 
 // Without what could be a password: curl repeats addresses of proxies as they were given.
 std::string without_passwords(const std::string& message) {
@@ -73,32 +67,28 @@ std::string host_of(const std::string& url) {
 
 const Curl& curl() {
   static const Curl loaded = [] {
-    void* const library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      throw Error(
-          Error::Kind::Missing,
-          fmt::format("to ask registries it takes libcurl (Debian: libcurl4): {}", dlerror()));
-    }
+    const Library library("libcurl.so.4", "libcurl",
+                          "to ask registries it takes libcurl (Debian: libcurl4)");
     Curl all;
-    find(library, "curl_global_init", all.global_init);
-    find(library, "curl_easy_init", all.init);
-    find(library, "curl_easy_cleanup", all.cleanup);
-    find(library, "curl_easy_reset", all.reset);
-    find(library, "curl_easy_setopt", all.set);
-    find(library, "curl_easy_perform", all.perform);
-    find(library, "curl_easy_getinfo", all.info);
-    find(library, "curl_easy_strerror", all.words);
-    find(library, "curl_slist_append", all.append);
-    find(library, "curl_slist_free_all", all.free_list);
-    find(library, "curl_multi_init", all.multi_init);
-    find(library, "curl_multi_cleanup", all.multi_cleanup);
-    find(library, "curl_multi_setopt", all.multi_set);
-    find(library, "curl_multi_add_handle", all.multi_add);
-    find(library, "curl_multi_remove_handle", all.multi_remove);
-    find(library, "curl_multi_perform", all.multi_perform);
-    find(library, "curl_multi_poll", all.multi_poll);
-    find(library, "curl_multi_wakeup", all.multi_wakeup);
-    find(library, "curl_multi_info_read", all.multi_read);
+    library.find("curl_global_init", all.global_init);
+    library.find("curl_easy_init", all.init);
+    library.find("curl_easy_cleanup", all.cleanup);
+    library.find("curl_easy_reset", all.reset);
+    library.find("curl_easy_setopt", all.set);
+    library.find("curl_easy_perform", all.perform);
+    library.find("curl_easy_getinfo", all.info);
+    library.find("curl_easy_strerror", all.words);
+    library.find("curl_slist_append", all.append);
+    library.find("curl_slist_free_all", all.free_list);
+    library.find("curl_multi_init", all.multi_init);
+    library.find("curl_multi_cleanup", all.multi_cleanup);
+    library.find("curl_multi_setopt", all.multi_set);
+    library.find("curl_multi_add_handle", all.multi_add);
+    library.find("curl_multi_remove_handle", all.multi_remove);
+    library.find("curl_multi_perform", all.multi_perform);
+    library.find("curl_multi_poll", all.multi_poll);
+    library.find("curl_multi_wakeup", all.multi_wakeup);
+    library.find("curl_multi_info_read", all.multi_read);
     all.global_init(CURL_GLOBAL_DEFAULT);
     return all;
   }();
@@ -118,7 +108,7 @@ CurlTransfer::~CurlTransfer() {
 int CurlTransfer::look_at_progress(void* self, curl_off_t, curl_off_t received, curl_off_t,
                                    curl_off_t) {
   auto& transfer = *static_cast<CurlTransfer*>(self);
-  if (interrupted() != 0 || *transfer.stop_) return 1;
+  if ((interrupted() != 0 && !transfer.even_interrupted_) || *transfer.stop_) return 1;
   const auto now = std::chrono::steady_clock::now();
   const bool begun = transfer.first_byte_ != std::chrono::steady_clock::time_point();
   if (received > 0 && !begun) transfer.first_byte_ = now;
@@ -132,6 +122,7 @@ void CurlTransfer::clear() {
   too_long_ = false;
   too_slow_ = false;
   header_bytes_ = 0;
+  is_ok_ = false;
   first_byte_ = {};
   response_ = {};
   message_[0] = '\0';
@@ -139,6 +130,8 @@ void CurlTransfer::clear() {
 
 std::size_t CurlTransfer::take_body(char* bytes, std::size_t size, std::size_t count, void* self) {
   auto& transfer = *static_cast<CurlTransfer*>(self);
+  if (transfer.on_body_ && transfer.is_ok_)
+    return transfer.on_body_({bytes, size * count}) ? size * count : 0;
   if (transfer.response_.body.size() + size * count > transfer.largest_) {
     transfer.too_long_ = true;
     return 0;
@@ -158,6 +151,7 @@ std::size_t CurlTransfer::take_header(char* bytes, std::size_t size, std::size_t
   if (line.starts_with("HTTP/")) {  // of an answer that leads elsewhere, nothing stays
     response.headers.clear();
     response.body.clear();
+    transfer.is_ok_ = line.substr(std::min(line.size(), line.find(' '))).starts_with(" 200");
   } else if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
     std::string_view value = line.substr(colon + 1);
     while (value.starts_with(' ') || value.starts_with('\t')) value.remove_prefix(1);
@@ -172,6 +166,8 @@ void CurlTransfer::prepare(const HttpRequest& request, const std::atomic<bool>& 
   lib.reset(easy);
   clear();
   largest_ = request.largest;
+  on_body_ = request.on_body;
+  even_interrupted_ = request.even_interrupted;
   stop_ = &stop;
   most_time_ = request.most_time;
   host_ = host_of(request.url);

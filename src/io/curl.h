@@ -69,6 +69,9 @@ class CurlTransfer {
   CURL* easy_ = nullptr;
   std::string host_;  // that was asked
   std::size_t largest_ = 0;
+  std::function<bool(std::string_view part)> on_body_;
+  bool is_ok_ = false;  // its status is 200
+  bool even_interrupted_ = false;
   bool too_long_ = false;
   std::size_t header_bytes_ = 0;
   const std::atomic<bool>* stop_ = nullptr;

@@ -30,6 +30,7 @@ struct NamedContext {
 
 /// One build, as it was fingerprinted.
 struct BuildRequest {
+  std::string image;                            ///< its name in the configuration, for people
   std::string tag;                              ///< the image's name; "": it gets none yet
   std::filesystem::path context;                ///< the directory
   std::function<std::vector<Entry>()> entries;  ///< what of it counts; asked for a copy only
@@ -46,6 +47,9 @@ struct BuildRequest {
   std::map<std::string, std::string> labels;
   std::vector<NamedContext> named_contexts;
   bool insecure = false;  ///< what it pulls may come by plain http; its Dockerfile says digests
+  /// Repositories in which the image is to be, for an engine that keeps its images in registries;
+  /// others leave that alone.
+  std::vector<std::string> repositories;
   std::chrono::milliseconds timeout{0};     ///< 0: none
   BuildOptions options;                     ///< the paths in it are absolute
   const std::atomic<bool>* stop = nullptr;  ///< true: it is ended as by an interrupt; borrowed
@@ -54,6 +58,12 @@ struct BuildRequest {
 struct BuildOutcome {
   Exit exit;
   std::string image_id;  ///< `sha256:…`; "" unless it succeeded
+  /// Where it is, for an engine that keeps its images in registries: the manifest's digest by
+  /// repository.
+  std::map<std::string, std::string> kept = {};
+  /// What was built is what `entries` said, whatever became of the directories since.
+  bool is_exact = false;
+  std::string message = {};  ///< why it could not be built, where its exit does not say; else ""
   /// The engine ended well and left a fresh image id; also if an interrupt came too late to stop
   /// it.
   bool ok() const { return exit.status == 0 && !image_id.empty(); }
@@ -84,8 +94,15 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// "docker", "buildah", "podman".
+  /// "docker", "buildah", "podman"; "fleet" (service/fleet_engine).
   virtual std::string name() const = 0;
+  /// Does it take a name without a registry for a short name, to be looked up, and call such an
+  /// image of its own `localhost/NAME`? (Podman and Buildah; for Docker it is docker.io's.)
+  virtual bool has_short_names() const { return false; }
+  /// Are its images nowhere but in registries, by their manifests' digests, each in
+  /// BuildRequest::repositories? They have no names then until they are pushed under some, and
+  /// `reference_to` says where one is.
+  virtual bool keeps_in_registries() const { return false; }
   /// One question. May be called from another thread, but not while the first `prepare` runs.
   /// Throws Error(Missing).
   virtual EngineImages images() = 0;

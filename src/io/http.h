@@ -5,10 +5,12 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace imagewright {
@@ -33,10 +35,14 @@ struct HttpRequest {
   HttpTrust trust = {};
   std::string socket = {};  ///< the path of a unix socket to ask by, whatever the URL's host
   std::size_t largest = std::size_t{4} << 20;  ///< bytes; a longer body is an error
+  /// Takes the body of an answer with status 200 part by part instead, however long it is. False:
+  /// it wants no more, and the request ends as broken.
+  std::function<bool(std::string_view part)> on_body = {};
   std::string user_agent = "imagewright";
-  bool follow = true;       ///< up to 5 redirects, http and https only
-  bool compressed = false;  ///< it may come so
-  bool netrc = false;       ///< without a login of its own, by that of the user's .netrc
+  bool follow = true;             ///< up to 5 redirects, http and https only
+  bool compressed = false;        ///< it may come so
+  bool even_interrupted = false;  ///< it goes on after an interrupt (io/interrupt.h)
+  bool netrc = false;             ///< without a login of its own, by that of the user's .netrc
   /// Else never for this machine itself.
   bool proxy_for_loopback = false;
   std::chrono::seconds connect_time{10};

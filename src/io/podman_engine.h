@@ -17,6 +17,7 @@ class PodmanEngine : public Engine {
       : cache_(std::move(cache)), program_(std::move(program)) {}
 
   std::string name() const override { return "podman"; }
+  bool has_short_names() const override { return true; }
   /// By Buildah where there is one with the same store: Podman works out a size for each image it
   /// lists, which takes minutes for some hundred images that share a layer.
   EngineImages images() override;

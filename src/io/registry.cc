@@ -478,6 +478,17 @@ RegistryAnswer Registries::read(const RegistryName& name, HttpResponse answer,
   return nothing(Kind::Missing, "its index leads to ever more indexes");
 }
 
+RegistryAnswer Registries::has(const RegistryName& name) {
+  using Kind = RegistryAnswer::Kind;
+  try {
+    HttpResponse head = get(name, "HEAD", path_of_manifest(name));
+    if (head.status == kOk) return {Kind::Found, {"", name.tag}, ""};
+    return read(name, std::move(head), "");
+  } catch (const HttpError& error) {
+    return nothing(Kind::Unreachable, printable(error.what()));
+  }
+}
+
 std::string Registries::config(const RegistryName& name, const RegistryImage& image) {
   const std::string about = "config of an image\n" + image.config;
   const auto is_it = [&](const std::string& text) { return named_digest(text) == image.config; };

@@ -70,6 +70,10 @@ class Registries {
   /// not asked again. Throws Error(Missing) without libcurl.
   RegistryAnswer find(const RegistryName& name, const std::string& platform);
 
+  /// Is the manifest of this digest (`name.tag`) there now? Asks whatever is remembered; of what
+  /// was found, nothing but the digest is said. Throws as above.
+  RegistryAnswer has(const RegistryName& name);
+
   /// An image's config, JSON, from the cache or its registry; "": it cannot be had. Throws as
   /// above.
   std::string config(const RegistryName& name, const RegistryImage& image);

@@ -207,6 +207,15 @@ void write_build(Statements& statements, const BuildRow& build) {
       .run();
 }
 
+void write_push(Statements& statements, const std::string& name, const std::string& reference,
+                const PublishedRow& row) {
+  Query(statements,
+        "REPLACE INTO published (name, reference, image_id, digest, pushed_ms) "
+        "VALUES (?, ?, ?, ?, ?)",
+        name, reference, row.image_id, row.digest, row.pushed_ms)
+      .run();
+}
+
 std::vector<BuildRow> read_builds(Statements& statements, const std::string& name, int limit) {
   std::vector<BuildRow> builds;
   Query query(statements,
@@ -251,6 +260,14 @@ std::string fresh_name(const std::string& digest) {
 }
 
 }  // namespace
+
+std::string kept_in(const std::string& repository) {
+  return repository + '@';
+}
+
+std::string kept_repository(const std::string& stored) {
+  return stored.ends_with('@') ? stored.substr(0, stored.size() - 1) : "";
+}
 
 const char* word(BuildResult result) {
   for (const auto& [value, text] : kResultWords) {
@@ -324,6 +341,14 @@ std::vector<ImageRow> Store::rows() {
   });
 }
 
+std::string Store::last_engine() {
+  return in_state(database_->file, [&]() -> std::string {
+    Query query(database_->statements,
+                "SELECT engine FROM image_state ORDER BY built_ms DESC LIMIT 1");
+    return query.next() ? query.text(0) : "";
+  });
+}
+
 bool Store::has_input(const std::string& digest) {
   return in_state(database_->file, [&] {
     Query query(database_->statements,
@@ -334,11 +359,14 @@ bool Store::has_input(const std::string& digest) {
   });
 }
 
-void Store::record_success(const ImageRow& row, const BuildRow& build) {
+void Store::record_success(const ImageRow& row, const BuildRow& build,
+                           const std::map<std::string, PublishedRow>& kept) {
   in_state(database_->file, [&] {
     Change change(database_->sqlite);
     write_image(database_->statements, row);
     write_build(database_->statements, build);
+    for (const auto& [repository, its] : kept)
+      write_push(database_->statements, row.name, repository, its);
     change.commit();
   });
 }
@@ -370,15 +398,22 @@ std::map<std::string, PublishedRow> Store::published(const std::string& name) {
   });
 }
 
+std::map<std::string, std::map<std::string, PublishedRow>> Store::all_published() {
+  return in_state(database_->file, [&] {
+    std::map<std::string, std::map<std::string, PublishedRow>> all;
+    Query query(database_->statements,
+                "SELECT name, reference, image_id, digest, pushed_ms FROM published");
+    while (query.next())
+      all[query.text(0)][query.text(1)] = {query.text(2), query.text(3), query.number(4)};
+    return all;
+  });
+}
+
 void Store::record_push(const std::string& name, const std::string& reference,
                         const PublishedRow& row) {
   in_state(database_->file, [&] {
     Change change(database_->sqlite);
-    Query(database_->statements,
-          "REPLACE INTO published (name, reference, image_id, digest, pushed_ms) "
-          "VALUES (?, ?, ?, ?, ?)",
-          name, reference, row.image_id, row.digest, row.pushed_ms)
-        .run();
+    write_push(database_->statements, name, reference, row);
     change.commit();
   });
 }

@@ -44,6 +44,13 @@ struct ImageRow {
   bool operator==(const ImageRow&) const = default;
 };
 
+/// By what it is stored where an image is kept that has no name there
+/// (Engine::keeps_in_registries): no reference, so that it is never taken for a name that was
+/// pushed.
+std::string kept_in(const std::string& repository);
+/// The repository of that; "": it is none.
+std::string kept_repository(const std::string& stored);
+
 /// An image under one of its names in a registry.
 struct PublishedRow {
   std::string image_id;
@@ -107,12 +114,16 @@ class Store {
   std::optional<ImageRow> find(const std::string& name);
   /// The first first, without their inputs: `find` brings them.
   std::vector<ImageRow> rows();
+  /// Of the image that was built last; "": there is none.
+  std::string last_engine();
   /// Does a row have an input of this digest?
   bool has_input(const std::string& digest);
 
   /// A build that succeeded: its attempt, and the row with its inputs, which replaces the one
-  /// before and takes over its owner.
-  void record_success(const ImageRow& row, const BuildRow& build);
+  /// before and takes over its owner. With it, where an engine that keeps its images in registries
+  /// has it: by `kept_in` of the repository (`record_push`).
+  void record_success(const ImageRow& row, const BuildRow& build,
+                      const std::map<std::string, PublishedRow>& kept = {});
   /// An image that was found to hold these inputs, without a build of ours: the row only.
   void record_found(const ImageRow& row);
   /// A build that failed or was interrupted: the attempt only; the last success stays.
@@ -120,6 +131,8 @@ class Store {
 
   /// What was last pushed of an image, by reference.
   std::map<std::string, PublishedRow> published(const std::string& name);
+  /// The same of all images, by name.
+  std::map<std::string, std::map<std::string, PublishedRow>> all_published();
   /// It was pushed.
   void record_push(const std::string& name, const std::string& reference, const PublishedRow& row);
 

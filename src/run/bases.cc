@@ -56,7 +56,7 @@ bool Bases::is_tracked(const ImageConfig& image, const Link& link) const {
   if (image.track_base == TrackBase::Off || link.kind == LinkKind::DependsOn || link.image.empty())
     return false;
   // (Only BuildKit has another image read the Dockerfile.)
-  if (link.kind == LinkKind::Syntax && engine_.name() != "docker") return false;
+  if (link.kind == LinkKind::Syntax && engine_.has_short_names()) return false;
   if (names_.find(link, image)) return false;
   // What is named by its digest cannot move: the name says all.
   const auto reference = parse_reference(link.image);
@@ -93,7 +93,7 @@ Bases::Question* Bases::question(const Link& link, const std::string& platform) 
 std::vector<std::string> Bases::meanings(const Link& link, const std::string& platform) {
   const auto reference = parse_reference(link.image);
   if (is_here_alone(registry_name(*reference))) return {};
-  if (engine_.name() == "docker" || !is_short_name(*reference)) return {link.image};
+  if (!engine_.has_short_names() || !is_short_name(*reference)) return {link.image};
   // (What the engine has under its own localhost/ comes before what would have to be looked for.)
   if (!outside_.short_names().is_alias(*reference) && find_own("localhost/" + link.image, platform))
     return {};
@@ -275,7 +275,9 @@ Pins Bases::pins(const ImageConfig& image, const std::vector<Link>& links,
   };
   for (const Link& link : links) {
     if (const auto parent = parents(link)) {
-      pins.references[{link.written, link.platform}] = engine_.reference_to(parent->id);
+      const std::string reference = engine_.reference_to(parent->id);
+      if (engine_.keeps_in_registries()) pulls_from(reference.substr(0, reference.find('/')));
+      pins.references[{link.written, link.platform}] = reference;
       continue;
     }
     if (!is_tracked(image, link)) {
@@ -353,7 +355,7 @@ std::optional<BaseImage> Bases::brought(const RegistryName& name, const Registry
   const std::string config = outside_.registries().config(name, image);
   auto found = base_image_of(nlohmann::json::parse(config, nullptr, false), platform);
   // (Whether Podman and Buildah heed an ONBUILD depends on the manifest's format.)
-  if (found && !found->triggers.empty() && engine_.name() != "docker") return std::nullopt;
+  if (found && !found->triggers.empty() && engine_.has_short_names()) return std::nullopt;
   return found;
 }
 

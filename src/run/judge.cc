@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/abandon.h"
 #include "core/config_values.h"
 #include "io/wall_clock.h"
 
@@ -28,6 +29,11 @@ Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& image
     return rows_.count(image.name) != 0;
   });
   if (any) images_ = std::async(std::launch::async, [this] { return engine_.images(); });
+}
+
+void Judge::abandon_rows() {
+  abandon(rows_);
+  abandon(inputs_);
 }
 
 const ImageRow* Judge::last(const std::string& image) const {
@@ -114,7 +120,7 @@ std::string Judge::too_old_for(const ImageRow& row) const {
 }
 
 bool Judge::is_named(const std::string& reference, const std::string& image_id) const {
-  return images_.valid() && images_.get().is_named(reference, image_id, engine_.name() != "docker");
+  return images_.valid() && images_.get().is_named(reference, image_id, engine_.has_short_names());
 }
 
 bool Judge::engine_has(const std::string& image_id) {

@@ -69,6 +69,9 @@ class Judge {
     return [this](const auto& name, const auto& id) { return is_named(name, id); };
   }
 
+  /// It is not used any more, and the process ends.
+  void abandon_rows();
+
   /// All of them, by name.
   const std::unordered_map<std::string, ImageRow>& rows() const { return rows_; }
 

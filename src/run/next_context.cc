@@ -23,7 +23,7 @@ NextContext next_context(const Project& project, Observer& observer, const Image
   const auto find_base = [&](const Link& base) -> std::optional<BaseImage> {
     try {
       if (!asked) asked = find_engine(engine, project.places.cache);
-      if (!names) names.emplace(project.config.images, asked->name() != "docker", host_platform());
+      if (!names) names.emplace(project.config.images, asked->has_short_names(), host_platform());
       if (!bases) {
         // (Without what was stored: where a registry does not answer, the engine's own has to do.)
         outside.emplace(project, asked->name());

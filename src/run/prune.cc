@@ -140,7 +140,7 @@ class Pruning {
   }
 
   std::unordered_set<std::string> spellings(const std::string& reference) const {
-    const auto all = engine_spellings(reference, engine_.name() != "docker");
+    const auto all = engine_spellings(reference, engine_.has_short_names());
     return {all.begin(), all.end()};
   }
 

@@ -208,7 +208,8 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
   const auto name_in_engine = [&](const std::string& reference) {
     const bool has_it =
         published.fresh ? named && reference == image.name : is_named_(reference, image_id);
-    if (!has_it && published.in_engine) publication.to_tag.push_back(reference);
+    if (!has_it && published.in_engine && !engine_.keeps_in_registries())
+      publication.to_tag.push_back(reference);
   };
   for (const std::string& reference : references) name_in_engine(reference);
   for (const std::string& reference : of_index) name_in_engine(reference);
@@ -238,6 +239,15 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
   }
   if (const PublishedRow* own = pushed(image.name)) publication.of_manifest = own->digest;
   return publication;
+}
+
+std::vector<std::string> Publisher::repositories(const ImageConfig& image,
+                                                 const Observation& observation) {
+  if (!image.push.value_or(options_.push)) return {};
+  std::set<std::string> all = {registry_name(*parse_reference(image.name)).full()};
+  for (const std::string& reference : references_of(image, observation, {}))
+    all.insert(registry_name(*parse_reference(reference)).full());
+  return {all.begin(), all.end()};
 }
 
 std::map<std::string, PublishedRow> Publisher::leave_out_what_is_there(

@@ -1,5 +1,6 @@
 #include "run/review.h"
 
+#include "core/abandon.h"
 #include "io/error.h"
 #include "io/host_platform.h"
 #include "io/interrupt.h"
@@ -11,7 +12,7 @@ Review::Review(const Project& project, const RunOptions& options, Progress& prog
       options_(options),
       progress_(progress),
       selected_(select_images(project.config.images, options.images)),
-      engine_(find_engine(wished_engine(project, options.engine), project.places.cache)),
+      engine_(engine_for(project, options)),
       store_(Store::open_read_only(project.state_directory)),
       observer_(project),
       outside_(project, engine_->name()) {}
@@ -28,7 +29,7 @@ std::vector<Reviewed> Review::look(bool keep_inputs) {
   judge_.emplace(store_, *engine_, project_.config.images, options_.force);
   observer_.expect(judge_->reaches());
   observer_.look_ahead(selected_);
-  names_.emplace(project_.config.images, engine_->name() != "docker", host_platform());
+  names_.emplace(project_.config.images, engine_->has_short_names(), host_platform());
   bases_.emplace(outside_, *engine_, *names_, judge_->bases(), warn);
   bases_->remember_in(options_.remembered, options_.ask_anew);
   publisher_.emplace(project_, options_, store_, outside_, *engine_, judge_->names());
@@ -39,6 +40,10 @@ std::vector<Reviewed> Review::look(bool keep_inputs) {
   for (const std::size_t image : plan_.graph.order()) {
     if (interrupted() != 0) break;
     look_at(image);
+  }
+  if (options_.is_last) {
+    abandon(plan_);
+    judge_->abandon_rows();
   }
   return std::move(all_);
 }

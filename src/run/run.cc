@@ -12,6 +12,7 @@
 #include <thread>
 #include <unordered_set>
 
+#include "core/abandon.h"
 #include "core/context.h"
 #include "core/graph.h"
 #include "core/reference.h"
@@ -82,7 +83,7 @@ class Run {
         started_(Clock::now()) {}
 
   RunSummary go() {
-    engine_ = find_engine(wished_engine(project_, options_.engine), project_.places.cache);
+    engine_ = engine_for(project_, options_);
     progress_.step("Tools checked: building with " + engine_->name());
     progress_.step(fmt::format("Loaded {}: {} image{}", project_.config_path.string(),
                                selected_.size(), selected_.size() == 1 ? "" : "s"));
@@ -102,7 +103,7 @@ class Run {
     judge_.emplace(*store_, *engine_, project_.config.images, options_.force);
     observer_.expect(judge_->reaches());
     observer_.look_ahead(selected_);
-    names_.emplace(project_.config.images, engine_->name() != "docker", host_platform());
+    names_.emplace(project_.config.images, engine_->has_short_names(), host_platform());
     bases_.emplace(*outside_, *engine_, *names_, judge_->bases(),
                    [this](const std::string& text) { progress_.warning(text); });
     bases_->remember_in(options_.remembered, options_.ask_anew);
@@ -282,6 +283,7 @@ class Run {
       return end(i, ImageState::Failed);
     }
     result(i).image_id = row->image_id;
+    result(i).in_registry = where_it_is_kept(row->image_id);
     if (registry_state_->is_used() &&
         !engine_->find_image(row->image_id, observer_.platform_of(config(i)))) {
       for (const auto& [reference, published] : store_->published(row->name)) {
@@ -291,6 +293,16 @@ class Run {
       }
     }
     end(i, ImageState::UpToDate);
+  }
+
+  // "": the engine has its images itself, or has not this one.
+  std::string where_it_is_kept(const std::string& image_id) {
+    try {
+      return engine_->keeps_in_registries() ? engine_->reference_to(image_id) : "";
+    } catch (const Error& error) {
+      if (error.kind() != Error::Kind::Source) throw;
+      return "";
+    }
   }
 
   StandsOn ground_of(std::size_t i) {
@@ -364,6 +376,7 @@ class Run {
     if (progress_.shows_steps()) tell(i, manifest_of(i));
     progress_.image_decided(image.name, {});
     result(i).image_id = judge_->last(image.name)->image_id;
+    result(i).in_registry = where_it_is_kept(result(i).image_id);
     if (!options_.dry_run) {
       if (judge_->last(image.name)->config != project_.config_path) {
         store_->take_over(image.name, project_.config_path);
@@ -529,7 +542,7 @@ class Run {
       inbox_.call([&] { store_->close_context_name(job.context_digest, verified); });
       throw;
     }
-    const bool verified = !observation.touched();
+    const bool verified = outcome.is_exact || !observation.touched();
     if (outcome.ok() && verified && job.reach.for_a_base) narrow_afterwards(job);
     inbox_.call([&] { conclude(job, outcome, log, verified); });
   }
@@ -592,6 +605,7 @@ class Run {
       request.timeout = job.request.timeout;
       request.stop = options_.stop;
       request.options.platforms = job.request.options.platforms;
+      request.image = job.request.image;
       inbox_.call([&] {
         request.context_name = store_->open_context_name(digest);
         request.tag = engine_->name_for_made();
@@ -682,7 +696,10 @@ class Run {
         pins.references.emplace(std::pair(link.written, link.platform), link.image);
     }
     BuildRequest& request = job.request;
+    request.image = image.name;
     request.insecure = pins.insecure;
+    if (engine_->keeps_in_registries())
+      request.repositories = publisher_->repositories(image, observation);
     job.references = std::move(pins.references);
     if (project_.config.publish == PublishWhen::Each) request.tag = image.name;
     request.context = files.request.root;
@@ -789,14 +806,15 @@ class Run {
     if (!log.error().empty()) progress_.warning(log.error());
     result(i).log = log.path();
     if (outcome.ok()) {
-      succeed(job, outcome.image_id, verified);
+      succeed(job, outcome, verified);
     } else {
       fail(job, outcome, log);
     }
   }
 
-  void succeed(Job& job, const std::string& image_id, bool verified) {
+  void succeed(Job& job, const BuildOutcome& outcome, bool verified) {
     const std::size_t i = job.image;
+    const std::string& image_id = outcome.image_id;
     BuildRow& row = job.row;
     row.result = BuildResult::Success;
     row.image_id = image_id;
@@ -807,13 +825,17 @@ class Run {
     row.digest = job.decision.manifest.digest;
     ImageRow image = row_of(job, image_id, verified);
     image.built_ms = row.started_ms;
-    store_->record_success(image, row);
+    std::map<std::string, PublishedRow> kept;
+    for (const auto& [repository, manifest] : outcome.kept)
+      kept[kept_in(repository)] = {image_id, manifest, now_ms()};
+    store_->record_success(image, row, kept);
     progress_.image_step(row.name, "State updated");
     if (!verified) {
       progress_.warning(row.name +
                         ": its context changed while it was built; the next run builds it again");
     }
     result(i).image_id = image_id;
+    result(i).in_registry = where_it_is_kept(image_id);
     observer_.keep(observation);
     forget_context(job.last_context, observation.context_digest);
     auto publication = plan_publication(
@@ -985,6 +1007,7 @@ class Run {
 
   std::string failure_of(const Job& job, const BuildOutcome& outcome) const {
     if (outcome.exit.interrupted) return "interrupted";
+    if (!outcome.message.empty()) return outcome.message;
     if (outcome.exit.timed_out) {
       return fmt::format("{} build was ended: it took longer than {}", engine_->name(),
                          describe(config(job.image).timeout));
@@ -1080,6 +1103,10 @@ class Run {
     summary_.signal = interrupted() != 0 || !is_stopped() ? interrupted() : SIGTERM;
     summary_.duration = duration_cast<milliseconds>(Clock::now() - started_);
     progress_.run_finished(summary_);
+    if (options_.is_last) {
+      abandon(plan_);
+      if (judge_) judge_->abandon_rows();
+    }
     return std::move(summary_);
   }
 
@@ -1129,6 +1156,11 @@ class Run {
 };
 
 }  // namespace
+
+std::unique_ptr<Engine> engine_for(const Project& project, const RunOptions& options) {
+  if (options.make_engine) return options.make_engine();
+  return find_engine(wished_engine(project, options.engine), project.places.cache);
+}
 
 RunSummary build_images(const Project& project, const RunOptions& options, Progress& progress) {
   return Run(project, options, progress).go();

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -21,9 +23,11 @@ namespace imagewright {
 struct RunOptions {
   std::vector<std::string> images;  ///< globs; none: all
   std::string engine;               ///< "": by the configuration, else the one that answers
-  bool clean = false;               ///< forget all rows first
-  bool force = false;               ///< build whatever the verdict
-  bool dry_run = false;             ///< build nothing, write nothing
+  /// Makes the engine instead, for who brings one of his own. Several may live at the same time.
+  std::function<std::unique_ptr<Engine>()> make_engine = {};
+  bool clean = false;    ///< forget all rows first
+  bool force = false;    ///< build whatever the verdict
+  bool dry_run = false;  ///< build nothing, write nothing
   bool fail_fast = false;
   bool push = false;  ///< whatever does not say `push: false`
   /// Keep in the registries by which inputs what is pushed was built, and look there for what is
@@ -43,9 +47,14 @@ struct RunOptions {
   /// and that is kept there (`ask_anew`). Borrowed; nullptr: each run asks.
   Remembered* remembered = nullptr;
   bool ask_anew = false;
+  /// The process ends after this: memory need not be freed.
+  bool is_last = false;
   /// true: the run ends as by an interrupt; borrowed.
   const std::atomic<bool>* stop = nullptr;
 };
+
+/// The engine by which these images are built or looked at. Throws as find_engine.
+std::unique_ptr<Engine> engine_for(const Project& project, const RunOptions& options);
 
 /// Builds what changed. A failed image is a value in the summary; throws Error(Missing) for what
 /// the whole run needs and Error(Usage) for options that fit nothing. What is finished when it

@@ -8,6 +8,7 @@ namespace imagewright {
 Explanation explain_image(const Project& project, const RunOptions& options,
                           const std::string& image, Progress& progress) {
   RunOptions alone = options;
+  alone.is_last = false;  // it is asked once more
   alone.images = {image};
   Review review(project, alone, progress);
   Explanation explanation;

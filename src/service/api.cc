@@ -28,6 +28,7 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kSmallBody = std::size_t{64} << 10;
 constexpr std::size_t kLargestHook = std::size_t{1} << 20;
+constexpr std::size_t kLargestCall = std::size_t{1} << 20;
 constexpr std::size_t kMostLogPart = std::size_t{1} << 20;
 constexpr std::size_t kLogOnPage = std::size_t{128} << 10;
 constexpr int kMostJobs = 1'000;
@@ -186,6 +187,14 @@ const std::vector<Api::Route>& Api::all_routes() {
       route("POST", {"api", "v1", "trigger"}, Role::Build, &Api::trigger, kSmallBody),
       route("GET", {"api", "v1", "workers"}, Role::Read, &Api::workers),
       route("POST", {"api", "v1", "reload"}, Role::Admin, &Api::reload, kSmallBody),
+      route("POST", {"api", "v1", "work"}, Role::Worker, &Api::work, kLargestCall),
+      route("POST", {"api", "v1", "work", "{job}", "{fence}", "orders", "{name}", "log"},
+            Role::Worker, &Api::order_log, kLargestCall),
+      route("POST", {"api", "v1", "work", "{job}", "{fence}", "orders", "{name}", "outcome"},
+            Role::Worker, &Api::order_outcome, kLargestCall),
+      route("POST", {"api", "v1", "work", "{job}", "{fence}", "hand-back"}, Role::Worker,
+            &Api::hand_back, kSmallBody),
+      route("GET", {"api", "v1", "packs", "{digest}"}, Role::Worker, &Api::pack),
       // (Who sends it shows that by a signature.)
       route("POST", {"hooks"}, Role::None, &Api::hook, kLargestHook),
   };
@@ -674,6 +683,114 @@ HttpReply Api::hook(const Call& call) {
 HttpReply Api::reload(const Call& /*call*/) {
   parts_.reload();
   return json_reply({{"status", "the configuration is being read"}}, 202);
+}
+
+// --- Workers
+
+namespace {
+
+Json parsed_body(const std::string& body) {
+  Json json = Json::parse(body, nullptr, false);
+  if (json.is_discarded()) throw Error(Error::Kind::Usage, "the body is no JSON");
+  return json;
+}
+
+// nullopt: it is none of the two numbers.
+std::optional<std::pair<std::int64_t, std::int64_t>> held_of(
+    const std::map<std::string, std::string>& parameters) {
+  const auto job = number(parameters.at("job"));
+  const auto fence = number(parameters.at("fence"));
+  if (!job || !fence) return std::nullopt;
+  return std::pair(*job, *fence);
+}
+
+HttpReply log_end_reply(const LogEnd& end) {
+  return json_reply({{"log_bytes", end ? Json(*end) : Json(nullptr)}});
+}
+
+HttpReply no_workers_reply() {
+  return error_reply(409, "this server builds by itself (serve --fleet is for workers)");
+}
+
+}  // namespace
+
+HttpReply Api::work(const Call& call) {
+  if (parts_.workers == nullptr) return no_workers_reply();
+  WorkerCall said;
+  try {
+    said = worker_call_of(parsed_body(call.body));
+  } catch (const Error& error) {
+    return error_reply(400, error.what());
+  }
+  std::optional<Json> news;
+  try {
+    news = parts_.workers->answer(*parts_.queues.lend(), said);
+  } catch (const Error& error) {
+    if (error.kind() != Error::Kind::Usage) throw;
+    return error_reply(409, error.what());
+  }
+  if (news || said.wait.count() <= 0) return json_reply(news.value_or(Json::object()));
+  HttpReply reply;
+  reply.stream = [this, said = std::move(said)](std::shared_ptr<HttpStream> stream) {
+    parts_.workers->wait(said, std::move(stream));
+  };
+  return reply;
+}
+
+std::shared_ptr<RemoteJob> Api::held_job(const Call& call) const {
+  const auto held = held_of(call.parameters);
+  return held && parts_.workers != nullptr ? parts_.workers->find(held->first, held->second)
+                                           : nullptr;
+}
+
+HttpReply Api::order_log(const Call& call) {
+  const auto given = call.head.query.find("offset");
+  const auto offset = number(given == call.head.query.end() ? "" : given->second);
+  if (!offset) return error_reply(400, "the offset is no number from 0 on");
+  const auto job = held_job(call);
+  if (!job) return log_end_reply(std::nullopt);
+  return log_end_reply(
+      job->take_log(call.parameters.at("name"), static_cast<std::uint64_t>(*offset), call.body));
+}
+
+HttpReply Api::order_outcome(const Call& call) {
+  OrderOutcome outcome;
+  std::uint64_t log_bytes = 0;
+  try {
+    const Json json = parsed_body(call.body);
+    outcome = order_outcome_of(json);
+    json.at("log_bytes").get_to(log_bytes);
+  } catch (const Error& error) {
+    return error_reply(400, error.what());
+  } catch (const nlohmann::json::exception& exception) {
+    return error_reply(400, exception.what());
+  }
+  const auto job = held_job(call);
+  if (!job) return log_end_reply(std::nullopt);
+  return log_end_reply(job->take_outcome(call.parameters.at("name"), outcome, log_bytes));
+}
+
+HttpReply Api::hand_back(const Call& call) {
+  const auto held = held_of(call.parameters);
+  if (parts_.workers == nullptr) return no_workers_reply();
+  if (!held) return error_reply(404, "there is no such job");
+  return json_reply(
+      {{"held", parts_.workers->hand_back(*parts_.queues.lend(), held->first, held->second)}});
+}
+
+HttpReply Api::pack(const Call& call) {
+  const auto given = call.head.query.find("offset");
+  const auto offset = number(given == call.head.query.end() ? "0" : given->second);
+  if (!offset) return error_reply(400, "the offset is no number from 0 on");
+  auto pack = parts_.packs == nullptr ? nullptr : parts_.packs->find(call.parameters.at("digest"));
+  if (!pack) return error_reply(404, "there is no such pack");
+  HttpReply reply;
+  reply.type = "application/octet-stream";
+  reply.stream = [this, pack = std::move(pack), offset = static_cast<std::uint64_t>(*offset)](
+                     std::shared_ptr<HttpStream> stream) {
+    parts_.packs->send(pack, offset, std::move(stream));
+  };
+  return reply;
 }
 
 }  // namespace imagewright

@@ -8,12 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "service/builder.h"
 #include "service/checker.h"
 #include "service/current.h"
 #include "service/http_server.h"
-#include "service/local_builder.h"
 #include "service/log_streams.h"
+#include "service/packs.h"
 #include "service/queue_pool.h"
+#include "service/remote_builder.h"
 #include "service/service_log.h"
 
 namespace imagewright {
@@ -31,7 +33,7 @@ std::string new_token();
 /// What the API serves. Borrowed.
 struct ApiParts {
   Checker& checker;
-  LocalBuilder& builder;
+  Builder& builder;
   QueuePool& queues;
   LogStreams& logs;
   Remembered& remembered;
@@ -40,6 +42,8 @@ struct ApiParts {
   std::function<void()> reload;  ///< reads the configuration anew
   std::string webhook_secret;    ///< "": webhooks are refused
   std::string version;
+  RemoteBuilder* workers = nullptr;  ///< nullptr: what is built is built here
+  Packs* packs = nullptr;            ///< with it
 };
 
 class Api : public HttpHandler {
@@ -94,6 +98,12 @@ class Api : public HttpHandler {
   HttpReply workers(const Call& call);
   HttpReply reload(const Call& call);
   HttpReply hook(const Call& call);
+  HttpReply work(const Call& call);
+  HttpReply order_log(const Call& call);
+  HttpReply order_outcome(const Call& call);
+  HttpReply hand_back(const Call& call);
+  HttpReply pack(const Call& call);
+  std::shared_ptr<RemoteJob> held_job(const Call& call) const;
 
   ApiParts parts_;
   std::atomic<bool> is_draining_{false};

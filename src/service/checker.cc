@@ -8,6 +8,7 @@
 
 #include "core/digest.h"
 #include "io/error.h"
+#include "io/host_platform.h"
 #include "io/wall_clock.h"
 #include "run/json.h"
 #include "run/progress.h"
@@ -250,6 +251,23 @@ bool is_left_alone(Queue& queue, const NewJob& job, std::int64_t look_began_ms,
 
 }  // namespace
 
+namespace {
+
+// What a worker must have to build these images.
+std::set<std::string> labels_for(const Config& config, const Unit& unit) {
+  std::set<std::string> labels;
+  for (const ImageConfig& image : config.images) {
+    if (std::find(unit.images.begin(), unit.images.end(), image.name) == unit.images.end())
+      continue;
+    for (const std::string& platform : image.options.platforms)
+      labels.insert("platform=" + platform);
+    if (image.options.platforms.empty()) labels.insert("platform=" + host_platform());
+  }
+  return labels;
+}
+
+}  // namespace
+
 void Checker::enqueue(Queue& queue, const Served& served, const std::vector<Reviewed>& images,
                       std::int64_t look_began_ms) {
   std::map<std::string, const Reviewed*> by_name;
@@ -281,6 +299,8 @@ void Checker::enqueue(Queue& queue, const Served& served, const std::vector<Revi
     if (!any) continue;
     job.details = dump(details, false);
     job.inputs = digest_of(its);
+    // (Who builds here has what there is.)
+    if (options_.make_engine) job.needs = labels_for(served.project.config, unit);
     jobs[unit.name] = std::move(job);
   }
   // Whom others wait for comes first, so that they are blocked from the beginning. Where he has no
@@ -294,6 +314,7 @@ void Checker::enqueue(Queue& queue, const Served& served, const std::vector<Revi
     for (const std::string& other : job->second.waits_for) {
       if (!put(other)) return has_job[name] = false;
     }
+    const auto in_one = looking_.in_one();
     // (When it is decided, it is for what is found then; and at its end there is another look.)
     return has_job[name] = looking_.contains(name) ||
                            (!is_left_alone(queue, job->second, look_began_ms, times_.interval) &&

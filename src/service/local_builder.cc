@@ -6,8 +6,6 @@
 
 #include "io/error.h"
 #include "io/interrupt.h"
-#include "run/progress.h"
-#include "service/job_progress.h"
 
 namespace imagewright {
 
@@ -18,7 +16,6 @@ using std::chrono::milliseconds;
 
 // Where the store or the engine does not answer.
 constexpr milliseconds kPause{2'000};
-constexpr milliseconds kSlice{50};
 
 }  // namespace
 
@@ -30,6 +27,7 @@ LocalBuilder::LocalBuilder(LocalBuilderOptions options, OpenQueue open, const Cu
       looking_(looking),
       log_(log),
       ended_(std::move(ended)),
+      runner_(options_.run, open_, looking, log),
       queue_(open_()) {}
 
 void LocalBuilder::begin() {
@@ -42,6 +40,7 @@ LocalBuilder::~LocalBuilder() {
 
 void LocalBuilder::stop_claiming() {
   is_draining_ = true;
+  runner_.stop_waiting();
   queue_->wake();
 }
 
@@ -113,6 +112,7 @@ int LocalBuilder::used() const {
 bool LocalBuilder::claim_one(Queue& queue) {
   const int room = options_.run.jobs - used();
   if (room <= 0) return false;
+  const auto in_one = looking_.in_one();
   if (!next_) {
     auto job = queue.claim({options_.worker, options_.labels});
     if (!job) return false;
@@ -123,7 +123,7 @@ bool LocalBuilder::claim_one(Queue& queue) {
                    {JobState::UpToDate, "it is not in the configuration any more", ""});
       return true;
     }
-    next_ = std::make_unique<Work>();
+    next_ = std::make_unique<ClaimedJob>();
     next_->job = *std::move(job);
     next_->unit = *unit;
     next_->served = std::move(served);
@@ -135,14 +135,14 @@ bool LocalBuilder::claim_one(Queue& queue) {
   return true;
 }
 
-void LocalBuilder::begin(std::unique_ptr<Work> work) {
-  Work& its = *work;
+void LocalBuilder::begin(std::unique_ptr<ClaimedJob> work) {
+  ClaimedJob& its = *work;
   {
     const std::lock_guard lock(mutex_);
     works_[its.job.id] = std::move(work);
   }
   its.thread = std::thread([this, &its] {
-    carry_out(its);
+    runner_.carry_out(its);
     its.has_ended = true;
     queue_->wake();
     ended_();
@@ -150,7 +150,7 @@ void LocalBuilder::begin(std::unique_ptr<Work> work) {
 }
 
 void LocalBuilder::join_ended() {
-  std::vector<std::unique_ptr<Work>> ended;
+  std::vector<std::unique_ptr<ClaimedJob>> ended;
   {
     const std::lock_guard lock(mutex_);
     for (auto work = works_.begin(); work != works_.end();) {
@@ -179,13 +179,13 @@ void LocalBuilder::hand_back(Queue& queue) {
 
 void LocalBuilder::look_after(Queue& queue) {
   queue.record_worker({options_.worker, options_.labels, "", "", 0, is_draining_});
-  std::vector<Work*> works;
+  std::vector<ClaimedJob*> works;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [id, work] : works_) works.push_back(work.get());
   }
   if (next_) works.push_back(next_.get());
-  for (Work* work : works) {
+  for (ClaimedJob* work : works) {
     if (work->has_ended) continue;
     const Held held = queue.heartbeat(work->job.id, work->job.fence);
     if (held.cancel_asked) work->is_cancelled = true;
@@ -197,116 +197,6 @@ void LocalBuilder::look_after(Queue& queue) {
   for (const std::int64_t job : reaped.quarantined)
     log_.error("lost too often, so it is not tried any more (imagewright retry)", {job, 0, ""});
   if (!reaped.empty()) ended_();
-}
-
-// Again and again, as long as the store cannot be used. False: there is no time for that any more.
-bool LocalBuilder::until_done(const Work& work, const std::function<void()>& step) {
-  std::string told;
-  while (true) {
-    try {
-      step();
-      return true;
-    } catch (const Error& error) {
-      const LogSubject subject{work.job.id, work.job.attempts, work.job.image};
-      if (told != error.what()) log_.error(error.what(), subject);
-      told = error.what();
-      // (Its lease will be over.)
-      if (interrupted() != 0) return false;
-      std::this_thread::sleep_for(kPause);
-    }
-  }
-}
-
-// In a thread of its own.
-void LocalBuilder::carry_out(Work& work) {
-  std::unique_ptr<Queue> queue;
-  if (!until_done(work, [&] { queue = open_(); })) return;
-  JobProgress progress(*queue, work.job, work.unit, log_, looking_, work.stop);
-  const auto outcome = build(work, progress);
-  if (progress.is_lost())
-    return log_.warning("lost, so it was stopped",
-                        {work.job.id, work.job.attempts, work.job.image});
-  if (outcome) {
-    until_done(work, [&] { tell(work, *queue, progress, *outcome); });
-  } else {
-    work.is_to_go_back = true;
-  }
-}
-
-namespace {
-
-// What a whole run came to, as one job's outcome. nullopt: it was stopped.
-std::optional<JobOutcome> outcome_of(const RunSummary& summary, const Unit& unit,
-                                     const std::string& publishing_failure) {
-  JobOutcome outcome;
-  bool any_built = false;
-  bool all_ended = true;
-  for (const ImageResult& image : summary.images) {
-    const bool is_ours =
-        std::find(unit.images.begin(), unit.images.end(), image.name) != unit.images.end();
-    const std::string name = unit.images.size() > 1 || !is_ours ? image.name + ": " : "";
-    if (image.state == ImageState::Failed && outcome.message.empty())
-      outcome.message = name + image.message;
-    if (!is_ours) continue;
-    any_built = any_built || image.state == ImageState::Built;
-    all_ended = all_ended && image.state != ImageState::Skipped;
-    if (outcome.image_id.empty()) outcome.image_id = image.image_id;
-  }
-  if (!all_ended && summary.signal != 0) return std::nullopt;
-  if (outcome.message.empty()) outcome.message = publishing_failure;
-  outcome.state = !outcome.message.empty() ? JobState::Failed
-                  : any_built              ? JobState::Succeeded
-                                           : JobState::UpToDate;
-  return outcome;
-}
-
-}  // namespace
-
-// nullopt: it is not done, through no fault of its own.
-std::optional<JobOutcome> LocalBuilder::build(Work& work, JobProgress& progress) {
-  RunOptions run = options_.run;
-  run.jobs = work.weight;
-  run.images = work.unit.images;
-  run.only_these = true;
-  run.is_locked = true;
-  run.force = work.job.trigger == "force";
-  run.stop = &work.stop;
-  std::optional<JobOutcome> outcome;
-  try {
-    outcome = outcome_of(build_images(work.served->project, run, progress), work.unit,
-                         progress.publishing_failure());
-    if (!outcome) progress.add_line("interrupted");
-  } catch (const Error& error) {
-    if (error.kind() != Error::Kind::Missing) return JobOutcome{JobState::Failed, error.what(), ""};
-    // What every build needs is not there.
-    log_.error(error.what(), {work.job.id, work.job.attempts, work.job.image});
-    progress.add_line(std::string(error.what()) + "; it waits again");
-    progress.flush();
-    for (milliseconds waited{0}; waited < kPause && !is_draining_ && !work.stop; waited += kSlice)
-      std::this_thread::sleep_for(kSlice);
-  } catch (const std::exception& error) {
-    return JobOutcome{JobState::Failed, error.what(), ""};
-  }
-  if (!outcome && work.is_cancelled) outcome = JobOutcome{JobState::Cancelled, "cancelled", ""};
-  if (outcome && !outcome->message.empty()) progress.add_line(outcome->message);
-  progress.flush();
-  return outcome;
-}
-
-void LocalBuilder::tell(Work& work, Queue& queue, JobProgress& progress,
-                        const JobOutcome& outcome) {
-  const Job& job = work.job;
-  const LogSubject subject{job.id, job.attempts, job.image};
-  progress.flush();
-  if (!queue.finish(job.id, job.fence, outcome))
-    return log_.warning("lost before its end was told", subject);
-  const std::string text = outcome.message.empty() ? outcome.image_id : outcome.message;
-  const std::string line = fmt::format("{}: {}", word(outcome.state), text);
-  if (outcome.state == JobState::Failed) {
-    log_.error(line, subject);
-  } else {
-    log_.info(line, subject);
-  }
 }
 
 }  // namespace imagewright

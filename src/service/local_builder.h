@@ -14,17 +14,14 @@
 #include <vector>
 
 #include "run/run.h"
+#include "service/builder.h"
 #include "service/current.h"
+#include "service/job_runner.h"
 #include "service/looking.h"
 #include "service/queue.h"
 #include "service/service_log.h"
 
 namespace imagewright {
-
-class JobProgress;
-
-/// Opens one more connection to the one queue. From any thread.
-using OpenQueue = std::function<std::unique_ptr<Queue>()>;
 
 struct LocalBuilderOptions {
   std::string worker;            ///< its name in the queue
@@ -34,51 +31,34 @@ struct LocalBuilderOptions {
   std::chrono::milliseconds poll{5'000};  ///< at least so often the queue is looked at
 };
 
-class LocalBuilder {
+class LocalBuilder : public Builder {
  public:
   /// Borrows `current`, `looking` and `log`; the caller holds the state's lock.
   /// `ended` is called when a job has ended, from any thread.
   LocalBuilder(LocalBuilderOptions options, OpenQueue open, const Current& current,
                Looking& looking, const ServiceLog& log, std::function<void()> ended);
   /// As drain.
-  ~LocalBuilder();
-  LocalBuilder(const LocalBuilder&) = delete;
-  LocalBuilder& operator=(const LocalBuilder&) = delete;
+  ~LocalBuilder() override;
 
   /// From now on it claims.
-  void begin();
+  void begin() override;
   /// Claims nothing more. What is being built goes on; after an interrupt (io/interrupt.h) it is
   /// ended and handed back.
-  void stop_claiming();
+  void stop_claiming() override;
   /// The same, and waits until all is done.
-  void drain();
+  void drain() override;
   /// How many jobs are being carried out.
-  std::size_t running() const;
+  std::size_t running() const override;
+  bool ends_with_us() const override { return true; }
   /// A job that may be ours is to be cancelled: its holder looks now, and not at the next
   /// heartbeat.
-  void look_at_cancellations();
+  void look_at_cancellations() override;
 
  private:
-  struct Work {
-    Job job;
-    Unit unit;
-    std::shared_ptr<const Served> served;
-    int weight = 1;
-    std::atomic<bool> stop{false};
-    std::atomic<bool> is_cancelled{false};
-    std::atomic<bool> has_ended{false};
-    bool is_to_go_back = false;  // read when it has ended
-    std::thread thread;
-  };
-
   void go();
   void try_to_go();
   bool claim_one(Queue& queue);
-  void begin(std::unique_ptr<Work> work);
-  void carry_out(Work& work);
-  std::optional<JobOutcome> build(Work& work, JobProgress& progress);
-  void tell(Work& work, Queue& queue, JobProgress& progress, const JobOutcome& outcome);
-  bool until_done(const Work& work, const std::function<void()>& step);
+  void begin(std::unique_ptr<ClaimedJob> work);
   void look_after(Queue& queue);
   void join_ended();
   void hand_back(Queue& queue);
@@ -90,11 +70,12 @@ class LocalBuilder {
   Looking& looking_;
   const ServiceLog& log_;
   std::function<void()> ended_;
+  JobRunner runner_;
   std::unique_ptr<Queue> queue_;  // the dispatching thread's; any may wake it
   mutable std::mutex mutex_;
-  std::map<std::int64_t, std::unique_ptr<Work>> works_;  // by job
-  std::unique_ptr<Work> next_;                           // claimed, and waits for room
-  std::vector<Job> going_back_;                          // whoever had them will not do them
+  std::map<std::int64_t, std::unique_ptr<ClaimedJob>> works_;  // by job
+  std::unique_ptr<ClaimedJob> next_;                           // claimed, and waits for room
+  std::vector<Job> going_back_;                                // whoever had them will not do them
   std::atomic<bool> is_draining_{false};
   std::atomic<bool> looks_now_{false};
   std::thread thread_;

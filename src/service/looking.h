@@ -23,7 +23,12 @@ class Looking {
     return units_.count(unit) != 0;
   }
 
+  /// Who claims a job and begins to look at it does so in one, and so does who finds that nobody
+  /// looks and then queues: as long as one has this, the other waits.
+  std::unique_lock<std::mutex> in_one() const { return std::unique_lock(in_one_); }
+
  private:
+  mutable std::mutex in_one_;
   mutable std::mutex mutex_;
   std::set<std::string> units_;
 };

@@ -28,7 +28,6 @@ constexpr std::pair<JobState, const char*> kStateWords[] = {
     {JobState::Superseded, "superseded"}, {JobState::Quarantined, "quarantined"},
 };
 
-constexpr const char* kFileName = ".builder.state.db.queue";
 constexpr const char* kAdvice = "move it away, and what is to be built is found again";
 constexpr const char* kChannel = "imagewright_queue";
 
@@ -189,13 +188,7 @@ class SqlQueue final : public Queue {
       open_lanes();
       const auto id = next_for(claimant);
       if (!id) return;
-      const std::int64_t fence =
-          sql_->run(
-                  "INSERT INTO queue_claim (job, worker, started_ms) VALUES (?1, ?2, ?3) "
-                  "RETURNING fence",
-                  {*id, claimant.worker, now_})
-              .front()
-              .number(0);
+      const std::int64_t fence = new_fence(*id, claimant.worker);
       sql_->run(
           "UPDATE queue_job SET state = 'running', attempts = attempts + 1, fence = ?2, "
           "worker = ?3, started_ms = ?4, lease_until_ms = ?5, lane = NULL, turn_ms = NULL "
@@ -216,6 +209,21 @@ class SqlQueue final : public Queue {
                             {job, fence, now_ + times_.lease.count()}));
     });
     return held;
+  }
+
+  std::optional<Job> claim_again(std::int64_t id, std::int64_t fence) override {
+    std::optional<Job> claimed;
+    transaction([&] {
+      claimed.reset();
+      const auto job = locked(id);
+      if (!job || job->state != JobState::Running || job->fence != fence) return;
+      sql_->run(
+          "UPDATE queue_job SET fence = ?2, started_ms = ?3, lease_until_ms = ?4 WHERE id = ?1",
+          {id, new_fence(id, job->worker), now_, now_ + times_.lease.count()});
+      sql_->announce();
+      claimed = read(id);
+    });
+    return claimed;
   }
 
   Held set_inputs(std::int64_t job, std::int64_t fence, const std::string& inputs,
@@ -567,6 +575,16 @@ class SqlQueue final : public Queue {
       job.waits_for.insert(row.text(0));
     }
     return job;
+  }
+
+  std::int64_t new_fence(std::int64_t job, const std::string& worker) {
+    return sql_
+        ->run(
+            "INSERT INTO queue_claim (job, worker, started_ms) VALUES (?1, ?2, ?3) "
+            "RETURNING fence",
+            {job, worker, now_})
+        .front()
+        .number(0);
   }
 
   /// A job as it stays until the transaction ends, but for what we do.
@@ -946,7 +964,7 @@ std::unique_ptr<Queue> open_sqlite_queue(const fs::path& state_directory, const 
     throw Error(Error::Kind::Missing, fmt::format("cannot create the state directory '{}': {}",
                                                   state_directory.string(), error.message()));
   }
-  const fs::path file = state_directory / kFileName;
+  const fs::path file = state_directory / kQueueFileName;
   auto sql = open_sqlite(file, "the queue", kAdvice);
   prepare_queue_tables(*sql, fmt::format("the queue '{}'", file.string()));
   return std::make_unique<SqlQueue>(std::move(sql), times);

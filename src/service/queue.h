@@ -201,6 +201,10 @@ class Queue {
   /// He is alive: the lease is whole again. (Also if it was over, and nobody took the job.)
   virtual Held heartbeat(std::int64_t job, std::int64_t fence) = 0;
 
+  /// He holds it still and begins anew: a new fence with an empty log, the lease is whole, the
+  /// attempts are as they were. nullopt: he has lost it.
+  virtual std::optional<Job> claim_again(std::int64_t job, std::int64_t fence) = 0;
+
   /// What he found the inputs to be when he looked himself: the job is for these now. Its attempts
   /// count on.
   virtual Held set_inputs(std::int64_t job, std::int64_t fence, const std::string& inputs,
@@ -290,7 +294,10 @@ class Queue {
   virtual void wake() = 0;
 };
 
-/// In `.builder.state.db.queue` of the state directory, which is made if need be (Store::file_names
+/// The file in a state directory in which a server's queue is, if that is SQLite's.
+inline constexpr char kQueueFileName[] = ".builder.state.db.queue";
+
+/// In that file of the state directory, which is made if need be (Store::file_names
 /// has it, too).
 std::unique_ptr<Queue> open_sqlite_queue(const std::filesystem::path& state_directory,
                                          const QueueTimes& times = {});

@@ -15,9 +15,12 @@
 #include "service/checker.h"
 #include "service/local_builder.h"
 #include "service/log_streams.h"
+#include "service/packs.h"
 #include "service/queue.h"
 #include "service/queue_pool.h"
+#include "service/remote_builder.h"
 #include "service/service_log.h"
+#include "service/worker.h"
 
 namespace imagewright {
 
@@ -31,12 +34,6 @@ constexpr milliseconds kBetweenPrunes{60 * 60 * 1'000};
 constexpr milliseconds kDrainRequests{2'000};
 constexpr milliseconds kLook{200};
 constexpr int kHandlerThreads = 16;  // some may wait for a look
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
 
 // "": there is none.
 std::string read_secret(const fs::path& file) {
@@ -75,11 +72,12 @@ StateLock lock_state(const Project& project) {
 }
 
 // Until an end is asked for, and what it is about has ended.
-void wait_for_end(LocalBuilder& builder, Checker& checker, Api& api, Queue& queue,
+void wait_for_end(Builder& builder, Checker& checker, Api& api, Queue& queue,
                   const ServiceLog& log) {
   auto pruned = std::chrono::steady_clock::now();
   bool is_ending = false;
-  while (interrupted() == 0 && !(is_ending && builder.running() == 0)) {
+  const auto running = [&] { return builder.ends_with_us() ? builder.running() : 0; };
+  while (interrupted() == 0 && !(is_ending && running() == 0)) {
     std::array<pollfd, 2> descriptors = {pollfd{request_fd(), POLLIN, 0},
                                          pollfd{interrupt_fd(), POLLIN, 0}};
     const milliseconds most = is_ending ? kLook : milliseconds(10'000);
@@ -91,11 +89,11 @@ void wait_for_end(LocalBuilder& builder, Checker& checker, Api& api, Queue& queu
       api.drain();
       checker.stop();
       builder.stop_claiming();
-      const std::size_t running = builder.running();
-      log.info(running == 0 ? "ending"
-                            : fmt::format("ending when {} ended; a second signal ends {} now",
-                                          running == 1 ? "a build has" : "builds have",
-                                          running == 1 ? "it" : "them"));
+      const std::size_t count = running();
+      log.info(count == 0 ? "ending"
+                          : fmt::format("ending when {} ended; a second signal ends {} now",
+                                        count == 1 ? "a build has" : "builds have",
+                                        count == 1 ? "it" : "them"));
     }
     if (std::chrono::steady_clock::now() - pruned > kBetweenPrunes) {
       pruned = std::chrono::steady_clock::now();
@@ -120,7 +118,10 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   Current current(load());
   const Project project = current.get()->project;
   // What would be missing for every build is better told now.
-  const auto engine = find_engine(wished_engine(project, options.run.engine), project.places.cache);
+  const std::string engine =
+      options.fleet
+          ? "workers"
+          : find_engine(wished_engine(project, options.run.engine), project.places.cache)->name();
   const std::string webhook_secret = read_secret(options.webhook_secret_file);
   const StateLock lock = lock_state(project);
   take_requests();
@@ -132,25 +133,44 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   };
   QueuePool queues(open);
   const auto own = queues.lend();
-  take_over(*own, log);
+  // (What workers build goes on, whichever server they find.)
+  if (!options.fleet) take_over(*own, log);
   own->prune(kJobsKept);
 
   LogStreams logs(queues, log);
   Remembered remembered(options.times.interval);
+  KnownManifests manifests(options.times.interval);
   RunOptions look = options.run;
   look.images.clear();
   look.remembered = &remembered;
+  if (options.fleet) {
+    look.make_engine = [&] {
+      const auto served = current.get();
+      Store store = Store::open_read_only(served->project.state_directory);
+      return std::make_unique<FleetEngine>(served->project, manifests, store);
+    };
+  }
   Looking looking;
   Checker checker(load, look, options.times, open, current, looking, log);
-  LocalBuilderOptions builds;
-  builds.worker = host_name();
-  builds.labels = {"engine=" + engine->name()};
-  builds.run = options.run;
-  builds.run.remembered = &remembered;
-  builds.run.ask_anew = true;
-  LocalBuilder builder(builds, open, current, looking, log, [&] { checker.look(); });
+  RunOptions build = options.run;
+  build.remembered = &remembered;
+  build.ask_anew = true;
+  const auto look_again = [&] { checker.look(); };
+  std::optional<Packs> packs;
+  std::optional<RemoteBuilder> workers;
+  std::optional<LocalBuilder> here;
+  if (options.fleet) {
+    packs.emplace(project.places.cache / "packs");
+    workers.emplace(RemoteBuilderOptions{build, options.registry}, open, current, manifests, *packs,
+                    looking, log, look_again);
+  } else {
+    here.emplace(LocalBuilderOptions{host_name(), {"engine=" + engine}, build}, open, current,
+                 looking, log, look_again);
+  }
+  Builder& builder = workers ? static_cast<Builder&>(*workers) : *here;
   Api api({checker, builder, queues, logs, remembered, current, log, [&] { checker.reload(); },
-           webhook_secret, options.version});
+           webhook_secret, options.version, workers ? &*workers : nullptr,
+           packs ? &*packs : nullptr});
 
   HttpServerOptions http;
   http.host = options.host;
@@ -167,7 +187,7 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   log.info(fmt::format("serving {} ({}) on {}://{}:{}, building with {}",
                        project.config_path.string(), counted(project.config.images.size(), "image"),
                        options.certificate.empty() ? "http" : "https", options.host, server.port(),
-                       engine->name()));
+                       engine));
   for (const std::string& warning : project.warnings) log.warning(warning);
   checker.begin();
   builder.begin();

@@ -1,5 +1,5 @@
-// `imagewright serve`: one machine that checks, queues and builds by itself, and can be asked over
-// HTTP. Puts the parts together; each knows how to do its own.
+// `imagewright serve`: one machine that checks, queues and builds, by itself or by its workers, and
+// can be asked over HTTP. Puts the parts together; each knows how to do its own.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +21,9 @@ struct ServeOptions {
   std::filesystem::path certificate;  ///< PEM; "": no TLS
   std::filesystem::path key;
   std::filesystem::path webhook_secret_file;  ///< "": webhooks are refused
+  /// What is built is built by workers (service/worker), and images are kept in registries.
+  bool fleet = false;
+  std::string registry;  ///< as WorkerRun
   bool json_log = false;
   std::string version;
 };

@@ -39,7 +39,8 @@ std::string words_of(const HttpResponse& response) {
 
 }  // namespace
 
-ServerClient::ServerClient(ServerAddress address) : address_(std::move(address)), http_(stop_) {
+ServerClient::ServerClient(ServerAddress address, const std::atomic<bool>* stop)
+    : address_(std::move(address)), http_(stop == nullptr ? never_ : *stop) {
   while (address_.url.ends_with('/')) address_.url.pop_back();
   if (address_.socket.empty() && !address_.url.starts_with("http://") &&
       !address_.url.starts_with("https://"))
@@ -91,7 +92,16 @@ Json ServerClient::get(const std::string& path) {
 }
 
 Json ServerClient::post(const std::string& path, const Json& body) {
+  return post(path, body, false);
+}
+
+Json ServerClient::say_last(const std::string& path, const Json& body) {
+  return post(path, body, true);
+}
+
+Json ServerClient::post(const std::string& path, const Json& body, bool even_interrupted) {
   HttpRequest request;
+  request.even_interrupted = even_interrupted;
   request.method = "POST";
   request.url = path;
   request.body = dump(body, false);
@@ -99,6 +109,24 @@ Json ServerClient::post(const std::string& path, const Json& body) {
   request.largest = std::size_t{64} << 20;
   request.idle_time = std::chrono::seconds(60);
   return parsed(send(std::move(request)));
+}
+
+Json ServerClient::post_bytes(const std::string& path, const std::string& bytes) {
+  HttpRequest request;
+  request.method = "POST";
+  request.url = path;
+  request.body = bytes;
+  request.headers = {"Content-Type: application/octet-stream"};
+  return parsed(send(std::move(request)));
+}
+
+void ServerClient::download(const std::string& path,
+                            const std::function<bool(std::string_view part)>& sink) {
+  HttpRequest request;
+  request.url = path;
+  request.on_body = sink;
+  request.most_time = std::chrono::hours(24);
+  send(std::move(request));
 }
 
 LogPart ServerClient::log(std::int64_t job, std::int64_t offset) {

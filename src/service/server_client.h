@@ -3,8 +3,10 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "io/http.h"
 #include "run/json.h"
@@ -31,20 +33,29 @@ struct LogPart {
 /// moment, Error(Usage) for what it refuses, with its words.
 class ServerClient {
  public:
-  explicit ServerClient(ServerAddress address);
+  /// `stop`: becomes true, and no request goes on; borrowed. nullptr: all go on to their end.
+  explicit ServerClient(ServerAddress address, const std::atomic<bool>* stop = nullptr);
 
   /// The one over a project's state on this machine; nullopt: none is running there.
   static std::optional<ServerAddress> find(const Project& project);
 
   Json get(const std::string& path);
   Json post(const std::string& path, const Json& body);
+  /// The same, even after an interrupt: a last word.
+  Json say_last(const std::string& path, const Json& body);
+  /// Bytes as they are.
+  Json post_bytes(const std::string& path, const std::string& bytes);
   LogPart log(std::int64_t job, std::int64_t offset);
+  /// What is there, part by part, for as long as it takes; a `sink` that gives false ends it
+  /// (Error(Missing)).
+  void download(const std::string& path, const std::function<bool(std::string_view part)>& sink);
 
  private:
+  Json post(const std::string& path, const Json& body, bool even_interrupted);
   HttpResponse send(HttpRequest request);
 
   ServerAddress address_;
-  std::atomic<bool> stop_{false};
+  std::atomic<bool> never_{false};
   Http http_;
 };
 

@@ -111,7 +111,10 @@ TEST(Options, MistakesEndWithStatusTwoAndOneHint) {
   EXPECT_THAT(early_end({"build", "--dryrun"}).text, HasSubstr("did you mean '--dry-run'?"));
   EXPECT_THAT(early_end({"build", "a", "b"}).text, HasSubstr("'b' is one argument too many"));
   EXPECT_THAT(early_end({"build", "-j", "none"}).text, HasSubstr("imagewright build --help"));
-  EXPECT_THAT(early_end({"worker", "a"}).text, HasSubstr("not available in this version"));
+  EXPECT_THAT(early_end({"worker"}).text, HasSubstr("--server is required"));
+  EXPECT_THAT(early_end({"worker", "--server", "u", "a"}).text,
+              HasSubstr("'a' is one argument too many"));
+  EXPECT_THAT(early_end({"serve", "--registry", "r"}).text, HasSubstr("--fleet"));
   EXPECT_THAT(early_end({"import"}).text, HasSubstr("FILE"));
   EXPECT_THAT(early_end({"build", "--platform", "arm64"}).text,
               HasSubstr("'arm64' is no platform; one is native, linux/arm64"));

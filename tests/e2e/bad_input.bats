@@ -79,11 +79,6 @@ see: imagewright --help"
   has "$stderr" "did you mean 'status'?"
 }
 
-@test "bad input: a command of a later version is refused as such" {
-  expect_refused 2 worker x
-  has "$stderr" "'worker' is not available in this version"
-}
-
 @test "bad input: one file too many is refused" {
   expect 2 build good.yml good.yml
   has "${stderr_lines[0]}" "imagewright: 'good.yml' is one argument too many"

@@ -6,6 +6,7 @@
 
 load common
 load git_servers
+load servers
 
 setup_file() { own_buildah; }
 teardown_file() { end_buildah; }
@@ -18,35 +19,8 @@ setup() {
 teardown() {
   end_held
   stop_git_servers "$BATS_TEST_TMPDIR/http"
-  [ -z "${server_log:-}" ] || cat "$server_log" # shown where the test failed
-  [ -z "${server_pid:-}" ] || kill -9 "$server_pid" 2>/dev/null || true
+  end_servers
 }
-
-# In the background; sets server_pid and url.
-start_server() {
-  server_log=$BATS_TEST_TMPDIR/server.log
-  "$IMAGEWRIGHT" serve --listen 127.0.0.1:0 "$@" >"$server_log" 2>&1 3>&- &
-  server_pid=$!
-  until_true 20 grep -q ' on http://' "$server_log" || { cat "$server_log" >&2; return 1; }
-  url=$(sed -nE 's/.* on (http:[^,]+),.*/\1/p' "$server_log" | head -n 1)
-}
-
-# Its end, as SIGTERM asks for. Sets status.
-end_server() {
-  kill -TERM "$server_pid"
-  until_true 20 gone "$server_pid" || return 1
-  status=0
-  wait "$server_pid" || status=$?
-  server_pid=
-}
-
-# "IMAGE STATE" of all jobs, the oldest first.
-jobs_now() { iw jobs --all --json | jq -r 'reverse | .[] | .image + " " + .state' | paste -sd,; }
-jobs_are() { [ "$(jobs_now)" = "$1" ]; }
-all_have_ended() { [ "$(iw jobs --all --json | jq '[.[] | select(.state == "succeeded")] | length')" = "$1" ]; }
-last_job() { iw jobs --all --json | jq -r '.[0].id'; }
-job_field() { iw jobs --all --json | jq -r --argjson id "$1" ".[] | select(.id == \$id).$2"; }
-has_state() { [ "$(job_field "$1" state)" = "$2" ]; }
 
 @test "serve: an edit is noticed by itself, queued and built" {
   directory_image a

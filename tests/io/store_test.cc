@@ -876,5 +876,32 @@ TEST_F(StoreTest, SaysWhyThereIsNoLock) {
   }
 }
 
+TEST(Store, WhereAnImageIsKeptIsStoredWithItsSuccess) {
+  Store store = Store::in_memory();
+  EXPECT_EQ(store.last_engine(), "");
+  ImageRow row;
+  row.name = "a";
+  row.image_id = "sha256:1";
+  row.engine = "fleet";
+  row.built_ms = 5;
+  BuildRow build;
+  build.name = "a";
+  build.result = BuildResult::Success;
+  store.record_success(row, build, {{kept_in("r/a"), {"sha256:1", "sha256:2", 7}}});
+  row.name = "b";
+  row.engine = "docker";
+  row.built_ms = 4;
+  build.name = "b";
+  store.record_success(row, build);
+  store.record_push("b", "r/b:1", {"sha256:3", "sha256:4", 8});
+  const auto all = store.all_published();
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(all.at("a").at(kept_in("r/a")), (PublishedRow{"sha256:1", "sha256:2", 7}));
+  EXPECT_EQ(all.at("b").at("r/b:1").digest, "sha256:4");
+  EXPECT_EQ(store.last_engine(), "fleet");
+  EXPECT_EQ(kept_repository(kept_in("r:5000/a")), "r:5000/a");
+  EXPECT_EQ(kept_repository("r:5000/a"), "");
+}
+
 }  // namespace
 }  // namespace imagewright

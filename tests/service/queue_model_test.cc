@@ -162,6 +162,14 @@ class Model {
     job.logs[fence] = "";
   }
 
+  void claim_again(std::int64_t id, std::int64_t fence) {
+    ModelJob& job = jobs.at(id);
+    job.fence = last_fence = fence;
+    job.started_ms = now;
+    job.lease_until_ms = now + kLease;
+    job.logs[fence] = "";
+  }
+
   bool finish(std::int64_t id, std::int64_t fence, const JobOutcome& outcome) {
     ModelJob* const job = held(id, fence);
     if (job == nullptr) return false;
@@ -489,7 +497,18 @@ class QueueModelTest : public QueueFixture {
           job->details = "d9";
         }
       }
-    } else if (kind < 73) {
+    } else if (kind < 71) {
+      if (Holder* const holder = any_holder()) {
+        said << "claim_again " << holder->job << ' ' << holder->fence;
+        const std::optional<Job> job = queue_->claim_again(holder->job, holder->fence);
+        EXPECT_EQ(job.has_value(), model_.held(holder->job, holder->fence) != nullptr);
+        if (job) {
+          EXPECT_GT(job->fence, model_.last_fence);
+          model_.claim_again(job->id, job->fence);
+          holders_.push_back({job->id, job->fence, ""});
+        }
+      }
+    } else if (kind < 74) {
       if (Holder* const holder = any_holder()) {
         said << "hand_back " << holder->job << ' ' << holder->fence;
         EXPECT_EQ(queue_->hand_back(holder->job, holder->fence),

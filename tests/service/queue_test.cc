@@ -761,6 +761,7 @@ TEST_P(QueueTest, WhatALoserSaysChangesNothing) {
     EXPECT_FALSE(end(*lost, JobState::Succeeded));
     EXPECT_FALSE(end(*lost, JobState::Failed));
     EXPECT_FALSE(queue_->hand_back(lost->id, lost->fence));
+    EXPECT_FALSE(queue_->claim_again(lost->id, lost->fence));
     EXPECT_EQ(queue_->append_log(lost->id, lost->fence, 3, "two"), std::nullopt);
     const Job after = get(lost->id);
     EXPECT_EQ(after.state, before.state);
@@ -823,6 +824,29 @@ TEST_P(QueueTest, WhatIsHandedBackWasNoAttempt) {
   EXPECT_EQ(found.lease_until_ms, 0);
   EXPECT_EQ(found.queued_ms, kStart);
   EXPECT_EQ(claim()->attempts, 1);
+}
+
+TEST_P(QueueTest, WhoHoldsItCanBeginAnew) {
+  put("a");
+  const auto job = claim("w1");
+  queue_->append_log(job->id, job->fence, 0, "begun");
+  pass(50 * kSecond);
+  const auto again = queue_->claim_again(job->id, job->fence);
+  ASSERT_TRUE(again);
+  EXPECT_GT(again->fence, job->fence);
+  EXPECT_EQ(again->id, job->id);
+  EXPECT_EQ(again->state, JobState::Running);
+  EXPECT_EQ(again->worker, "w1");
+  EXPECT_EQ(again->attempts, 1);
+  EXPECT_EQ(again->lease_until_ms, now_ + 60 * kSecond);
+  EXPECT_EQ(again->log_bytes, 0);
+  EXPECT_EQ(queue_->read_log(job->id, 0, 100), "");
+  EXPECT_EQ(queue_->read_log(job->id, 0, 100, job->fence), "begun");
+  // By the old fence nothing is held any more, and only one can begin anew.
+  EXPECT_FALSE(queue_->heartbeat(job->id, job->fence).held);
+  EXPECT_FALSE(queue_->claim_again(job->id, job->fence));
+  EXPECT_TRUE(end(*again, JobState::Succeeded));
+  EXPECT_FALSE(queue_->claim_again(again->id, again->fence));
 }
 
 TEST_P(QueueTest, WhatGoesBackMayBeBlocked) {

@@ -1,0 +1,419 @@
+#include "service/remote_builder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "io/error.h"
+#include "io/store.h"
+#include "service/worker_engine.h"
+
+namespace imagewright {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// Where the store does not answer.
+constexpr milliseconds kPause{2'000};
+constexpr milliseconds kMostWait{1'000};
+constexpr milliseconds kShortWait{20};
+
+const WorkerCall::Hold* hold_of(const WorkerCall& call, std::int64_t job) {
+  const auto found = std::find_if(call.holds.begin(), call.holds.end(),
+                                  [&](const WorkerCall::Hold& hold) { return hold.job == job; });
+  return found == call.holds.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+RemoteBuilder::RemoteBuilder(RemoteBuilderOptions options, OpenQueue open, const Current& current,
+                             KnownManifests& known, Packs& packs, Looking& looking,
+                             const ServiceLog& log, std::function<void()> ended)
+    : options_(std::move(options)),
+      open_(std::move(open)),
+      current_(current),
+      known_(known),
+      packs_(packs),
+      looking_(looking),
+      log_(log),
+      ended_(std::move(ended)),
+      runner_(options_.run, open_, looking, log),
+      queue_(open_()) {}
+
+RemoteBuilder::~RemoteBuilder() {
+  drain();
+}
+
+void RemoteBuilder::begin() {
+  thread_ = std::thread([this] { go(); });
+}
+
+void RemoteBuilder::stop_claiming() {
+  is_draining_ = true;
+  runner_.stop_waiting();
+  queue_->wake();
+}
+
+void RemoteBuilder::drain() {
+  stop_claiming();
+  is_stopped_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, work] : works_) work->claimed.stop = true;
+  }
+  queue_->wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+std::size_t RemoteBuilder::running() const {
+  const std::lock_guard lock(mutex_);
+  return works_.size();
+}
+
+void RemoteBuilder::look_at_cancellations() {
+  looks_now_ = true;
+  queue_->wake();
+}
+
+void RemoteBuilder::go() {
+  std::string told;
+  bool was_away = true;  // (Also before: who holds a job could not be heard until now.)
+  while (!is_stopped_ || running() > 0) {
+    try {
+      // A lease may be over through no fault of his who holds it.
+      if (was_away) queue_->extend_leases();
+      was_away = false;
+      told.clear();
+      try_to_go();
+    } catch (const Error& error) {
+      was_away = true;
+      if (told != error.what()) log_.error(error.what());
+      told = error.what();
+      if (is_stopped_) {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [id, work] : works_) work->claimed.thread.join();
+        works_.clear();
+        return;
+      }
+      std::this_thread::sleep_for(kPause);
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  for (const Waiting& one : waiting_) one.stream->close();
+  waiting_.clear();
+}
+
+void RemoteBuilder::try_to_go() {
+  Queue& queue = *queue_;
+  auto next_look = Clock::now();
+  while (!is_stopped_ || running() > 0) {
+    join_ended(queue);
+    if (looks_now_.exchange(false) || Clock::now() >= next_look) {
+      look_after(queue);
+      next_look = Clock::now() + options_.heartbeat;
+    }
+    answer_waiting(queue);
+    queue.wait(kMostWait);
+  }
+}
+
+void RemoteBuilder::join_ended(Queue& queue) {
+  std::vector<std::unique_ptr<Work>> ended;
+  {
+    const std::lock_guard calls(calls_);  // who is in one may have them in his hands
+    const std::lock_guard lock(mutex_);
+    for (auto work = works_.begin(); work != works_.end();) {
+      if (!work->second->claimed.has_ended) {
+        ++work;
+        continue;
+      }
+      ended.push_back(std::move(work->second));
+      work = works_.erase(work);
+    }
+  }
+  for (const auto& work : ended) {
+    ClaimedJob& claimed = work->claimed;
+    claimed.thread.join();
+    looking_.end(claimed.unit.name);
+    // (Where we end, its worker still has it.)
+    if (claimed.is_to_go_back && !is_stopped_) queue.hand_back(claimed.job.id, claimed.job.fence);
+  }
+}
+
+void RemoteBuilder::look_after(Queue& queue) {
+  std::vector<Work*> works;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, work] : works_) works.push_back(work.get());
+  }
+  for (Work* work : works) {
+    ClaimedJob& claimed = work->claimed;
+    if (claimed.has_ended) continue;
+    Held held;
+    if (work->orders->has_open_order()) {
+      // That its worker is alive is for the worker to say.
+      const auto job = queue.find(claimed.job.id);
+      held.held = job && job->state == JobState::Running && job->fence == claimed.job.fence;
+      held.cancel_asked = held.held && job->cancel_asked;
+    } else {
+      held = queue.heartbeat(claimed.job.id, claimed.job.fence);
+    }
+    if (held.cancel_asked) claimed.is_cancelled = true;
+    if (!held.held || held.cancel_asked) claimed.stop = true;
+  }
+  const Reaped reaped = queue.reap();
+  for (const std::int64_t job : reaped.requeued)
+    log_.warning("its worker was not heard of any more; it waits again", {job, 0, ""});
+  for (const std::int64_t job : reaped.quarantined)
+    log_.error("lost too often, so it is not tried any more (imagewright retry)", {job, 0, ""});
+  if (!reaped.empty()) ended_();
+}
+
+// --- Calls
+
+std::optional<Json> RemoteBuilder::answer(Queue& queue, const WorkerCall& call) {
+  const std::lock_guard lock(calls_);
+  hear(queue, call);
+  return news(queue, call);
+}
+
+void RemoteBuilder::wait(const WorkerCall& call, std::shared_ptr<HttpStream> stream) {
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back(
+        {call, std::move(stream), Clock::now() + std::min(call.wait, options_.longest_call)});
+  }
+  queue_->wake();
+}
+
+void RemoteBuilder::answer_waiting(Queue& queue) {
+  std::list<Waiting> all;
+  {
+    const std::lock_guard lock(mutex_);
+    all.swap(waiting_);
+  }
+  const std::lock_guard lock(calls_);
+  for (auto one = all.begin(); one != all.end();) {
+    std::optional<Json> said;
+    try {
+      if (one->stream->is_open()) said = news(queue, one->call);
+    } catch (const Error&) {
+      const std::lock_guard waiting_lock(mutex_);
+      waiting_.splice(waiting_.end(), all);
+      throw;
+    }
+    if (!said && (is_stopped_ || Clock::now() >= one->until)) said = Json::object();
+    if (said) {
+      const bool is_heard = one->stream->send(dump(*said, false) + "\n");
+      one->stream->close();
+      if (!is_heard) give_back(queue, *said);
+    }
+    one = said || !one->stream->is_open() ? all.erase(one) : std::next(one);
+  }
+  const std::lock_guard waiting_lock(mutex_);
+  waiting_.splice(waiting_.end(), all);
+}
+
+// What was claimed for a worker that is gone.
+void RemoteBuilder::give_back(Queue& queue, const Json& said) {
+  const auto claimed = said.find("claimed");
+  if (claimed == said.end()) return;
+  for (const Json& one : *claimed) {
+    const auto job = one.at("job").get<std::int64_t>();
+    const auto fence = one.at("fence").get<std::int64_t>();
+    queue.hand_back(job, fence);
+    if (Work* work = find_work(job, fence)) work->claimed.stop = true;
+  }
+}
+
+// A worker has one call at a time: those before are nobody's.
+void RemoteBuilder::forget_calls(const std::string& worker) {
+  const std::lock_guard lock(mutex_);
+  for (auto one = waiting_.begin(); one != waiting_.end();) {
+    if (one->call.worker != worker) {
+      ++one;
+      continue;
+    }
+    one->stream->close();
+    one = waiting_.erase(one);
+  }
+}
+
+RemoteBuilder::Work* RemoteBuilder::find_work(std::int64_t job, std::int64_t fence) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [its_fence, work] : works_) {
+    if (work->claimed.job.id == job && !work->claimed.has_ended &&
+        (its_fence == fence || work->older_fence == fence))
+      return work.get();
+  }
+  return nullptr;
+}
+
+// What its call says: who it is, and that it is alive.
+void RemoteBuilder::hear(Queue& queue, const WorkerCall& call) {
+  forget_calls(call.worker);
+  const auto [place, is_new] = instances_.try_emplace(call.worker);
+  auto& [instance, before] = place->second;
+  if (before.contains(call.instance))
+    throw Error(Error::Kind::Usage, "another process works as '" + call.worker + "' now");
+  if (instance != call.instance) {
+    if (!instance.empty()) before.insert(instance);
+    instance = call.instance;
+    log_.info(fmt::format("worker {}: {}, {} at once", call.worker, call.engine, call.jobs));
+  }
+  queue.record_worker({call.worker, call.labels, call.engine, call.version, 0, call.draining});
+  for (const WorkerCall::Hold& hold : call.holds) {
+    if (Work* work = find_work(hold.job, hold.fence)) {
+      ClaimedJob& claimed = work->claimed;
+      const Held held = queue.heartbeat(hold.job, claimed.job.fence);
+      if (held.cancel_asked) claimed.is_cancelled = true;
+      if (!held.held || held.cancel_asked) claimed.stop = true;
+    } else if (is_draining_) {
+      queue.heartbeat(hold.job, hold.fence);
+    } else if (auto job = queue.claim_again(hold.job, hold.fence)) {
+      // Its server ended, or does not hear it.
+      log_.info("taken on while " + call.worker + " builds it",
+                {job->id, job->attempts, job->image});
+      take_on(queue, *std::move(job), call, hold.fence);
+    }
+  }
+}
+
+std::optional<Json> RemoteBuilder::news(Queue& queue, const WorkerCall& call) {
+  Json lost = Json::array();
+  Json again = Json::array();
+  Json orders = Json::array();
+  for (const WorkerCall::Hold& hold : call.holds) {
+    const Work* work = find_work(hold.job, hold.fence);
+    if (work == nullptr) {
+      // (A server that ends tells nobody that he lost a job: the next one will know.)
+      if (!is_draining_) lost.push_back({{"job", hold.job}, {"fence", hold.fence}});
+      continue;
+    }
+    const std::int64_t fence = work->claimed.job.fence;
+    if (fence != hold.fence)
+      again.push_back({{"job", hold.job}, {"fence", hold.fence}, {"new_fence", fence}});
+    for (const NamedOrder& one : work->orders->orders_besides(hold.orders)) {
+      orders.push_back(
+          {{"job", hold.job}, {"fence", fence}, {"name", one.name}, {"order", to_json(one.order)}});
+    }
+  }
+  const auto claimed = [&] {
+    Json all = Json::array();
+    const std::lock_guard lock(mutex_);
+    for (const auto& [fence, work] : works_) {
+      const ClaimedJob& its = work->claimed;
+      if (work->worker != call.worker || its.has_ended || its.stop ||
+          hold_of(call, its.job.id) != nullptr)
+        continue;
+      all.push_back({{"job", its.job.id}, {"fence", fence}, {"image", its.job.image}});
+    }
+    return all;
+  };
+  Json mine = claimed();
+  if (lost.empty() && again.empty() && orders.empty() && mine.empty()) {
+    const bool may_claim = call.room > 0 && !call.draining && !is_draining_;
+    if (!may_claim || !claim(queue, call)) return std::nullopt;
+    mine = claimed();
+  }
+  return Json{{"lost", std::move(lost)},
+              {"again", std::move(again)},
+              {"claimed", std::move(mine)},
+              {"orders", std::move(orders)}};
+}
+
+bool RemoteBuilder::claim(Queue& queue, const WorkerCall& call) {
+  const auto in_one = looking_.in_one();
+  while (auto job = queue.claim({call.worker, call.labels})) {
+    if (current_.get()->units.find(job->image) != nullptr) {
+      take_on(queue, *std::move(job), call, 0);
+      return true;
+    }
+    queue.finish(job->id, job->fence,
+                 {JobState::UpToDate, "it is not in the configuration any more", ""});
+  }
+  return false;
+}
+
+void RemoteBuilder::take_on(Queue& queue, Job job, const WorkerCall& call,
+                            std::int64_t older_fence) {
+  auto served = current_.get();
+  const Unit* unit = served->units.find(job.image);
+  if (unit == nullptr) {
+    queue.finish(job.id, job.fence,
+                 {JobState::UpToDate, "it is not in the configuration any more", ""});
+    return;
+  }
+  auto work = std::make_unique<Work>();
+  work->claimed.unit = *unit;
+  work->claimed.served = served;
+  work->claimed.weight = call.jobs;
+  work->worker = call.worker;
+  work->orders = std::make_shared<RemoteJob>([this] { queue_->wake(); });
+  work->older_fence = older_fence;
+  looking_.begin(unit->name);
+  const std::int64_t fence = job.fence;
+  work->claimed.job = std::move(job);
+  Work& its = *work;
+  {
+    const std::lock_guard lock(mutex_);
+    works_[fence] = std::move(work);
+  }
+  its.claimed.thread = std::thread([this, &its, call] {
+    carry_out(its, call);
+    its.claimed.has_ended = true;
+    queue_->wake();
+    ended_();
+  });
+}
+
+bool RemoteBuilder::has_older_run(const ClaimedJob& claimed) const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(works_.begin(), works_.end(), [&](const auto& work) {
+    const ClaimedJob& other = work.second->claimed;
+    return other.unit.name == claimed.unit.name && work.first < claimed.job.fence &&
+           !other.has_ended;
+  });
+}
+
+// In a thread of its own.
+void RemoteBuilder::carry_out(Work& work, const WorkerCall& call) {
+  const Job& job = work.claimed.job;
+  // (One that was lost or given back may not have noticed yet.)
+  while (has_older_run(work.claimed)) std::this_thread::sleep_for(kShortWait);
+  WorkerRun run;
+  run.job = job.id;
+  run.fence = job.fence;
+  run.worker = call.worker;
+  run.engine = call.engine;
+  run.takes_directories = call.takes_directories;
+  run.registry = options_.registry;
+  run.is_held = [this, id = job.id, fence = job.fence] {
+    return open_()->heartbeat(id, fence).held;
+  };
+  const Project& project = work.claimed.served->project;
+  runner_.carry_out(work.claimed, [&] {
+    Store store = Store::open_read_only(project.state_directory);
+    return std::make_unique<WorkerEngine>(project, known_, store, packs_, *work.orders, run);
+  });
+}
+
+std::shared_ptr<RemoteJob> RemoteBuilder::find(std::int64_t job, std::int64_t fence) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = works_.find(fence);
+  if (found == works_.end() || found->second->claimed.job.id != job) return nullptr;
+  return found->second->orders;
+}
+
+bool RemoteBuilder::hand_back(Queue& queue, std::int64_t job, std::int64_t fence) {
+  const std::lock_guard lock(calls_);
+  // (Who does that takes no more.)
+  if (Work* work = find_work(job, fence)) {
+    forget_calls(work->worker);
+    work->claimed.stop = true;
+  }
+  return queue.hand_back(job, fence);
+}
+
+}  // namespace imagewright

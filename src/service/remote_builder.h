@@ -1,0 +1,119 @@
+// Has what the queue holds built by workers that call over HTTP (docs/http-api.md, "Workers"):
+// claims jobs for them, carries each out as a run of its own whose builds are the worker's, and
+// answers their calls. Rules: fleet.md's, as docs/fleet.md has them for users.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "run/run.h"
+#include "service/builder.h"
+#include "service/current.h"
+#include "service/fleet_engine.h"
+#include "service/http_server.h"
+#include "service/job_runner.h"
+#include "service/looking.h"
+#include "service/packs.h"
+#include "service/queue.h"
+#include "service/remote_job.h"
+#include "service/service_log.h"
+#include "service/worker_call.h"
+
+namespace imagewright {
+
+struct RemoteBuilderOptions {
+  RunOptions run;        ///< what all jobs have in common
+  std::string registry;  ///< as WorkerRun
+  std::chrono::milliseconds heartbeat{10'000};
+  std::chrono::milliseconds longest_call{10'000};  ///< an answer comes after so long at the latest
+};
+
+class RemoteBuilder : public Builder {
+ public:
+  /// Borrows all but the options. `ended` is called when a job has ended, from any thread.
+  RemoteBuilder(RemoteBuilderOptions options, OpenQueue open, const Current& current,
+                KnownManifests& known, Packs& packs, Looking& looking, const ServiceLog& log,
+                std::function<void()> ended);
+  ~RemoteBuilder() override;
+
+  void begin() override;
+  void stop_claiming() override;
+  /// Lets go of what workers build: they go on, and find another server, or this one again.
+  void drain() override;
+  std::size_t running() const override;
+  bool ends_with_us() const override { return false; }
+  void look_at_cancellations() override;
+
+  /// A worker's call. nullopt: there is nothing to tell it yet; then `wait`. Throws Error(Usage)
+  /// where another process has taken its name since.
+  std::optional<Json> answer(Queue& queue, const WorkerCall& call);
+  /// Answers it when there is something, or when its time is over.
+  void wait(const WorkerCall& call, std::shared_ptr<HttpStream> stream);
+
+  /// The orders of a job that a worker holds by this fence. nullptr: it holds none such here.
+  std::shared_ptr<RemoteJob> find(std::int64_t job, std::int64_t fence) const;
+  /// A worker stops, and gives a job back. False: it held none such.
+  bool hand_back(Queue& queue, std::int64_t job, std::int64_t fence);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Work {
+    ClaimedJob claimed;
+    std::shared_ptr<RemoteJob> orders;
+    std::string worker;
+    std::int64_t older_fence = 0;  // by which its worker may still know it
+  };
+  struct Waiting {
+    WorkerCall call;
+    std::shared_ptr<HttpStream> stream;
+    Clock::time_point until;
+  };
+
+  void go();
+  void try_to_go();
+  void answer_waiting(Queue& queue);
+  void give_back(Queue& queue, const Json& said);
+  void look_after(Queue& queue);
+  void join_ended(Queue& queue);
+  std::optional<Json> news(Queue& queue, const WorkerCall& call);
+  void hear(Queue& queue, const WorkerCall& call);
+  bool claim(Queue& queue, const WorkerCall& call);
+  void take_on(Queue& queue, Job job, const WorkerCall& call, std::int64_t older_fence);
+  void carry_out(Work& work, const WorkerCall& call);
+  bool has_older_run(const ClaimedJob& claimed) const;
+  void forget_calls(const std::string& worker);
+  Work* find_work(std::int64_t job, std::int64_t fence) const;
+
+  RemoteBuilderOptions options_;
+  OpenQueue open_;
+  const Current& current_;
+  KnownManifests& known_;
+  Packs& packs_;
+  Looking& looking_;
+  const ServiceLog& log_;
+  std::function<void()> ended_;
+  JobRunner runner_;
+  std::unique_ptr<Queue> queue_;  // the dispatching thread's; any may wake it
+  std::mutex calls_;              // one call is answered at a time
+  mutable std::mutex mutex_;      // of what follows
+  std::map<std::int64_t, std::unique_ptr<Work>> works_;  // by fence
+  std::map<std::string, std::pair<std::string, std::set<std::string>>>
+      instances_;  // by worker: the last one's, and those before
+  std::list<Waiting> waiting_;
+  std::atomic<bool> is_draining_{false};
+  std::atomic<bool> is_stopped_{false};
+  std::atomic<bool> looks_now_{false};
+  std::thread thread_;
+};
+
+}  // namespace imagewright

@@ -1,0 +1,580 @@
+#include "service/worker.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/reference.h"
+#include "io/backoff.h"
+#include "io/engine.h"
+#include "io/error.h"
+#include "io/fd.h"
+#include "io/host_platform.h"
+#include "io/interrupt.h"
+#include "io/pack.h"
+#include "io/registry.h"
+#include "io/scratch.h"
+#include "service/build_order.h"
+#include "service/service_log.h"
+#include "service/worker_call.h"
+
+namespace imagewright {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kCall{10'000};     // how long one waits for news
+constexpr milliseconds kFirstPause{250};  // after a call that failed
+constexpr int kMostDoublings = 5;
+constexpr milliseconds kBetweenReports{200};
+constexpr std::size_t kLogPart = std::size_t{256} << 10;
+constexpr int kPushAttempts = 4;
+constexpr int kDownloadAttempts = 6;
+
+std::string random_word() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
+
+// One order, from when it was given until its end was told.
+struct Order {
+  std::string name;
+  BuildOrder order;
+  std::atomic<bool> stop{false};
+  std::thread thread;
+
+  std::mutex mutex;  // of what follows
+  Fd log;
+  std::uint64_t log_end = 0;
+  std::optional<OrderOutcome> outcome;
+
+  std::uint64_t sent = 0;  // the reporting thread's
+  bool is_told = false;
+};
+
+struct Held {
+  std::int64_t fence = 0;
+  std::string image;
+  std::map<std::string, std::shared_ptr<Order>> orders;  // by name
+};
+
+class Worker {
+ public:
+  explicit Worker(const WorkerOptions& options)
+      : options_(options),
+        log_(stderr, options.json_log ? ServiceLog::Style::Json : ServiceLog::Style::Text),
+        engine_(find_engine(options.engine, options.places.cache)),
+        ready_(engine_->prepare()),
+        scratch_(options.places.cache / "worker"),
+        client_(options.server, &stop_calls_) {
+    call_.worker = options.name.empty() ? host_name() : options.name;
+    call_.instance = random_word();
+    call_.labels = options.labels;
+    call_.labels.insert("engine=" + engine_->name());
+    call_.labels.insert("platform=" + host_platform());
+    call_.engine = ready_.description;
+    call_.version = options.version;
+    call_.takes_directories = ready_.takes_directories;
+    call_.jobs = options.jobs;
+  }
+
+  ~Worker() {
+    is_ended_ = true;
+    if (reporter_.joinable()) reporter_.join();
+    if (signals_.joinable()) signals_.join();
+    for (auto& [job, held] : held_) stop(held);
+    for (const auto& order : ending_) order->thread.join();
+  }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  int go() {
+    if (!ready_.warning.empty()) log_.warning(ready_.warning);
+    log_.info(fmt::format("{} works for {}, building with {}, {} at once", call_.worker,
+                          options_.server.url, ready_.description, call_.jobs));
+    reporter_ = std::thread([this] { report(); });
+    signals_ = std::thread([this] { hear_signals(); });
+    int failures = 0;
+    std::string told;
+    auto heard = Clock::now();
+    while (!(end_asked() != 0 && holds_nothing()) && interrupted() == 0) {
+      try {
+        take(client_.post("/api/v1/work", to_json(next_call())));
+        if (!told.empty()) log_.info("the server answers again");
+        heard = Clock::now();
+        failures = 0;
+        told.clear();
+      } catch (const Error& error) {
+        if (error.kind() == Error::Kind::Usage) throw;
+        if (stop_calls_.exchange(false)) continue;  // a signal
+        if (told != error.what()) log_.warning(error.what());
+        told = error.what();
+        if (Clock::now() - heard > options_.cut_off) let_go_of_all();
+        wait_patiently(backoff(kFirstPause, std::min(failures++, kMostDoublings)),
+                       [this] { return stop_calls_.load(); });
+      }
+      join_ended();
+    }
+    if (interrupted() != 0) hand_back_all();
+    log_.info("ended");
+    return interrupted() == 0 ? 0 : 128 + interrupted();
+  }
+
+ private:
+  // --- Calls
+
+  WorkerCall next_call() {
+    WorkerCall call = call_;
+    const std::lock_guard lock(mutex_);
+    for (const auto& [job, held] : held_) {
+      WorkerCall::Hold hold{job, held.fence, {}};
+      for (const auto& [name, order] : held.orders) hold.orders.insert(name);
+      call.holds.push_back(std::move(hold));
+    }
+    call.draining = end_asked() != 0;
+    call.room = call.draining ? 0 : std::max(0, call.jobs - static_cast<int>(held_.size()));
+    call.wait = kCall;
+    return call;
+  }
+
+  void take(const Json& news) {
+    const auto list = [&](const char* name) {
+      const auto found = news.find(name);
+      return found == news.end() ? Json::array() : *found;
+    };
+    try {
+      const std::lock_guard lock(mutex_);
+      for (const Json& one : list("lost")) lose(one.at("job"), one.at("fence"));
+      for (const Json& one : list("again")) hold_again(one);
+      for (const Json& one : list("claimed")) {
+        Held& held = held_[one.at("job")];
+        one.at("fence").get_to(held.fence);
+        one.at("image").get_to(held.image);
+        log_.info("taken", {one.at("job"), 0, held.image});
+      }
+      for (const Json& one : list("orders")) begin(one);
+    } catch (const nlohmann::json::exception& exception) {
+      throw Error(Error::Kind::Missing,
+                  std::string("what the server answers makes no sense: ") + exception.what());
+    }
+  }
+
+  // (What follows, with the lock.)
+
+  void lose(std::int64_t job, std::int64_t fence) {
+    const auto found = held_.find(job);
+    if (found == held_.end() || found->second.fence != fence) return;
+    const bool was_building =
+        std::any_of(found->second.orders.begin(), found->second.orders.end(),
+                    [](const auto& order) { return !has_ended(*order.second); });
+    if (was_building)
+      log_.warning("not ours any more, so it is stopped", {job, 0, found->second.image});
+    stop(found->second);
+    held_.erase(found);
+  }
+
+  // Another server has it under a new fence: what it wants to hear, it wants from the beginning on.
+  void hold_again(const Json& one) {
+    const auto found = held_.find(one.at("job").get<std::int64_t>());
+    if (found == held_.end() || found->second.fence != one.at("fence").get<std::int64_t>()) return;
+    one.at("new_fence").get_to(found->second.fence);
+    for (const auto& [name, order] : found->second.orders) {
+      const std::lock_guard order_lock(order->mutex);
+      order->sent = 0;
+      order->is_told = false;
+    }
+  }
+
+  static bool has_ended(Order& order) {
+    const std::lock_guard lock(order.mutex);
+    return order.outcome.has_value();
+  }
+
+  void stop(Held& held) {
+    for (auto& [name, order] : held.orders) {
+      order->stop = true;
+      ending_.push_back(order);
+    }
+    held.orders.clear();
+    slots_free_.notify_all();
+  }
+
+  void begin(const Json& one) {
+    const std::int64_t job = one.at("job");
+    const auto held = held_.find(job);
+    if (held == held_.end() || held->second.fence != one.at("fence").get<std::int64_t>()) return;
+    const auto name = one.at("name").get<std::string>();
+    const auto [place, is_new] = held->second.orders.try_emplace(name);
+    if (!is_new) return;
+    place->second = std::make_shared<Order>();
+    Order& order = *place->second;
+    order.name = name;
+    order.order = build_order_of(one.at("order"));
+    const fs::path file = scratch_.path() / fmt::format("{}.log", ++count_);
+    order.log = Fd(open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    unlink(file.c_str());
+    log_.info("building", {job, 0, order.order.image});
+    order.thread =
+        std::thread([this, job, &order, keep = place->second] { carry_out(job, order); });
+  }
+
+  void let_go_of_all() {
+    const std::lock_guard lock(mutex_);
+    if (!held_.empty()) log_.error("no server answers, so what is being built is stopped");
+    for (auto& [job, held] : held_) stop(held);
+    held_.clear();
+  }
+
+  bool holds_nothing() {
+    const std::lock_guard lock(mutex_);
+    return held_.empty();
+  }
+
+  void hand_back_all() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [job, held] : held_) {
+      stop(held);
+      try {
+        ServerClient(options_.server)
+            .say_last(fmt::format("/api/v1/work/{}/{}/hand-back", job, held.fence), Json::object());
+        log_.info("handed back", {job, 0, held.image});
+      } catch (const Error& error) {
+        log_.warning(error.what(), {job, 0, held.image});
+      }
+    }
+    held_.clear();
+  }
+
+  void join_ended() {
+    std::vector<std::shared_ptr<Order>> ended;
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto order = ending_.begin(); order != ending_.end();) {
+        if (!has_ended(**order)) {
+          ++order;
+          continue;
+        }
+        ended.push_back(std::move(*order));
+        order = ending_.erase(order);
+      }
+    }
+    for (const auto& order : ended) order->thread.join();
+  }
+
+  // A call that waits for news is not to keep a signal waiting.
+  void hear_signals() {
+    while (!is_ended_) {
+      std::array<pollfd, 2> descriptors = {pollfd{request_fd(), POLLIN, 0},
+                                           pollfd{interrupt_fd(), POLLIN, 0}};
+      if (poll(descriptors.data(), descriptors.size(), 200) <= 0) continue;
+      clear_request_fd();
+      take_reload_request();
+      if (end_asked() != 0) stop_calls_ = true;
+      if (interrupted() != 0) return;
+    }
+  }
+
+  // --- Reports: what builds say, and what came of them
+
+  void report() {
+    ServerClient client(options_.server);
+    std::string told;
+    while (!is_ended_) {
+      std::vector<std::tuple<std::int64_t, std::int64_t, std::shared_ptr<Order>>> all;
+      {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [job, held] : held_) {
+          for (const auto& [name, order] : held.orders) all.emplace_back(job, held.fence, order);
+        }
+      }
+      bool any = false;
+      for (const auto& [job, fence, order] : all) {
+        try {
+          any = report(client,
+                       fmt::format("/api/v1/work/{}/{}/orders/{}", job, fence,
+                                   percent_encoded(order->name)),
+                       *order) ||
+                any;
+          told.clear();
+        } catch (const Error& error) {
+          // (The calls tell of a server that is away.)
+          if (error.kind() == Error::Kind::Usage && told != error.what())
+            log_.warning(error.what(), {job, 0, order->order.image});
+          told = error.what();
+        }
+      }
+      if (!any) std::this_thread::sleep_for(kBetweenReports);
+    }
+  }
+
+  // False: there was nothing to say, or nobody who would hear it.
+  static bool report(ServerClient& client, const std::string& path, Order& order) {
+    std::uint64_t sent = 0;
+    std::uint64_t end = 0;
+    std::optional<OrderOutcome> outcome;
+    std::string part;
+    {
+      const std::lock_guard lock(order.mutex);
+      if (order.is_told) return false;
+      sent = order.sent;
+      end = order.log_end;
+      outcome = order.outcome;
+      if (sent < end)
+        part = read_at(order.log.get(), sent, std::min<std::uint64_t>(kLogPart, end - sent));
+    }
+    Json answer;
+    if (!part.empty()) {
+      answer = client.post_bytes(fmt::format("{}/log?offset={}", path, sent), part);
+    } else if (outcome) {
+      Json json = to_json(*outcome);
+      json["log_bytes"] = end;
+      answer = client.post(path + "/outcome", json);
+    } else {
+      return false;
+    }
+    const Json taken = answer.value("log_bytes", Json());
+    if (!taken.is_number_unsigned()) return false;
+    const std::lock_guard lock(order.mutex);
+    if (order.sent != sent) return true;  // to be told anew
+    order.sent = std::min(taken.get<std::uint64_t>(), order.log_end);
+    order.is_told = part.empty() && order.sent == end;
+    return order.sent != sent || order.is_told;
+  }
+
+  // --- Building, in a thread for each order
+
+  void carry_out(std::int64_t job, Order& order) {
+    OrderOutcome outcome;
+    try {
+      if (take_slot(order)) {
+        const Slot slot{*this};
+        outcome = build(order);
+      } else {
+        outcome.exit = {128 + 15, true, false};
+      }
+    } catch (const std::exception& error) {
+      outcome = {};
+      outcome.exit.status = 1;
+      outcome.message = error.what();
+    }
+    if (order.stop) outcome.exit.interrupted = true;
+    const std::string line = !outcome.message.empty() ? outcome.message
+                             : outcome.exit.ok()      ? "built"
+                             : outcome.exit.interrupted
+                                 ? "stopped"
+                                 : fmt::format("ended with status {}", outcome.exit.status);
+    log_.info(line, {job, 0, order.order.image});
+    const std::lock_guard lock(order.mutex);
+    order.outcome = outcome;
+  }
+
+  // No more is built at once than was said. False: it is to stop before it began.
+  bool take_slot(const Order& order) {
+    std::unique_lock lock(mutex_);
+    slots_free_.wait(lock, [&] { return used_ < options_.jobs || order.stop; });
+    if (order.stop) return false;
+    ++used_;
+    return true;
+  }
+  struct Slot {
+    Worker& worker;
+    ~Slot() {
+      const std::lock_guard lock(worker.mutex_);
+      --worker.used_;
+      worker.slots_free_.notify_one();
+    }
+  };
+
+  static void add_line(Order& order, std::string_view line) {
+    const std::lock_guard lock(order.mutex);
+    const std::string text = std::string(line) + '\n';
+    if (write_at(order.log.get(), order.log_end, text)) order.log_end += text.size();
+  }
+
+  OrderOutcome build(Order& its) {
+    const BuildOrder& order = its.order;
+    const ScratchDirectory directory(scratch_.path());
+    BuildRequest request;
+    request.image = order.image;
+    request.context = directory.path() / "context";
+    auto entries = fetch(order.context, directory.path(), request.context, its.stop);
+    request.entries = [entries = std::move(entries)] { return entries; };
+    request.context_name = order.context.digest.substr(order.context.digest.find(':') + 1);
+    for (std::size_t i = 0; i < order.named.size(); ++i) {
+      const fs::path place = directory.path() / fmt::format("named-{}", i);
+      auto its_entries = fetch(order.named[i], directory.path(), place, its.stop);
+      request.named_contexts.push_back(
+          {order.named[i].name, place, [entries = std::move(its_entries)] { return entries; }});
+    }
+    request.dockerfile = with_made_names(order.dockerfile);
+    request.target = order.target;
+    request.args = order.args;
+    request.labels = order.labels;
+    request.insecure = order.insecure;
+    request.timeout = order.timeout;
+    request.options = order.options;
+    request.stop = &its.stop;
+    if (!order.made_name.empty()) request.tag = local_name_of(order.made_name);
+    const BuildOutcome built =
+        engine_->build(request, [&](std::string_view line) { add_line(its, line); });
+    OrderOutcome outcome;
+    outcome.exit = built.exit;
+    outcome.image_id = built.image_id;
+    if (!built.ok()) {
+      if (built.exit.ok()) outcome.message = "the engine ended well but left no image id";
+      return outcome;
+    }
+    for (const std::string& reference : order.push) {
+      const PushOutcome pushed = push(built.image_id, reference, order, its.stop);
+      if (pushed.exit.interrupted || its.stop) {
+        outcome.exit.interrupted = true;
+        return outcome;
+      }
+      if (!pushed.ok()) {
+        outcome.message = fmt::format("it cannot be pushed to {}: {}", reference, pushed.message);
+        return outcome;
+      }
+      outcome.pushed[reference] = pushed.digest;
+    }
+    return outcome;
+  }
+
+  PushOutcome push(const std::string& image_id, const std::string& reference,
+                   const BuildOrder& order, const std::atomic<bool>& stop) {
+    const bool insecure = std::find(order.push_insecurely.begin(), order.push_insecurely.end(),
+                                    reference) != order.push_insecurely.end();
+    engine_->tag(image_id, reference);
+    for (int attempt = 0;; ++attempt) {
+      PushOutcome outcome = engine_->push(image_id, reference, insecure);
+      if (outcome.ok()) {
+        forget_last(image_id, reference);
+        return outcome;
+      }
+      if (outcome.exit.interrupted || stop || attempt + 1 == kPushAttempts) return outcome;
+      wait_patiently(backoff(kFirstPause, attempt), [&] { return stop.load(); });
+    }
+  }
+
+  // Of what is built for a repository the last one stays here; the others are in their registry.
+  void forget_last(const std::string& image_id, const std::string& reference) {
+    const std::string repository = registry_name(*parse_reference(reference)).full();
+    std::pair<std::string, std::string> before(image_id, reference);
+    {
+      const std::lock_guard lock(mutex_);
+      std::swap(last_pushed_[repository], before);
+    }
+    if (before.second.empty() || before.second == reference) return;
+    try {
+      engine_->remove_image(before.first, {before.second});
+    } catch (const Error& error) {
+      log_.warning(error.what());
+    }
+  }
+
+  // Brings a context here, going on where a connection broke.
+  std::vector<Entry> fetch(const OrderedContext& context, const fs::path& directory,
+                           const fs::path& place, const std::atomic<bool>& stop) {
+    const fs::path file = directory / "pack";
+    Fd fd(open(file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    if (!fd) throw Error(Error::Kind::Missing, with_errno("cannot write '" + file.string() + "'"));
+    ServerClient client(options_.server, &stop);
+    std::uint64_t end = 0;
+    for (int attempt = 0; end < context.size; ++attempt) {
+      const std::uint64_t before = end;
+      try {
+        client.download(
+            fmt::format("/api/v1/packs/{}?offset={}", percent_encoded(context.pack), end),
+            [&](std::string_view part) {
+              if (part.size() > context.size - end || !write_at(fd.get(), end, part)) return false;
+              end += part.size();
+              return true;
+            });
+      } catch (const Error& error) {
+        if (error.kind() != Error::Kind::Missing || stop) throw;
+        if (end > before) attempt = 0;
+        if (attempt + 1 == kDownloadAttempts) throw;
+        wait_patiently(backoff(kFirstPause, attempt), [&] { return stop.load(); });
+      }
+    }
+    Sha256 hash;
+    for (std::uint64_t at = 0; at < end;) {
+      const std::string part = read_at(fd.get(), at, kLogPart);
+      if (part.empty()) break;
+      hash.update(part);
+      at += part.size();
+    }
+    if ("sha256:" + hex(hash.finish()) != context.pack)
+      throw Error(Error::Kind::Source, "the context that came is not what its digest says");
+    auto entries = unpack_context(file, place);
+    fs::remove(file);
+    return entries;
+  }
+
+  // What the server calls an image of a directory that was made here, and what we do.
+  std::string local_name_of(const std::string& made_name) {
+    const std::lock_guard lock(mutex_);
+    std::string& name = made_names_[made_name];
+    if (name.empty()) name = engine_->name_for_made();
+    return name;
+  }
+  std::string with_made_names(std::string dockerfile) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [made, local] : made_names_) {
+      for (std::size_t at = dockerfile.find(made); at != std::string::npos;
+           at = dockerfile.find(made, at + local.size()))
+        dockerfile.replace(at, made.size(), local);
+    }
+    return dockerfile;
+  }
+
+  const WorkerOptions& options_;
+  ServiceLog log_;
+  std::unique_ptr<Engine> engine_;
+  Readiness ready_;
+  ScratchDirectory scratch_;
+  std::atomic<bool> stop_calls_{false};
+  std::atomic<bool> is_ended_{false};
+  ServerClient client_;
+  WorkerCall call_;   // what stays the same of it
+  std::mutex mutex_;  // of what follows
+  std::condition_variable slots_free_;
+  int used_ = 0;
+  std::uint64_t count_ = 0;
+  std::map<std::int64_t, Held> held_;  // by job
+  std::vector<std::shared_ptr<Order>> ending_;
+  std::map<std::string, std::pair<std::string, std::string>> last_pushed_;  // by repository
+  std::map<std::string, std::string> made_names_;
+  std::thread reporter_;
+  std::thread signals_;
+};
+
+}  // namespace
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+int work(const WorkerOptions& options) {
+  take_requests();
+  return Worker(options).go();
+}
+
+}  // namespace imagewright
