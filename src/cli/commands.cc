@@ -66,16 +66,19 @@ std::unique_ptr<Progress> make_reader_progress(const Options& options) {
   return make_plain_progress(stderr, stderr, options.quiet, false);
 }
 
+void refuse_fleet(const RunOptions& run) {
+  if (!run.make_engine) return;
+  throw Error(Error::Kind::Missing,
+              "workers built these images last: start their server (imagewright serve --fleet), "
+              "or name an engine to build them here (--engine)");
+}
+
 int build(const Options& options) {
   const Project& project = until_the_end(load_project(options));
   const auto progress = make_progress(options);
   const RunOptions run = looking_options(options, project);
   const auto server = run.dry_run ? std::nullopt : ServerClient::find(project);
-  if (run.make_engine && !run.dry_run && !server) {
-    throw Error(Error::Kind::Missing,
-                "workers built these images last: start their server (imagewright serve --fleet), "
-                "or name an engine to build them here (--engine)");
-  }
+  if (!run.dry_run && !server) refuse_fleet(run);
   const RunSummary summary = server ? build_by_server(*server, project, options.run, *progress)
                                     : build_images(project, run, *progress);
   if (summary.signal != 0) return kInterruptedBase + summary.signal;
@@ -84,6 +87,7 @@ int build(const Options& options) {
 }
 
 int watch(const Options& options) {
+  refuse_fleet(looking_options(options, load_project(options)));
   const auto progress = make_progress(options);
   const int signal =
       watch_images([&] { return load_project(options); }, options.run, options.watch, *progress);

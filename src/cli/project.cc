@@ -163,7 +163,7 @@ const ImageConfig& find_image(const Project& project, const std::string& name) {
 RunOptions looking_options(const Options& options, const Project& project) {
   RunOptions run = options.run;
   run.is_last = true;
-  if (wished_engine(project, run.engine).empty()) run.make_engine = fleet_engine_of(project);
+  if (run.engine.empty()) run.make_engine = fleet_engine_of(project, run.push);
   return run;
 }
 

@@ -47,9 +47,6 @@ struct BuildRequest {
   std::map<std::string, std::string> labels;
   std::vector<NamedContext> named_contexts;
   bool insecure = false;  ///< what it pulls may come by plain http; its Dockerfile says digests
-  /// Repositories in which the image is to be, for an engine that keeps its images in registries;
-  /// others leave that alone.
-  std::vector<std::string> repositories;
   std::chrono::milliseconds timeout{0};     ///< 0: none
   BuildOptions options;                     ///< the paths in it are absolute
   const std::atomic<bool>* stop = nullptr;  ///< true: it is ended as by an interrupt; borrowed
@@ -99,9 +96,8 @@ class Engine {
   /// Does it take a name without a registry for a short name, to be looked up, and call such an
   /// image of its own `localhost/NAME`? (Podman and Buildah; for Docker it is docker.io's.)
   virtual bool has_short_names() const { return false; }
-  /// Are its images nowhere but in registries, by their manifests' digests, each in
-  /// BuildRequest::repositories? They have no names then until they are pushed under some, and
-  /// `reference_to` says where one is.
+  /// Are its images nowhere but in registries, by their manifests' digests? They have no names then
+  /// until they are pushed under some, and `reference_to` says where one is.
   virtual bool keeps_in_registries() const { return false; }
   /// One question. May be called from another thread, but not while the first `prepare` runs.
   /// Throws Error(Missing).

@@ -365,6 +365,11 @@ void Store::record_success(const ImageRow& row, const BuildRow& build,
     Change change(database_->sqlite);
     write_image(database_->statements, row);
     write_build(database_->statements, build);
+    if (!kept.empty()) {
+      Query(database_->statements, "DELETE FROM published WHERE name = ? AND reference LIKE '%@'",
+            row.name)
+          .run();
+    }
     for (const auto& [repository, its] : kept)
       write_push(database_->statements, row.name, repository, its);
     change.commit();

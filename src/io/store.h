@@ -121,7 +121,7 @@ class Store {
 
   /// A build that succeeded: its attempt, and the row with its inputs, which replaces the one
   /// before and takes over its owner. With it, where an engine that keeps its images in registries
-  /// has it: by `kept_in` of the repository (`record_push`).
+  /// has it, and nowhere else: by `kept_in` of the repository (`record_push`).
   void record_success(const ImageRow& row, const BuildRow& build,
                       const std::map<std::string, PublishedRow>& kept = {});
   /// An image that was found to hold these inputs, without a build of ours: the row only.

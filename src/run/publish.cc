@@ -241,15 +241,6 @@ Publication Publisher::plan(const ImageConfig& image, const Observation& observa
   return publication;
 }
 
-std::vector<std::string> Publisher::repositories(const ImageConfig& image,
-                                                 const Observation& observation) {
-  if (!image.push.value_or(options_.push)) return {};
-  std::set<std::string> all = {registry_name(*parse_reference(image.name)).full()};
-  for (const std::string& reference : references_of(image, observation, {}))
-    all.insert(registry_name(*parse_reference(reference)).full());
-  return {all.begin(), all.end()};
-}
-
 std::map<std::string, PublishedRow> Publisher::leave_out_what_is_there(
     Publication& publication) const {
   std::map<std::string, PublishedRow> there;

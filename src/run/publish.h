@@ -86,10 +86,6 @@ class Publisher {
   Publication plan(const ImageConfig& image, const Observation& observation,
                    const PublishedImage& published, const std::string& platform);
 
-  /// The repositories in which it is going to be pushed; empty: nowhere, or that cannot be said
-  /// yet.
-  std::vector<std::string> repositories(const ImageConfig& image, const Observation& observation);
-
   /// For the image that leads an index. `built`: the ids of its images, by their names in the
   /// configuration. nullopt: not all of them are pushed. Throws as `plan`.
   std::optional<IndexPublication> plan_index(const ImageConfig& leader,

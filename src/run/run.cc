@@ -698,8 +698,6 @@ class Run {
     BuildRequest& request = job.request;
     request.image = image.name;
     request.insecure = pins.insecure;
-    if (engine_->keeps_in_registries())
-      request.repositories = publisher_->repositories(image, observation);
     job.references = std::move(pins.references);
     if (project_.config.publish == PublishWhen::Each) request.tag = image.name;
     request.context = files.request.root;

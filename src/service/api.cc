@@ -623,7 +623,8 @@ HttpReply Api::trigger(const Call& call) {
   }
   for (const std::string& unit : units) {
     if (!is_forced) break;
-    const NewJob job = forced_job(unit, *looked);
+    NewJob job = forced_job(unit, *looked);
+    if (parts_.workers != nullptr) job.needs = served->units.find(unit)->needs;
     const auto result = queue->enqueue(job);
     parts_.log.info("to be built: " + job.reasons, {result.job, 0, unit});
   }

@@ -8,7 +8,6 @@
 
 #include "core/digest.h"
 #include "io/error.h"
-#include "io/host_platform.h"
 #include "io/wall_clock.h"
 #include "run/json.h"
 #include "run/progress.h"
@@ -251,23 +250,6 @@ bool is_left_alone(Queue& queue, const NewJob& job, std::int64_t look_began_ms,
 
 }  // namespace
 
-namespace {
-
-// What a worker must have to build these images.
-std::set<std::string> labels_for(const Config& config, const Unit& unit) {
-  std::set<std::string> labels;
-  for (const ImageConfig& image : config.images) {
-    if (std::find(unit.images.begin(), unit.images.end(), image.name) == unit.images.end())
-      continue;
-    for (const std::string& platform : image.options.platforms)
-      labels.insert("platform=" + platform);
-    if (image.options.platforms.empty()) labels.insert("platform=" + host_platform());
-  }
-  return labels;
-}
-
-}  // namespace
-
 void Checker::enqueue(Queue& queue, const Served& served, const std::vector<Reviewed>& images,
                       std::int64_t look_began_ms) {
   std::map<std::string, const Reviewed*> by_name;
@@ -300,7 +282,7 @@ void Checker::enqueue(Queue& queue, const Served& served, const std::vector<Revi
     job.details = dump(details, false);
     job.inputs = digest_of(its);
     // (Who builds here has what there is.)
-    if (options_.make_engine) job.needs = labels_for(served.project.config, unit);
+    if (options_.make_engine) job.needs = unit.needs;
     jobs[unit.name] = std::move(job);
   }
   // Whom others wait for comes first, so that they are blocked from the beginning. Where he has no

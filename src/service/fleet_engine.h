@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -39,11 +40,26 @@ class KnownManifests {
   std::map<std::string, Clock::time_point> until_;
 };
 
+/// Where images of a fleet are to be.
+struct FleetPlaces {
+  /// For images that are published nowhere and whose names have no registry: `HOST[/PATH]`, as
+  /// `fleet_registry` gives it; "": not known, or there is none.
+  std::string registry;
+  bool push = false;  ///< as RunOptions
+
+  /// In which repositories an image is to be: that of its name, if that names a registry or it is
+  /// published; and those of its further names. Empty: it cannot be kept.
+  std::set<std::string> repositories_of(const ImageConfig& image) const;
+};
+
+/// What somebody writes for such a registry, in full. Throws Error(Usage) for what is none.
+std::string fleet_registry(const std::string& text);
+
 /// For one run.
 class FleetEngine : public Engine {
  public:
   /// Borrows the first two. `store`: read once, for where images are kept.
-  FleetEngine(const Project& project, KnownManifests& known, Store& store);
+  FleetEngine(const Project& project, KnownManifests& known, Store& store, FleetPlaces places);
 
   static constexpr char kName[] = "fleet";
   std::string name() const override { return kName; }
@@ -67,21 +83,32 @@ class FleetEngine : public Engine {
 
  protected:
   Registries& registries() { return registries_; }
-  /// An image that is there since just now.
-  void keep(const std::string& image_id, const std::string& repository,
-            const std::string& manifest);
+  /// Where the image of this name is to be; empty: it cannot be kept.
+  std::set<std::string> repositories_of(const std::string& name) const;
+  /// An image that is there since just now, and no other one of that name any more: its manifests
+  /// by repository.
+  void keep(const std::string& name, const std::string& image_id,
+            std::map<std::string, std::string> manifests);
 
  private:
-  using Kept = std::map<std::string, std::string>;  // manifest by repository
+  struct Kept {
+    std::string image_id;
+    std::map<std::string, std::string> manifests;  // by repository
+  };
+  std::optional<std::string> manifest_in(const std::string& image_id,
+                                         const std::string& repository) const;
 
+  const Project& project_;
   KnownManifests& known_;
+  FleetPlaces places_;
   Registries registries_;
   mutable std::mutex mutex_;          // of what follows
-  std::map<std::string, Kept> kept_;  // by image id
+  std::map<std::string, Kept> kept_;  // by the image's name
 };
 
 /// What makes the engine by which the images of a project are looked at, where a fleet built them
-/// last; empty: they were built elsewhere. Throws as Store::open_read_only.
-std::function<std::unique_ptr<Engine>()> fleet_engine_of(const Project& project);
+/// last; empty: they were built elsewhere. Borrows the project. `push`: as RunOptions. Throws as
+/// Store::open_read_only.
+std::function<std::unique_ptr<Engine>()> fleet_engine_of(const Project& project, bool push);
 
 }  // namespace imagewright

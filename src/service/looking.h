@@ -1,8 +1,8 @@
 // Which jobs' images are being looked at by who builds them: what he will find is not known yet.
 #pragma once
 
+#include <map>
 #include <mutex>
-#include <set>
 #include <string>
 
 namespace imagewright {
@@ -12,11 +12,12 @@ class Looking {
  public:
   void begin(const std::string& unit) {
     const std::lock_guard lock(mutex_);
-    units_.insert(unit);
+    ++units_[unit];
   }
   void end(const std::string& unit) {
     const std::lock_guard lock(mutex_);
-    units_.erase(unit);
+    if (const auto found = units_.find(unit); found != units_.end() && --found->second == 0)
+      units_.erase(found);
   }
   bool contains(const std::string& unit) const {
     const std::lock_guard lock(mutex_);
@@ -30,7 +31,7 @@ class Looking {
  private:
   mutable std::mutex in_one_;
   mutable std::mutex mutex_;
-  std::set<std::string> units_;
+  std::map<std::string, int> units_;
 };
 
 }  // namespace imagewright

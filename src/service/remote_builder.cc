@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "io/error.h"
+#include "io/interrupt.h"
 #include "io/store.h"
 #include "service/worker_engine.h"
 
@@ -18,6 +19,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kPause{2'000};
 constexpr milliseconds kMostWait{1'000};
 constexpr milliseconds kShortWait{20};
+constexpr std::size_t kInstancesKept = 16;
 
 const WorkerCall::Hold* hold_of(const WorkerCall& call, std::int64_t job) {
   const auto found = std::find_if(call.holds.begin(), call.holds.end(),
@@ -90,18 +92,32 @@ void RemoteBuilder::go() {
       was_away = true;
       if (told != error.what()) log_.error(error.what());
       told = error.what();
-      if (is_stopped_) {
-        const std::lock_guard lock(mutex_);
-        for (const auto& [id, work] : works_) work->claimed.thread.join();
-        works_.clear();
-        return;
-      }
-      std::this_thread::sleep_for(kPause);
+      if (is_stopped_) join_all();
+      std::this_thread::sleep_for(is_stopped_ ? kShortWait : kPause);
     }
   }
   const std::lock_guard lock(mutex_);
-  for (const Waiting& one : waiting_) one.stream->close();
+  for (const Waiting& one : waiting_) {
+    one.stream->send("{}\n");
+    one.stream->close();
+  }
   waiting_.clear();
+}
+
+// Where the store is away and we end: what they hold is their workers' still.
+void RemoteBuilder::join_all() {
+  std::map<std::int64_t, std::unique_ptr<Work>> all;
+  {
+    const std::lock_guard calls(calls_);
+    const std::lock_guard lock(mutex_);
+    for (auto work = works_.begin(); work != works_.end();) {
+      if (work->second->claimed.has_ended)
+        all.insert(works_.extract(work++));
+      else
+        ++work;
+    }
+  }
+  for (const auto& [fence, work] : all) work->claimed.thread.join();
 }
 
 void RemoteBuilder::try_to_go() {
@@ -137,7 +153,8 @@ void RemoteBuilder::join_ended(Queue& queue) {
     claimed.thread.join();
     looking_.end(claimed.unit.name);
     // (Where we end, its worker still has it.)
-    if (claimed.is_to_go_back && !is_stopped_) queue.hand_back(claimed.job.id, claimed.job.fence);
+    if (claimed.is_to_go_back && !is_stopped_ && interrupted() == 0)
+      queue.hand_back(claimed.job.id, claimed.job.fence);
   }
 }
 
@@ -215,6 +232,24 @@ void RemoteBuilder::answer_waiting(Queue& queue) {
   waiting_.splice(waiting_.end(), all);
 }
 
+void RemoteBuilder::give_back_unnamed(Queue& queue, const WorkerCall& call) {
+  std::vector<Work*> all;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [fence, work] : works_) {
+      if (work->worker == call.worker && !work->claimed.has_ended &&
+          hold_of(call, work->claimed.job.id) == nullptr)
+        all.push_back(work.get());
+    }
+  }
+  for (Work* work : all) {
+    // (What is only to be published needs nobody.)
+    if (!work->orders->has_open_order() && work->orders->has_ended_order()) continue;
+    queue.hand_back(work->claimed.job.id, work->claimed.job.fence);
+    work->claimed.stop = true;
+  }
+}
+
 // What was claimed for a worker that is gone.
 void RemoteBuilder::give_back(Queue& queue, const Json& said) {
   const auto claimed = said.find("claimed");
@@ -235,6 +270,7 @@ void RemoteBuilder::forget_calls(const std::string& worker) {
       ++one;
       continue;
     }
+    one->stream->send("{}\n");
     one->stream->close();
     one = waiting_.erase(one);
   }
@@ -252,12 +288,17 @@ RemoteBuilder::Work* RemoteBuilder::find_work(std::int64_t job, std::int64_t fen
 
 // What its call says: who it is, and that it is alive.
 void RemoteBuilder::hear(Queue& queue, const WorkerCall& call) {
-  forget_calls(call.worker);
   const auto [place, is_new] = instances_.try_emplace(call.worker);
   auto& [instance, before] = place->second;
   if (before.contains(call.instance))
     throw Error(Error::Kind::Usage, "another process works as '" + call.worker + "' now");
+  forget_calls(call.worker);
+  // What an earlier process of its name had begun is begun anew; and who takes no more takes none
+  // of what he was not told of.
+  if ((!instance.empty() && instance != call.instance) || call.draining)
+    give_back_unnamed(queue, call);
   if (instance != call.instance) {
+    if (before.size() >= kInstancesKept) before.erase(before.begin());
     if (!instance.empty()) before.insert(instance);
     instance = call.instance;
     log_.info(fmt::format("worker {}: {}, {} at once", call.worker, call.engine, call.jobs));
@@ -265,13 +306,21 @@ void RemoteBuilder::hear(Queue& queue, const WorkerCall& call) {
   queue.record_worker({call.worker, call.labels, call.engine, call.version, 0, call.draining});
   for (const WorkerCall::Hold& hold : call.holds) {
     if (Work* work = find_work(hold.job, hold.fence)) {
+      if (work->worker != call.worker) continue;
       ClaimedJob& claimed = work->claimed;
       const Held held = queue.heartbeat(hold.job, claimed.job.fence);
       if (held.cancel_asked) claimed.is_cancelled = true;
       if (!held.held || held.cancel_asked) claimed.stop = true;
-    } else if (is_draining_) {
+      continue;
+    }
+    const auto held = queue.find(hold.job);
+    if (!held || held->fence != hold.fence || held->worker != call.worker) continue;
+    if (is_draining_) {
       queue.heartbeat(hold.job, hold.fence);
-    } else if (auto job = queue.claim_again(hold.job, hold.fence)) {
+      continue;
+    }
+    const auto in_one = looking_.in_one();
+    if (auto job = queue.claim_again(hold.job, hold.fence)) {
       // Its server ended, or does not hear it.
       log_.info("taken on while " + call.worker + " builds it",
                 {job->id, job->attempts, job->image});
@@ -286,7 +335,7 @@ std::optional<Json> RemoteBuilder::news(Queue& queue, const WorkerCall& call) {
   Json orders = Json::array();
   for (const WorkerCall::Hold& hold : call.holds) {
     const Work* work = find_work(hold.job, hold.fence);
-    if (work == nullptr) {
+    if (work == nullptr || work->worker != call.worker) {
       // (A server that ends tells nobody that he lost a job: the next one will know.)
       if (!is_draining_) lost.push_back({{"job", hold.job}, {"fence", hold.fence}});
       continue;
@@ -295,8 +344,11 @@ std::optional<Json> RemoteBuilder::news(Queue& queue, const WorkerCall& call) {
     if (fence != hold.fence)
       again.push_back({{"job", hold.job}, {"fence", hold.fence}, {"new_fence", fence}});
     for (const NamedOrder& one : work->orders->orders_besides(hold.orders)) {
-      orders.push_back(
-          {{"job", hold.job}, {"fence", fence}, {"name", one.name}, {"order", to_json(one.order)}});
+      orders.push_back({{"job", hold.job},
+                        {"fence", fence},
+                        {"name", one.name},
+                        {"open", work->orders->open_orders()},
+                        {"order", to_json(one.order)}});
     }
   }
   const auto claimed = [&] {
@@ -388,14 +440,14 @@ void RemoteBuilder::carry_out(Work& work, const WorkerCall& call) {
   run.worker = call.worker;
   run.engine = call.engine;
   run.takes_directories = call.takes_directories;
-  run.registry = options_.registry;
   run.is_held = [this, id = job.id, fence = job.fence] {
     return open_()->heartbeat(id, fence).held;
   };
   const Project& project = work.claimed.served->project;
   runner_.carry_out(work.claimed, [&] {
     Store store = Store::open_read_only(project.state_directory);
-    return std::make_unique<WorkerEngine>(project, known_, store, packs_, *work.orders, run);
+    return std::make_unique<WorkerEngine>(project, known_, store, packs_, *work.orders,
+                                          options_.places, run);
   });
 }
 

@@ -1,6 +1,6 @@
 // Has what the queue holds built by workers that call over HTTP (docs/http-api.md, "Workers"):
 // claims jobs for them, carries each out as a run of its own whose builds are the worker's, and
-// answers their calls. Rules: fleet.md's, as docs/fleet.md has them for users.
+// answers their calls.
 #pragma once
 
 #include <atomic>
@@ -32,8 +32,8 @@
 namespace imagewright {
 
 struct RemoteBuilderOptions {
-  RunOptions run;        ///< what all jobs have in common
-  std::string registry;  ///< as WorkerRun
+  RunOptions run;  ///< what all jobs have in common
+  FleetPlaces places;
   std::chrono::milliseconds heartbeat{10'000};
   std::chrono::milliseconds longest_call{10'000};  ///< an answer comes after so long at the latest
 };
@@ -80,6 +80,7 @@ class RemoteBuilder : public Builder {
   };
 
   void go();
+  void join_all();
   void try_to_go();
   void answer_waiting(Queue& queue);
   void give_back(Queue& queue, const Json& said);
@@ -90,6 +91,7 @@ class RemoteBuilder : public Builder {
   bool claim(Queue& queue, const WorkerCall& call);
   void take_on(Queue& queue, Job job, const WorkerCall& call, std::int64_t older_fence);
   void carry_out(Work& work, const WorkerCall& call);
+  void give_back_unnamed(Queue& queue, const WorkerCall& call);
   bool has_older_run(const ClaimedJob& claimed) const;
   void forget_calls(const std::string& worker);
   Work* find_work(std::int64_t job, std::int64_t fence) const;

@@ -10,6 +10,7 @@ namespace imagewright {
 namespace {
 
 constexpr std::size_t kMostWaiting = std::size_t{1} << 20;
+constexpr std::size_t kLongestLine = std::size_t{64} << 10;  // as of a program's output
 constexpr auto kLook = std::chrono::milliseconds(100);
 
 /// Whole lines, from parts.
@@ -26,6 +27,7 @@ class Lines {
       bytes.remove_prefix(end + 1);
     }
     begun_.append(bytes);
+    if (begun_.size() >= kLongestLine) finish();
   }
   void finish() {
     if (!begun_.empty()) on_line_(begun_);
@@ -52,15 +54,19 @@ std::optional<OrderOutcome> RemoteJob::build(const BuildOrder& order, const OnLi
   std::unique_lock lock(mutex_);
   Open& its = open_[name];
   while (true) {
-    const std::string log = std::exchange(its.log, "");
     const auto outcome = its.outcome;
-    if (log.empty()) {
-      if (outcome || is_stopped()) {
+    const std::string log = std::exchange(its.log, "");
+    // (Whoever has ever more to say is to be stopped all the same.)
+    if (log.empty() || !outcome) {
+      const bool is_over = !outcome && is_stopped();
+      if (is_over || (outcome && log.empty())) {
         open_.erase(name);
         lock.unlock();
         lines.finish();
         return outcome;
       }
+    }
+    if (log.empty()) {
       news_.wait_for(lock, kLook);
       continue;
     }
@@ -79,10 +85,18 @@ std::vector<NamedOrder> RemoteJob::orders_besides(const std::set<std::string>& k
   return orders;
 }
 
-bool RemoteJob::has_open_order() const {
+std::set<std::string> RemoteJob::open_orders() const {
   const std::lock_guard lock(mutex_);
-  return std::any_of(open_.begin(), open_.end(),
-                     [](const auto& open) { return !open.second.outcome; });
+  std::set<std::string> names;
+  for (const auto& [name, open] : open_) {
+    if (!open.outcome) names.insert(name);
+  }
+  return names;
+}
+
+bool RemoteJob::has_ended_order() const {
+  const std::lock_guard lock(mutex_);
+  return has_ended_;
 }
 
 LogEnd RemoteJob::take_log(const std::string& name, std::uint64_t offset, std::string_view bytes) {
@@ -107,6 +121,7 @@ LogEnd RemoteJob::take_outcome(const std::string& name, const OrderOutcome& outc
   Open& its = found->second;
   if (its.log_end >= log_bytes && !its.outcome) {
     its.outcome = outcome;
+    has_ended_ = true;
     news_.notify_all();
   }
   return its.log_end;

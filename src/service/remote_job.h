@@ -42,8 +42,11 @@ class RemoteJob {
 
   /// Those that the worker does not know yet.
   std::vector<NamedOrder> orders_besides(const std::set<std::string>& known) const;
-  /// Is there one that has no outcome?
-  bool has_open_order() const;
+  /// The names of those that have no outcome.
+  std::set<std::string> open_orders() const;
+  bool has_open_order() const { return !open_orders().empty(); }
+  /// Did any come to its end?
+  bool has_ended_order() const;
 
   /// Part of an order's log. What was taken before is not taken again; neither is what lies behind
   /// a gap, nor more than fits: who sends it goes on from where the log ends then.
@@ -65,6 +68,7 @@ class RemoteJob {
   std::condition_variable news_;
   std::map<std::string, Open> open_;   // by name
   std::map<std::string, int> counts_;  // by digest
+  bool has_ended_ = false;
 };
 
 }  // namespace imagewright

@@ -113,6 +113,10 @@ fs::path server_socket(const Project& project) {
 }
 
 int serve(const LoadProject& load, const ServeOptions& options) {
+  if (options.fleet && options.run.registry_state)
+    throw Error(
+        Error::Kind::Usage,
+        "with --fleet registries say where images are anyway: leave '--state registry' out");
   const ServiceLog log(stderr,
                        options.json_log ? ServiceLog::Style::Json : ServiceLog::Style::Text);
   Current current(load());
@@ -140,6 +144,8 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   LogStreams logs(queues, log);
   Remembered remembered(options.times.interval);
   KnownManifests manifests(options.times.interval);
+  const FleetPlaces places{options.registry.empty() ? "" : fleet_registry(options.registry),
+                           options.run.push};
   RunOptions look = options.run;
   look.images.clear();
   look.remembered = &remembered;
@@ -147,7 +153,7 @@ int serve(const LoadProject& load, const ServeOptions& options) {
     look.make_engine = [&] {
       const auto served = current.get();
       Store store = Store::open_read_only(served->project.state_directory);
-      return std::make_unique<FleetEngine>(served->project, manifests, store);
+      return std::make_unique<FleetEngine>(served->project, manifests, store, places);
     };
   }
   Looking looking;
@@ -161,8 +167,8 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   std::optional<LocalBuilder> here;
   if (options.fleet) {
     packs.emplace(project.places.cache / "packs");
-    workers.emplace(RemoteBuilderOptions{build, options.registry}, open, current, manifests, *packs,
-                    looking, log, look_again);
+    workers.emplace(RemoteBuilderOptions{build, places}, open, current, manifests, *packs, looking,
+                    log, look_again);
   } else {
     here.emplace(LocalBuilderOptions{host_name(), {"engine=" + engine}, build}, open, current,
                  looking, log, look_again);

@@ -23,7 +23,7 @@ struct ServeOptions {
   std::filesystem::path webhook_secret_file;  ///< "": webhooks are refused
   /// What is built is built by workers (service/worker), and images are kept in registries.
   bool fleet = false;
-  std::string registry;  ///< as WorkerRun
+  std::string registry;  ///< as FleetPlaces, as somebody wrote it
   bool json_log = false;
   std::string version;
 };

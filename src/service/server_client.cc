@@ -69,8 +69,8 @@ HttpResponse ServerClient::send(HttpRequest request) {
                 fmt::format("the server at {} cannot be asked: {}", who, error.what()));
   }
   if (response.status < 300) return response;
-  throw Error(response.status >= 500 ? Error::Kind::Missing : Error::Kind::Usage,
-              fmt::format("the server at {}: {}", who, words_of(response)));
+  throw ServerError(response.status >= 500 ? Error::Kind::Missing : Error::Kind::Usage,
+                    fmt::format("the server at {}: {}", who, words_of(response)), response.status);
 }
 
 namespace {

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "io/error.h"
 #include "io/http.h"
 #include "run/json.h"
 #include "run/project.h"
@@ -29,8 +30,16 @@ struct LogPart {
   bool is_complete = false;
 };
 
+/// What a server refused, or could not do at the moment.
+struct ServerError : Error {
+  ServerError(Kind kind, const std::string& message, int its_status)
+      : Error(kind, message), status(its_status) {}
+  int status;
+};
+
 /// One thread at a time. Throws Error(Missing) if the server cannot be reached or used at the
-/// moment, Error(Usage) for what it refuses, with its words.
+/// moment, Error(Usage) for what it refuses, with its words; either is a ServerError where it
+/// answers.
 class ServerClient {
  public:
   /// `stop`: becomes true, and no request goes on; borrowed. nullptr: all go on to their end.

@@ -1,5 +1,7 @@
 #include "service/units.h"
 
+#include "io/host_platform.h"
+
 namespace imagewright {
 
 Units::Units(const Project& project) {
@@ -9,10 +11,13 @@ Units::Units(const Project& project) {
                              : image.index.empty() ? image.name
                                                    : image.index;
     const auto [place, is_new] = by_name_.try_emplace(name, units_.size());
-    if (is_new) units_.push_back({name, {}, 0});
+    if (is_new) units_.push_back({name, {}, 0, {}});
     Unit& unit = units_[place->second];
     unit.images.push_back(image.name);
     unit.weight += image.weight;
+    for (const std::string& platform : image.options.platforms)
+      unit.needs.insert("platform=" + platform);
+    if (image.options.platforms.empty()) unit.needs.insert("platform=" + host_platform());
     by_image_[image.name] = place->second;
   }
 }

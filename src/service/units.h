@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@ struct Unit {
   std::string name;                 ///< the job's "image"
   std::vector<std::string> images;  ///< in the file's order
   int weight = 0;                   ///< of all its images
+  /// What a worker must have to build them: "platform=linux/amd64".
+  std::set<std::string> needs = {};
 };
 
 /// The units of a configuration. An image is one of its own; the images of an index over several

@@ -27,6 +27,7 @@
 #include "io/pack.h"
 #include "io/registry.h"
 #include "io/scratch.h"
+#include "run/secrets.h"
 #include "service/build_order.h"
 #include "service/service_log.h"
 #include "service/worker_call.h"
@@ -45,7 +46,7 @@ constexpr int kMostDoublings = 5;
 constexpr milliseconds kBetweenReports{200};
 constexpr std::size_t kLogPart = std::size_t{256} << 10;
 constexpr int kPushAttempts = 4;
-constexpr int kDownloadAttempts = 6;
+constexpr milliseconds kBroken{10'000};  // without taking more, where something is missing here
 
 std::string random_word() {
   std::random_device random;
@@ -57,6 +58,10 @@ struct Order {
   std::string name;
   BuildOrder order;
   std::atomic<bool> stop{false};
+  std::atomic<bool> is_fetching{false};  // its contexts
+  std::atomic<bool> is_broken{false};    // it cannot be built here
+  Redaction without_secrets{{}};         // its thread's
+  bool is_older = false;                 // ordered before its job had this fence
   std::thread thread;
 
   std::mutex mutex;  // of what follows
@@ -98,8 +103,13 @@ class Worker {
     is_ended_ = true;
     if (reporter_.joinable()) reporter_.join();
     if (signals_.joinable()) signals_.join();
-    for (auto& [job, held] : held_) stop(held);
-    for (const auto& order : ending_) order->thread.join();
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto& [job, held] : held_) stop(held);
+    }
+    for (const auto& order : ending_) {
+      if (order->thread.joinable()) order->thread.join();
+    }
   }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -111,18 +121,25 @@ class Worker {
     reporter_ = std::thread([this] { report(); });
     signals_ = std::thread([this] { hear_signals(); });
     int failures = 0;
+    bool was_heard = false;
     std::string told;
     auto heard = Clock::now();
-    while (!(end_asked() != 0 && holds_nothing()) && interrupted() == 0) {
+    while (interrupted() == 0) {
       try {
-        take(client_.post("/api/v1/work", to_json(next_call())));
+        hand_back_broken();
+        const WorkerCall call = next_call();
+        take(client_.post("/api/v1/work", to_json(call)));
         if (!told.empty()) log_.info("the server answers again");
         heard = Clock::now();
+        was_heard = true;
         failures = 0;
         told.clear();
+        // (Not before the server has heard so: it may have claimed something meanwhile.)
+        if (call.draining && holds_nothing()) break;
       } catch (const Error& error) {
-        if (error.kind() == Error::Kind::Usage) throw;
-        if (stop_calls_.exchange(false)) continue;  // a signal
+        if (is_final(error, was_heard)) throw;
+        if (stop_calls_.exchange(false)) continue;  // there is something to say
+        if (end_asked() != 0 && holds_nothing()) break;
         if (told != error.what()) log_.warning(error.what());
         told = error.what();
         if (Clock::now() - heard > options_.cut_off) let_go_of_all();
@@ -137,6 +154,15 @@ class Worker {
   }
 
  private:
+  // Is there no use in calling again? (What a proxy says for a while, or a token that is being
+  // changed for another, is no reason to let go of what is built.)
+  static bool is_final(const Error& error, bool was_heard) {
+    constexpr int kConflict = 409;
+    if (error.kind() != Error::Kind::Usage) return false;
+    const auto* said = dynamic_cast<const ServerError*>(&error);
+    return said == nullptr || !was_heard || said->status == kConflict;
+  }
+
   // --- Calls
 
   WorkerCall next_call() {
@@ -148,7 +174,9 @@ class Worker {
       call.holds.push_back(std::move(hold));
     }
     call.draining = end_asked() != 0;
-    call.room = call.draining ? 0 : std::max(0, call.jobs - static_cast<int>(held_.size()));
+    call.room = call.draining || Clock::now() < broken_until_
+                    ? 0
+                    : std::max(0, call.jobs - static_cast<int>(held_.size()));
     call.wait = kCall;
     return call;
   }
@@ -194,11 +222,26 @@ class Worker {
     const auto found = held_.find(one.at("job").get<std::int64_t>());
     if (found == held_.end() || found->second.fence != one.at("fence").get<std::int64_t>()) return;
     one.at("new_fence").get_to(found->second.fence);
-    for (const auto& [name, order] : found->second.orders) {
-      const std::lock_guard order_lock(order->mutex);
-      order->sent = 0;
-      order->is_told = false;
+    auto& orders = found->second.orders;
+    for (auto order = orders.begin(); order != orders.end();) {
+      // (What it waits for may be called otherwise there: it is ordered again.)
+      if (order->second->is_fetching) {
+        drop(order->second);
+        order = orders.erase(order);
+        continue;
+      }
+      const std::lock_guard order_lock(order->second->mutex);
+      order->second->sent = 0;
+      order->second->is_told = false;
+      order->second->is_older = true;
+      ++order;
     }
+  }
+
+  void drop(const std::shared_ptr<Order>& order) {
+    order->stop = true;
+    ending_.push_back(order);
+    slots_free_.notify_all();
   }
 
   static bool has_ended(Order& order) {
@@ -207,12 +250,8 @@ class Worker {
   }
 
   void stop(Held& held) {
-    for (auto& [name, order] : held.orders) {
-      order->stop = true;
-      ending_.push_back(order);
-    }
+    for (auto& [name, order] : held.orders) drop(order);
     held.orders.clear();
-    slots_free_.notify_all();
   }
 
   void begin(const Json& one) {
@@ -220,18 +259,41 @@ class Worker {
     const auto held = held_.find(job);
     if (held == held_.end() || held->second.fence != one.at("fence").get<std::int64_t>()) return;
     const auto name = one.at("name").get<std::string>();
-    const auto [place, is_new] = held->second.orders.try_emplace(name);
-    if (!is_new) return;
-    place->second = std::make_shared<Order>();
-    Order& order = *place->second;
-    order.name = name;
-    order.order = build_order_of(one.at("order"));
+    auto& orders = held->second.orders;
+    if (orders.contains(name)) return;
+    const auto order = std::make_shared<Order>();
+    order->name = name;
     const fs::path file = scratch_.path() / fmt::format("{}.log", ++count_);
-    order.log = Fd(open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    order->log = Fd(open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     unlink(file.c_str());
-    log_.info("building", {job, 0, order.order.image});
-    order.thread =
-        std::thread([this, job, &order, keep = place->second] { carry_out(job, order); });
+    orders[name] = order;
+    try {
+      if (!order->log)
+        throw Error(Error::Kind::Missing, with_errno("cannot write '" + file.string() + "'"));
+      order->order = build_order_of(one.at("order"));
+    } catch (const Error& error) {
+      // (Such as of another version: it has to be told, or it would be waited for.)
+      order->outcome.emplace();
+      order->outcome->exit.status = 1;
+      order->outcome->message = error.what();
+      return;
+    }
+    if (used_ >= options_.jobs) drop_unwanted(orders, one.at("open"));
+    log_.info("building", {job, 0, order->order.image});
+    order->thread = std::thread([this, job, order] { carry_out(job, *order); });
+  }
+
+  // Who carries the job out now does not want what another one had ordered: it is in the way.
+  void drop_unwanted(std::map<std::string, std::shared_ptr<Order>>& orders, const Json& open) {
+    const auto names = open.get<std::set<std::string>>();
+    for (auto order = orders.begin(); order != orders.end();) {
+      if (order->second->is_older && !names.contains(order->first) && !has_ended(*order->second)) {
+        drop(order->second);
+        order = orders.erase(order);
+      } else {
+        ++order;
+      }
+    }
   }
 
   void let_go_of_all() {
@@ -244,6 +306,31 @@ class Worker {
   bool holds_nothing() {
     const std::lock_guard lock(mutex_);
     return held_.empty();
+  }
+
+  // What cannot be built here through no fault of its own: somebody else may, or we when the cause
+  // is gone.
+  void hand_back_broken() {
+    std::vector<std::tuple<std::int64_t, std::int64_t, std::string>> all;
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto held = held_.begin(); held != held_.end();) {
+        auto& orders = held->second.orders;
+        if (std::none_of(orders.begin(), orders.end(),
+                         [](const auto& order) { return order.second->is_broken.load(); })) {
+          ++held;
+          continue;
+        }
+        all.emplace_back(held->first, held->second.fence, held->second.image);
+        stop(held->second);
+        held = held_.erase(held);
+      }
+      if (!all.empty()) broken_until_ = Clock::now() + kBroken;
+    }
+    for (const auto& [job, fence, image] : all) {
+      client_.post(fmt::format("/api/v1/work/{}/{}/hand-back", job, fence), Json::object());
+      log_.warning("handed back", {job, 0, image});
+    }
   }
 
   void hand_back_all() {
@@ -274,7 +361,28 @@ class Worker {
         order = ending_.erase(order);
       }
     }
-    for (const auto& order : ended) order->thread.join();
+    for (const auto& order : ended) {
+      if (order->thread.joinable()) order->thread.join();
+      forget_made(*order);
+    }
+  }
+
+  // Of a directory, for a job that has ended.
+  void forget_made(const Order& order) {
+    if (order.order.made_name.empty()) return;
+    std::string name;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = made_names_.find(order.order.made_name);
+      if (found == made_names_.end()) return;
+      name = found->second;
+      made_names_.erase(found);
+    }
+    try {
+      if (!order.outcome->image_id.empty()) engine_->remove_image(order.outcome->image_id, {name});
+    } catch (const Error& error) {
+      log_.warning(error.what());
+    }
   }
 
   // A call that waits for news is not to keep a signal waiting.
@@ -368,11 +476,25 @@ class Worker {
       } else {
         outcome.exit = {128 + 15, true, false};
       }
+    } catch (const Error& error) {
+      outcome = {};
+      outcome.exit.status = 1;
+      outcome.message = error.what();
+      if (error.kind() == Error::Kind::Missing && !order.stop) {
+        log_.error(error.what(), {job, 0, order.order.image});
+        const std::lock_guard lock(order.mutex);
+        order.outcome = outcome;
+        order.is_told = true;
+        order.is_broken = true;
+        stop_calls_ = true;  // to say so at once
+        return;
+      }
     } catch (const std::exception& error) {
       outcome = {};
       outcome.exit.status = 1;
       outcome.message = error.what();
     }
+    outcome.message = order.without_secrets(outcome.message);
     if (order.stop) outcome.exit.interrupted = true;
     const std::string line = !outcome.message.empty() ? outcome.message
                              : outcome.exit.ok()      ? "built"
@@ -403,13 +525,16 @@ class Worker {
 
   static void add_line(Order& order, std::string_view line) {
     const std::lock_guard lock(order.mutex);
-    const std::string text = std::string(line) + '\n';
+    const std::string text = order.without_secrets(std::string(line)) + '\n';
     if (write_at(order.log.get(), order.log_end, text)) order.log_end += text.size();
   }
 
   OrderOutcome build(Order& its) {
     const BuildOrder& order = its.order;
+    its.without_secrets =
+        Redaction(Secrets("/", options_.places.cache).contents(order.options.secrets));
     const ScratchDirectory directory(scratch_.path());
+    its.is_fetching = true;
     BuildRequest request;
     request.image = order.image;
     request.context = directory.path() / "context";
@@ -422,6 +547,7 @@ class Worker {
       request.named_contexts.push_back(
           {order.named[i].name, place, [entries = std::move(its_entries)] { return entries; }});
     }
+    its.is_fetching = false;
     request.dockerfile = with_made_names(order.dockerfile);
     request.target = order.target;
     request.args = order.args;
@@ -495,7 +621,9 @@ class Worker {
     if (!fd) throw Error(Error::Kind::Missing, with_errno("cannot write '" + file.string() + "'"));
     ServerClient client(options_.server, &stop);
     std::uint64_t end = 0;
-    for (int attempt = 0; end < context.size; ++attempt) {
+    int attempt = 0;
+    auto heard = Clock::now();
+    while (end < context.size) {
       const std::uint64_t before = end;
       try {
         client.download(
@@ -506,10 +634,15 @@ class Worker {
               return true;
             });
       } catch (const Error& error) {
-        if (error.kind() != Error::Kind::Missing || stop) throw;
-        if (end > before) attempt = 0;
-        if (attempt + 1 == kDownloadAttempts) throw;
-        wait_patiently(backoff(kFirstPause, attempt), [&] { return stop.load(); });
+        // (A server that begins anew has to pack it first.)
+        if (stop) throw;
+        if (end > before) {
+          attempt = 0;
+          heard = Clock::now();
+        }
+        if (Clock::now() - heard > options_.cut_off) throw;
+        wait_patiently(backoff(kFirstPause, std::min(attempt++, kMostDoublings)),
+                       [&] { return stop.load(); });
       }
     }
     Sha256 hash;
@@ -555,6 +688,7 @@ class Worker {
   std::mutex mutex_;  // of what follows
   std::condition_variable slots_free_;
   int used_ = 0;
+  Clock::time_point broken_until_;
   std::uint64_t count_ = 0;
   std::map<std::int64_t, Held> held_;  // by job
   std::vector<std::shared_ptr<Order>> ending_;

@@ -28,7 +28,7 @@ struct WorkerOptions {
 
 /// Works until SIGINT or SIGTERM: then ends what it builds and takes no more; a second one hands
 /// back what has not ended. Gives the exit status. Throws Error(Missing) where there is no engine,
-/// or another worker has its name; Error(Usage) where the server refuses it.
+/// Error(Usage) where the server refuses it from the first, or another process has its name since.
 int work(const WorkerOptions& options);
 
 /// This machine's name.

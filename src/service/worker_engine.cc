@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "core/image_manifest.h"
+#include "io/base_image_json.h"
 #include "io/error.h"
 #include "io/host_platform.h"
 #include "io/interrupt.h"
@@ -16,42 +18,22 @@ namespace {
 // Names of directories made images are nowhere to be found, so that nothing else can be meant.
 constexpr char kMade[] = "made.imagewright.invalid/";
 
-// Does its first component name a registry, by the rule for references?
-bool names_registry(const Reference& reference) {
-  return reference.domain == "localhost" ||
-         reference.domain.find_first_of(".:") != std::string::npos;
-}
-
 }  // namespace
 
 WorkerEngine::WorkerEngine(const Project& project, KnownManifests& known, Store& store,
-                           Packs& packs, RemoteJob& orders, WorkerRun run)
-    : FleetEngine(project, known, store), packs_(packs), orders_(orders), run_(std::move(run)) {}
+                           Packs& packs, RemoteJob& orders, FleetPlaces places, WorkerRun run)
+    : FleetEngine(project, known, store, std::move(places)),
+      packs_(packs),
+      orders_(orders),
+      run_(std::move(run)) {}
 
 Readiness WorkerEngine::prepare() {
   return {fmt::format("{} on {}", run_.engine, run_.worker), "", true, run_.takes_directories};
 }
 
+// The same for who carries the job out again, and none the beginning of another.
 std::string WorkerEngine::name_for_made() {
-  return fmt::format("{}{}-{}-{}", kMade, run_.job, run_.fence, ++made_);
-}
-
-// Where the image is going to be: its name's own repository, if that is in a registry, and all in
-// which it is to be published; else, one for images that are published nowhere.
-std::vector<std::string> WorkerEngine::repositories_for(const BuildRequest& request) const {
-  std::set<std::string> all(request.repositories.begin(), request.repositories.end());
-  const Reference name = *parse_reference(request.image);
-  if (names_registry(name)) all.insert(registry_name(name).full());
-  if (all.empty()) {
-    if (run_.registry.empty()) {
-      throw Error(Error::Kind::Source,
-                  fmt::format("workers keep what they build in a registry: '{}' needs one in its "
-                              "name, or 'push: true', or serve with --registry",
-                              request.image));
-    }
-    all.insert(run_.registry + '/' + name.repository);
-  }
-  return {all.begin(), all.end()};
+  return fmt::format("{}{}-{}-made", kMade, run_.job, ++made_);
 }
 
 OrderedContext WorkerEngine::packed(const std::string& name, const std::filesystem::path& directory,
@@ -81,7 +63,14 @@ BuildOutcome WorkerEngine::build(const BuildRequest& request, const OnLine& on_l
   if (request.tag.starts_with(kMade)) {
     order.made_name = request.tag;
   } else {
-    for (const std::string& repository : repositories_for(request)) {
+    const auto repositories = repositories_of(request.image);
+    if (repositories.empty()) {
+      throw Error(Error::Kind::Source,
+                  fmt::format("workers keep what they build in a registry: '{}' needs one in its "
+                              "name, or 'push: true', or serve with --registry",
+                              request.image));
+    }
+    for (const std::string& repository : repositories) {
       order.push.push_back(fmt::format("{}:j{}-l{}", repository, run_.job, run_.fence));
       if (registries().is_insecure(repository.substr(0, repository.find('/'))))
         order.push_insecurely.push_back(order.push.back());
@@ -98,12 +87,14 @@ BuildOutcome WorkerEngine::build(const BuildRequest& request, const OnLine& on_l
   }
   outcome.exit = said->exit;
   outcome.message = said->message;
-  if (!said->exit.ok() || !said->message.empty()) {
+  if (std::exchange(outcome.exit.interrupted, false) && outcome.message.empty())
+    outcome.message = "its worker ended it";
+  if (!outcome.exit.ok() || !outcome.message.empty()) {
     if (outcome.exit.ok()) outcome.exit.status = 1;
     return outcome;
   }
   if (order.made_name.empty()) {
-    take_pushed(request, *said, &outcome);
+    take_pushed(request, order, *said, &outcome);
   } else {
     outcome.image_id = said->image_id;
   }
@@ -111,38 +102,45 @@ BuildOutcome WorkerEngine::build(const BuildRequest& request, const OnLine& on_l
 }
 
 // A worker's word is not enough: what counts is which image a registry has under the digest.
-void WorkerEngine::take_pushed(const BuildRequest& request, const OrderOutcome& said,
-                               BuildOutcome* outcome) {
+void WorkerEngine::take_pushed(const BuildRequest& request, const BuildOrder& order,
+                               const OrderOutcome& said, BuildOutcome* outcome) {
   const std::vector<std::string>& platforms = request.options.platforms;
   const std::string platform = platforms.empty() ? host_platform() : platforms.front();
   std::map<std::string, std::string> kept;
+  std::string id;
   const auto refuse = [&](const std::string& why) {
     outcome->exit.status = 1;
     outcome->message = why;
   };
+  // (By the repository: a worker that had the order from before pushed it under that fence's tag.)
+  std::map<std::string, std::string> pushed;
   for (const auto& [reference, digest] : said.pushed) {
-    const auto parsed = parse_reference(reference);
-    if (!parsed || !is_sha256_digest(digest)) return refuse("its worker pushed something else");
-    RegistryName name = registry_name(*parsed);
-    name.tag = digest;
-    const RegistryAnswer answer = registries().find(name, platform);
+    const auto name = parse_reference(reference);
+    if (name && is_sha256_digest(digest)) pushed[registry_name(*name).full()] = digest;
+  }
+  for (const std::string& reference : order.push) {
+    RegistryName name = registry_name(*parse_reference(reference));
+    const auto digest = pushed.find(name.full());
+    if (digest == pushed.end()) return refuse("its worker did not push it to " + name.full());
+    name.tag = digest->second;
+    // (What a digest stands for may be known; that it is there is not.)
+    RegistryAnswer answer = registries().has(name);
+    if (answer.kind == RegistryAnswer::Kind::Found) answer = registries().find(name, platform);
     if (answer.kind != RegistryAnswer::Kind::Found)
       return refuse(
           fmt::format("what was pushed to {} cannot be found there: {}", name.full(), answer.why));
-    if (!outcome->image_id.empty() && outcome->image_id != answer.image.config)
+    if (!id.empty() && id != answer.image.config)
       return refuse("its worker pushed different images");
-    outcome->image_id = answer.image.config;
+    id = answer.image.config;
+    const auto config =
+        nlohmann::json::parse(registries().config(name, answer.image), nullptr, false);
+    if (!config.is_object() || !fits_platform(config, platform))
+      return refuse("what its worker built is not for " + platform);
     kept[name.full()] = answer.image.manifest;
   }
-  const auto wanted = repositories_for(request);
-  const bool has_all = std::all_of(wanted.begin(), wanted.end(),
-                                   [&](const std::string& one) { return kept.contains(one); });
-  if (!has_all) {
-    outcome->image_id.clear();
-    return refuse("its worker did not push it to all of its repositories");
-  }
-  for (const auto& [repository, manifest] : kept) keep(outcome->image_id, repository, manifest);
-  outcome->kept = std::move(kept);
+  outcome->image_id = id;
+  outcome->kept = kept;
+  keep(request.image, id, std::move(kept));
 }
 
 PushOutcome WorkerEngine::push(const std::string& image_id, const std::string& reference,

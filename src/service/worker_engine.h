@@ -21,18 +21,15 @@ struct WorkerRun {
   std::string worker;             ///< its name
   std::string engine;             ///< what it builds with, for people
   bool takes_directories = true;  ///< as Readiness
-  /// Where images are kept whose names have no registry and which are pushed nowhere:
-  /// `HOST[/PATH]`; "": such an image cannot be built.
-  std::string registry;
   /// Is the job still the worker's? Asked before a name is moved.
   std::function<bool()> is_held;
 };
 
 class WorkerEngine : public FleetEngine {
  public:
-  /// Borrows all but `run`.
+  /// Borrows all but the last two.
   WorkerEngine(const Project& project, KnownManifests& known, Store& store, Packs& packs,
-               RemoteJob& orders, WorkerRun run);
+               RemoteJob& orders, FleetPlaces places, WorkerRun run);
 
   Readiness prepare() override;
   std::string name_for_made() override;
@@ -41,11 +38,11 @@ class WorkerEngine : public FleetEngine {
                    bool insecure) override;
 
  private:
-  std::vector<std::string> repositories_for(const BuildRequest& request) const;
   OrderedContext packed(const std::string& name, const std::filesystem::path& directory,
                         const std::vector<Entry>& entries,
                         std::vector<std::shared_ptr<const Packs::Pack>>* packs);
-  void take_pushed(const BuildRequest& request, const OrderOutcome& said, BuildOutcome* outcome);
+  void take_pushed(const BuildRequest& request, const BuildOrder& order, const OrderOutcome& said,
+                   BuildOutcome* outcome);
 
   Packs& packs_;
   RemoteJob& orders_;

@@ -179,7 +179,6 @@ END
   start_worker one
   until_true 40 holds
   equal "$(job_field 1 attempts)" 1
-  # One that is not the last of its name hears that.
   let_go
   until_true 40 short_jobs_are "slow succeeded"
   end_worker one
@@ -244,6 +243,41 @@ END
   end_server
 }
 
+@test "fleet: a build that never stops talking is cancelled all the same" {
+  mkdir loud
+  cp "$(type -P busybox)" loud/busybox
+  printf 'FROM scratch\nCOPY busybox /\nRUN ["/busybox","yes","a line that is said again and again"]\n' >loud/Dockerfile
+  configuration imagewright.yml "$registry/e2e/loud" loud
+  start_server --fleet
+  start_worker one
+  until_true 40 eval '[ "$(job_field 1 log_bytes)" -gt 1000000 ]'
+  expect 0 cancel 1
+  until_true 20 short_jobs_are "loud cancelled"
+  until_true 20 eval '! pgrep -fx "/busybox yes a line that is said again and again"'
+  end_worker one
+  end_server
+  equal "$status" 0
+}
+
+@test "fleet: an image that is to be elsewhere, too, is built for there" {
+  directory_image a
+  configuration imagewright.yml "$registry/e2e/a" a
+  start_server --fleet --push
+  start_worker one
+  until_true 40 short_jobs_are "a succeeded"
+  printf '    tags: [":1", "%s/other/a:{date}"]\n' "$registry" >>imagewright.yml
+  until_true 40 short_jobs_are "a succeeded,a succeeded"
+  has "$(tags_of e2e/a)" 1
+  has "$(tags_of other/a)" "$(date -u +%Y-)"
+  # What is published nowhere any more is no matter.
+  configuration imagewright.yml "$registry/e2e/a" a
+  sleep 1
+  equal "$(iw status --json | jq -r '.[0].state')" up-to-date
+  equal "$(jobs_short)" "a succeeded,a succeeded"
+  end_worker one
+  end_server
+}
+
 @test "fleet: mistakes people make" {
   directory_image a
   configuration imagewright.yml "$registry/e2e/a" a
@@ -251,6 +285,10 @@ END
   has "$stderr" "--server is required"
   expect 2 serve --registry localhost:5000
   has "$stderr" "--fleet"
+  expect 2 serve --fleet --registry myname --listen 127.0.0.1:0
+  has "$stderr" "'myname' is no registry"
+  expect 2 serve --fleet --state registry --listen 127.0.0.1:0
+  has "$stderr" "leave '--state registry' out"
   start_server
   iw token --name w --role worker >token
   expect 2 worker --server "$url" --token-file token

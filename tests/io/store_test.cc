@@ -899,6 +899,12 @@ TEST(Store, WhereAnImageIsKeptIsStoredWithItsSuccess) {
   EXPECT_EQ(all.at("a").at(kept_in("r/a")), (PublishedRow{"sha256:1", "sha256:2", 7}));
   EXPECT_EQ(all.at("b").at("r/b:1").digest, "sha256:4");
   EXPECT_EQ(store.last_engine(), "fleet");
+  // It is where it was built for last, and the names that were pushed stay.
+  row.name = build.name = "a";
+  store.record_push("a", "r/a:1", {"sha256:1", "sha256:2", 9});
+  store.record_success(row, build, {{kept_in("q/a"), {"sha256:1", "sha256:2", 10}}});
+  EXPECT_EQ(store.published("a").size(), 2U);
+  EXPECT_EQ(store.published("a").count(kept_in("r/a")), 0U);
   EXPECT_EQ(kept_repository(kept_in("r:5000/a")), "r:5000/a");
   EXPECT_EQ(kept_repository("r:5000/a"), "");
 }

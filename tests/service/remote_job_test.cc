@@ -52,6 +52,8 @@ TEST(RemoteJob, TellsTheLinesAndTheEnd) {
   EXPECT_EQ(changes, 1);
   EXPECT_TRUE(job.has_open_order());
   EXPECT_TRUE(job.orders_besides({name}).empty());
+  EXPECT_EQ(job.open_orders(), std::set<std::string>{name});
+  EXPECT_FALSE(job.has_ended_order());
   EXPECT_EQ(job.take_log(name, 0, "one\ntw"), 6U);
   EXPECT_EQ(job.take_log(name, 6, "o\n\nlast"), 13U);
   EXPECT_EQ(job.take_outcome(name, success(), 13), 13U);
@@ -60,6 +62,7 @@ TEST(RemoteJob, TellsTheLinesAndTheEnd) {
   ASSERT_TRUE(building.outcome);
   EXPECT_EQ(building.outcome->image_id, "sha256:1");
   EXPECT_FALSE(job.has_open_order());
+  EXPECT_TRUE(job.has_ended_order());
   EXPECT_EQ(job.take_log(name, 0, "x"), std::nullopt);
   EXPECT_EQ(job.take_outcome(name, success(), 0), std::nullopt);
 }
@@ -110,6 +113,41 @@ TEST(RemoteJob, AFloodWaits) {
   job.take_outcome(name, success(), end);
   thread.join();
   EXPECT_EQ(told, flood.size() + 2);
+}
+
+TEST(RemoteJob, WhoNeverStopsTalkingIsStopped) {
+  RemoteJob job([] {});
+  Building building(job, order_of("a"));
+  const std::string name = wait_for_order(job);
+  std::atomic<bool> is_over{false};
+  std::thread flood([&] {
+    const std::string part(std::size_t{256} << 10, '\n');
+    std::uint64_t end = 0;
+    while (!is_over) {
+      const LogEnd taken = job.take_log(name, end, part);
+      if (!taken) break;
+      end = *taken;
+    }
+  });
+  building.stop = true;
+  building.join();
+  is_over = true;
+  flood.join();
+  EXPECT_FALSE(building.outcome);
+}
+
+TEST(RemoteJob, ALineWithoutAnEndIsCut) {
+  RemoteJob job([] {});
+  Building building(job, order_of("a"));
+  const std::string name = wait_for_order(job);
+  const std::string part(std::size_t{200} << 10, 'x');
+  EXPECT_EQ(job.take_log(name, 0, part), part.size());
+  job.take_outcome(name, success(), part.size());
+  building.join();
+  std::string all;
+  for (const std::string& line : building.lines) all += line;
+  EXPECT_GT(building.lines.size(), 0U);
+  EXPECT_EQ(all, part);
 }
 
 TEST(RemoteJob, EndsWithoutItsWorker) {
