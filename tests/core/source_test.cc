@@ -193,6 +193,8 @@ TEST(Source, CheckLooksAtEveryPart) {
   EXPECT_FALSE(check_git_source({"", "", "", "", true}));
   EXPECT_FALSE(check_git_source({"../x", "", "", "", false}));
   EXPECT_FALSE(check_git_source({"file:///x", "", "", "", false}));
+  EXPECT_FALSE(check_git_source({"file://host/x.git", "", "", "", false}));
+  EXPECT_FALSE(check_git_source({"ext://host/x.git", "", "", "", false}));
   EXPECT_FALSE(check_git_source(git("https://host/x", "", "a\tb")));
 }
 
