@@ -1,9 +1,12 @@
 #include "io/engine_images.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string_view>
 
 #include "core/reference.h"
+#include "io/backoff.h"
+#include "io/interrupt.h"
 
 namespace imagewright {
 
@@ -58,6 +61,19 @@ PushOutcome run_push(const Command& command) {
     if (!line.empty()) outcome.message = line;
   });
   return outcome;
+}
+
+PushOutcome push_patiently(const std::function<PushOutcome()>& attempt,
+                           const std::function<bool()>& stop) {
+  constexpr int kMostAttempts = 4;
+  constexpr std::chrono::milliseconds kFirstPause{250};
+  const auto is_over = [&] { return interrupted() != 0 || (stop && stop()); };
+  for (int count = 0;; ++count) {
+    PushOutcome outcome = attempt();
+    if (outcome.ok() || outcome.exit.interrupted || count + 1 == kMostAttempts) return outcome;
+    wait_patiently(backoff(kFirstPause, count), stop);
+    if (is_over()) return outcome;
+  }
 }
 
 std::string run_pull(const Command& command) {

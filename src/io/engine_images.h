@@ -2,6 +2,7 @@
 // alike. Knows nothing of building.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -36,6 +37,10 @@ struct PushOutcome {
 
 /// Runs a push, and leaves its digest to be found. Throws as run_command.
 PushOutcome run_push(const Command& command);
+
+/// Up to four attempts at a push, with pauses, unless it was interrupted or `stop` says true.
+PushOutcome push_patiently(const std::function<PushOutcome()>& attempt,
+                           const std::function<bool()>& stop = {});
 
 /// Runs a pull. "": it is there; else why not. Throws as run_command.
 std::string run_pull(const Command& command);

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "core/base64.h"
+#include "core/replace_all.h"
 #include "core/take_field.h"
 #include "io/environment.h"
 
@@ -149,13 +150,6 @@ Command git_command(const std::string& protocols, const std::filesystem::path& r
   command.environment["GIT_ATTR_NOSYSTEM"] = "1";
   command.environment["LC_ALL"] = "C";
   return command;
-}
-
-void replace_all(std::string& text, const std::string& what, const std::string& by) {
-  for (std::size_t at = text.find(what); at != std::string::npos;
-       at = text.find(what, at + by.size())) {
-    text.replace(at, what.size(), by);
-  }
 }
 
 // What a program wrote, as one line for a message: without git's standing advice, and without what

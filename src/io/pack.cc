@@ -294,6 +294,19 @@ void pack_context(const fs::path& directory, const std::vector<Entry>& entries,
   }
 }
 
+std::pair<std::string, std::uint64_t> pack_digest(const fs::path& file) {
+  const Fd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) throw Error(Error::Kind::Missing, with_errno("cannot read '" + file.string() + "'"));
+  Sha256 hash;
+  std::uint64_t size = 0;
+  for (std::string part = read_at(fd.get(), 0, kPart); !part.empty();
+       part = read_at(fd.get(), size, kPart)) {
+    hash.update(part);
+    size += part.size();
+  }
+  return {"sha256:" + hex(hash.finish()), size};
+}
+
 std::vector<Entry> unpack_context(const fs::path& file, const fs::path& directory) {
   return Unpacker(file, directory).go();
 }

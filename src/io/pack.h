@@ -2,7 +2,10 @@
 // back. By libarchive, which is loaded when it is first used. Knows nothing of who sends it where.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "core/context.h"
@@ -16,6 +19,10 @@ namespace imagewright {
 /// behind then.
 void pack_context(const std::filesystem::path& directory, const std::vector<Entry>& entries,
                   const std::filesystem::path& file);
+
+/// By what a pack is known, whatever its file is called: the digest of its bytes (`sha256:…`), and
+/// how many there are. Throws Error(Missing).
+std::pair<std::string, std::uint64_t> pack_digest(const std::filesystem::path& file);
 
 /// Makes `directory`, which must not be there, and in it what a pack holds: with modes, times,
 /// extended attributes and symlinks as they were. Refuses (Error(Source)) a path that is absolute

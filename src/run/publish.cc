@@ -20,9 +20,6 @@ namespace imagewright {
 
 namespace {
 
-constexpr int kMostAttempts = 4;
-constexpr std::chrono::milliseconds kFirstPause{250};
-
 // The part of a full ref behind `prefix`; "": it is another kind of ref.
 std::string behind(const std::string& ref, std::string_view prefix) {
   return ref.starts_with(prefix) ? ref.substr(prefix.size()) : "";
@@ -337,15 +334,13 @@ PushOutcome Publisher::push(const Publication& publication, const std::string& r
     }
   }
   bool is_there = publication.image.in_engine;
-  for (int attempt = 0;; ++attempt) {
+  return push_patiently([&] {
     PushOutcome outcome;
     if (!is_there) outcome.message = bring_as(publication, reference);
     is_there = outcome.message.empty();
     if (is_there) outcome = engine_.push(publication.image.id, reference, insecure);
-    if (outcome.ok() || outcome.exit.interrupted || attempt + 1 == kMostAttempts) return outcome;
-    wait_patiently(backoff(kFirstPause, attempt));
-    if (interrupted() != 0) return outcome;
-  }
+    return outcome;
+  });
 }
 
 }  // namespace imagewright

@@ -16,6 +16,7 @@
 #include "core/context.h"
 #include "core/graph.h"
 #include "core/reference.h"
+#include "core/replace_all.h"
 #include "core/schedule.h"
 #include "io/build_log.h"
 #include "io/error.h"
@@ -781,10 +782,7 @@ class Run {
     for (const auto& [key, reference] : job.references) {
       const std::string& written = key.first;
       if (reference.find('@') != std::string::npos) continue;  // a name like any other
-      for (std::size_t at = line.find(reference); at != std::string::npos;
-           at = line.find(reference, at + written.size())) {
-        line.replace(at, reference.size(), written);
-      }
+      replace_all(line, reference, written);
     }
     return line;
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/digest.h"
+#include "core/replace_all.h"
 #include "io/environment.h"
 #include "io/error.h"
 #include "io/file_read.h"
@@ -73,9 +74,7 @@ Redaction::Redaction(const std::vector<std::string>& contents) {
 
 std::string Redaction::operator()(std::string line) const {
   for (const std::string& word : words_) {
-    for (std::size_t at = line.find(word); at != std::string::npos; at = line.find(word, at + 3)) {
-      line.replace(at, word.size(), "***");
-    }
+    replace_all(line, word, "***");
   }
   return line;
 }

@@ -43,6 +43,13 @@ HttpReply json_reply(const Json& json, int status = 200) {
   return reply;
 }
 
+// Throws Error(Usage).
+Json object_in(const std::string& body) {
+  Json json = Json::parse(body, nullptr, false);
+  if (!json.is_object()) throw Error(Error::Kind::Usage, "the body is no JSON object");
+  return json;
+}
+
 HttpReply html_reply(const std::string& html, int status = 200) {
   HttpReply reply;
   reply.status = status;
@@ -579,8 +586,7 @@ bool Api::is_to_be_built(const Looked& looked, const Served& served, const std::
 // {"images": [globs], "force": false}. Looks at everything first, so that the answer has the jobs
 // of whatever has changed until now, and of what that stands on.
 HttpReply Api::trigger(const Call& call) {
-  Json request = call.body.empty() ? Json::object() : Json::parse(call.body, nullptr, false);
-  if (!request.is_object()) return error_reply(400, "the body is no JSON object");
+  const Json request = call.body.empty() ? Json::object() : object_in(call.body);
   std::vector<std::string> globs;
   bool is_forced = false;
   for (const auto& [name, value] : request.items()) {
@@ -690,12 +696,6 @@ HttpReply Api::reload(const Call& /*call*/) {
 
 namespace {
 
-Json parsed_body(const std::string& body) {
-  Json json = Json::parse(body, nullptr, false);
-  if (json.is_discarded()) throw Error(Error::Kind::Usage, "the body is no JSON");
-  return json;
-}
-
 // nullopt: it is none of the two numbers.
 std::optional<std::pair<std::int64_t, std::int64_t>> held_of(
     const std::map<std::string, std::string>& parameters) {
@@ -717,19 +717,8 @@ HttpReply no_workers_reply() {
 
 HttpReply Api::work(const Call& call) {
   if (parts_.workers == nullptr) return no_workers_reply();
-  WorkerCall said;
-  try {
-    said = worker_call_of(parsed_body(call.body));
-  } catch (const Error& error) {
-    return error_reply(400, error.what());
-  }
-  std::optional<Json> news;
-  try {
-    news = parts_.workers->answer(*parts_.queues.lend(), said);
-  } catch (const Error& error) {
-    if (error.kind() != Error::Kind::Usage) throw;
-    return error_reply(409, error.what());
-  }
+  WorkerCall said = worker_call_of(object_in(call.body));
+  const auto news = parts_.workers->answer(*parts_.queues.lend(), said);
   if (news || said.wait.count() <= 0) return json_reply(news.value_or(Json::object()));
   HttpReply reply;
   reply.stream = [this, said = std::move(said)](std::shared_ptr<HttpStream> stream) {
@@ -755,17 +744,7 @@ HttpReply Api::order_log(const Call& call) {
 }
 
 HttpReply Api::order_outcome(const Call& call) {
-  OrderOutcome outcome;
-  std::uint64_t log_bytes = 0;
-  try {
-    const Json json = parsed_body(call.body);
-    outcome = order_outcome_of(json);
-    json.at("log_bytes").get_to(log_bytes);
-  } catch (const Error& error) {
-    return error_reply(400, error.what());
-  } catch (const nlohmann::json::exception& exception) {
-    return error_reply(400, exception.what());
-  }
+  const auto [outcome, log_bytes] = told_outcome_of(object_in(call.body));
   const auto job = held_job(call);
   if (!job) return log_end_reply(std::nullopt);
   return log_end_reply(job->take_outcome(call.parameters.at("name"), outcome, log_bytes));

@@ -93,11 +93,11 @@ BuildOptions options_of(const Json& json) {
 }
 
 template <typename Read>
-auto parsed(const char* what, Read read) {
+auto parsed(const char* what, Error::Kind kind, Read read) {
   try {
     return read();
   } catch (const nlohmann::json::exception& exception) {
-    throw Error(Error::Kind::Source, std::string("that is no ") + what + ": " + exception.what());
+    throw Error(kind, std::string("that is no ") + what + ": " + exception.what());
   }
 }
 
@@ -122,7 +122,7 @@ Json to_json(const BuildOrder& order) {
 }
 
 BuildOrder build_order_of(const Json& json) {
-  return parsed("order", [&] {
+  return parsed("order", Error::Kind::Source, [&] {
     BuildOrder order;
     json.at("image").get_to(order.image);
     order.context = context_of(json.at("context"));
@@ -164,17 +164,18 @@ bool OrderOutcome::operator==(const OrderOutcome& other) const {
          pushed == other.pushed && message == other.message;
 }
 
-Json to_json(const OrderOutcome& outcome) {
+Json to_json(const OrderOutcome& outcome, std::uint64_t log_bytes) {
   return {{"status", outcome.exit.status},
           {"interrupted", outcome.exit.interrupted},
           {"timed_out", outcome.exit.timed_out},
           {"image_id", outcome.image_id},
           {"pushed", outcome.pushed},
-          {"message", outcome.message}};
+          {"message", outcome.message},
+          {"log_bytes", log_bytes}};
 }
 
-OrderOutcome order_outcome_of(const Json& json) {
-  return parsed("outcome", [&] {
+std::pair<OrderOutcome, std::uint64_t> told_outcome_of(const Json& json) {
+  return parsed("outcome", Error::Kind::Usage, [&] {
     OrderOutcome outcome;
     json.at("status").get_to(outcome.exit.status);
     json.at("interrupted").get_to(outcome.exit.interrupted);
@@ -182,7 +183,7 @@ OrderOutcome order_outcome_of(const Json& json) {
     json.at("image_id").get_to(outcome.image_id);
     json.at("pushed").get_to(outcome.pushed);
     json.at("message").get_to(outcome.message);
-    return outcome;
+    return std::pair(outcome, json.at("log_bytes").get<std::uint64_t>());
   });
 }
 

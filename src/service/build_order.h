@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/build_options.h"
@@ -61,8 +62,9 @@ struct OrderOutcome {
   bool operator==(const OrderOutcome& other) const;
 };
 
-Json to_json(const OrderOutcome& outcome);
-/// Throws Error(Source) for what is none.
-OrderOutcome order_outcome_of(const Json& json);
+/// As its worker tells it, with the length of its log.
+Json to_json(const OrderOutcome& outcome, std::uint64_t log_bytes);
+/// Throws Error(Usage) for what is none.
+std::pair<OrderOutcome, std::uint64_t> told_outcome_of(const Json& json);
 
 }  // namespace imagewright

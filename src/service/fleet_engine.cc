@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "io/error.h"
+#include "io/short_names.h"
 #include "service/queue.h"
 
 namespace imagewright {
@@ -17,12 +18,6 @@ namespace {
 
 constexpr std::size_t kAskedAtOnce = 16;
 constexpr std::chrono::minutes kOneLook{1};
-
-// Does its first component name a registry, by the rule for references?
-bool names_registry(const Reference& reference) {
-  return reference.domain == "localhost" ||
-         reference.domain.find_first_of(".:") != std::string::npos;
-}
 
 }  // namespace
 
@@ -83,7 +78,7 @@ std::set<std::string> FleetPlaces::repositories_of(const ImageConfig& image) con
   };
   const Reference name = *parse_reference(image.name);
   const bool is_published = image.push.value_or(push);
-  if (is_published || names_registry(name)) add(name.repository);
+  if (is_published || !is_short_name(name)) add(name.repository);
   if (is_published) {
     for (const std::string& tag : image.tags) {
       // (What is to be filled in is in the tag: `mirror.example.com/app:{date}`.)
@@ -101,7 +96,7 @@ std::string fleet_registry(const std::string& text) {
   while (trimmed.ends_with('/')) trimmed.pop_back();
   const std::string last = "/x";
   const auto parsed = parse_reference(trimmed + last);
-  if (!parsed || !names_registry(*parsed)) {
+  if (!parsed || is_short_name(*parsed)) {
     throw Error(Error::Kind::Usage, fmt::format("'{}' is no registry, with or without a path; one "
                                                 "is localhost:5000 or registry.example.com/builds",
                                                 text));

@@ -63,7 +63,7 @@ void JobProgress::image_decided(const std::string& name, const Verdict& verdict)
   } catch (const Error& error) {
     log_.error(error.what(), {job_.id, job_.attempts, job_.image});
   }
-  looking_.end(unit_.name);
+  looking_.end(unit_.name, job_.fence);
   flush();
 }
 

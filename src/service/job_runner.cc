@@ -22,6 +22,12 @@ constexpr milliseconds kSlice{50};
 
 }  // namespace
 
+void tell(const Reaped& reaped, const char* requeued, const ServiceLog& log) {
+  for (const std::int64_t job : reaped.requeued) log.warning(requeued, {job, 0, ""});
+  for (const std::int64_t job : reaped.quarantined)
+    log.error("lost too often, so it is not tried any more (imagewright retry)", {job, 0, ""});
+}
+
 // Again and again, as long as the store cannot be used. False: there is no time for that any more.
 bool JobRunner::until_done(const ClaimedJob& work, const std::function<void()>& step) {
   std::string told;

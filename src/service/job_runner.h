@@ -32,7 +32,21 @@ struct ClaimedJob {
   std::atomic<bool> has_ended{false};
   bool is_to_go_back = false;  ///< read when it has ended: he who carried it out did not finish it
   std::thread thread;
+
+  /// What the queue says of it.
+  void take(const Held& held) {
+    if (held.cancel_asked) is_cancelled = true;
+    if (!held.held || held.cancel_asked) stop = true;
+  }
 };
+
+/// Of a job whose images left the configuration since it was queued.
+inline JobOutcome not_configured() {
+  return {JobState::UpToDate, "it is not in the configuration any more", ""};
+}
+
+/// Tells what reaping found. `requeued`: why something waits again.
+void tell(const Reaped& reaped, const char* requeued, const ServiceLog& log);
 
 class JobRunner {
  public:

@@ -85,7 +85,7 @@ void LocalBuilder::try_to_go() {
   while (!is_draining_ || running() > 0 || next_ || !going_back_.empty()) {
     join_ended();
     if (is_draining_ && next_) {
-      looking_.end(next_->unit.name);
+      looking_.end(next_->unit.name, next_->job.fence);
       going_back_.push_back(std::move(next_->job));
       next_.reset();
     }
@@ -119,8 +119,7 @@ bool LocalBuilder::claim_one(Queue& queue) {
     auto served = current_.get();
     const Unit* unit = served->units.find(job->image);
     if (unit == nullptr) {
-      queue.finish(job->id, job->fence,
-                   {JobState::UpToDate, "it is not in the configuration any more", ""});
+      queue.finish(job->id, job->fence, not_configured());
       return true;
     }
     next_ = std::make_unique<ClaimedJob>();
@@ -128,8 +127,8 @@ bool LocalBuilder::claim_one(Queue& queue) {
     next_->unit = *unit;
     next_->served = std::move(served);
     next_->weight = std::min(unit->weight, options_.run.jobs);
+    looking_.begin(next_->unit.name, next_->job.fence);
   }
-  looking_.begin(next_->unit.name);
   if (next_->weight > room) return false;
   begin(std::move(next_));
   return true;
@@ -164,7 +163,7 @@ void LocalBuilder::join_ended() {
   }
   for (const auto& work : ended) {
     work->thread.join();
-    looking_.end(work->unit.name);
+    looking_.end(work->unit.name, work->job.fence);
     if (work->is_to_go_back) going_back_.push_back(work->job);
   }
 }
@@ -187,15 +186,10 @@ void LocalBuilder::look_after(Queue& queue) {
   if (next_) works.push_back(next_.get());
   for (ClaimedJob* work : works) {
     if (work->has_ended) continue;
-    const Held held = queue.heartbeat(work->job.id, work->job.fence);
-    if (held.cancel_asked) work->is_cancelled = true;
-    if (!held.held || held.cancel_asked) work->stop = true;
+    work->take(queue.heartbeat(work->job.id, work->job.fence));
   }
   const Reaped reaped = queue.reap();
-  for (const std::int64_t job : reaped.requeued)
-    log_.warning("its holder was not heard of any more; it waits again", {job, 0, ""});
-  for (const std::int64_t job : reaped.quarantined)
-    log_.error("lost too often, so it is not tried any more (imagewright retry)", {job, 0, ""});
+  tell(reaped, "its holder was not heard of any more; it waits again", log_);
   if (!reaped.empty()) ended_();
 }
 

@@ -1,27 +1,32 @@
 // Which jobs' images are being looked at by who builds them: what he will find is not known yet.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 
 namespace imagewright {
 
-/// Any number of threads.
+/// Any number of threads. Who looks says so by the fence of his claim: another one of the same unit
+/// may begin before he ends. To begin or to end twice is no more than once.
 class Looking {
  public:
-  void begin(const std::string& unit) {
+  void begin(const std::string& unit, std::int64_t fence) {
     const std::lock_guard lock(mutex_);
-    ++units_[unit];
+    units_[unit].insert(fence);
   }
-  void end(const std::string& unit) {
+  void end(const std::string& unit, std::int64_t fence) {
     const std::lock_guard lock(mutex_);
-    if (const auto found = units_.find(unit); found != units_.end() && --found->second == 0)
-      units_.erase(found);
+    const auto found = units_.find(unit);
+    if (found == units_.end()) return;
+    found->second.erase(fence);
+    if (found->second.empty()) units_.erase(found);
   }
   bool contains(const std::string& unit) const {
     const std::lock_guard lock(mutex_);
-    return units_.count(unit) != 0;
+    return units_.contains(unit);
   }
 
   /// Who claims a job and begins to look at it does so in one, and so does who finds that nobody
@@ -31,7 +36,7 @@ class Looking {
  private:
   mutable std::mutex in_one_;
   mutable std::mutex mutex_;
-  std::map<std::string, int> units_;
+  std::map<std::string, std::set<std::int64_t>> units_;  // fences
 };
 
 }  // namespace imagewright

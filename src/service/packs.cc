@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <system_error>
+#include <tuple>
 
 #include "io/error.h"
 #include "io/pack.h"
@@ -17,24 +18,6 @@ namespace {
 constexpr std::size_t kPart = std::size_t{256} << 10;
 constexpr std::size_t kMostWaiting = std::size_t{512} << 10;
 constexpr auto kPause = std::chrono::milliseconds(2);
-
-Fd open_to_read(const fs::path& file) {
-  Fd fd(open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) throw Error(Error::Kind::Missing, with_errno("cannot read '" + file.string() + "'"));
-  return fd;
-}
-
-std::string digest_of_file(const fs::path& file, std::uint64_t* size) {
-  const Fd fd = open_to_read(file);
-  Sha256 hash;
-  *size = 0;
-  for (std::string part = read_at(fd.get(), 0, kPart); !part.empty();
-       part = read_at(fd.get(), *size, kPart)) {
-    hash.update(part);
-    *size += part.size();
-  }
-  return "sha256:" + hex(hash.finish());
-}
 
 }  // namespace
 
@@ -64,7 +47,7 @@ std::shared_ptr<const Packs::Pack> Packs::pack(const fs::path& directory,
     pack->file = directory_.path() / std::to_string(++count_);
   }
   pack_context(directory, entries, pack->file);
-  pack->digest = digest_of_file(pack->file, &pack->size);
+  std::tie(pack->digest, pack->size) = pack_digest(pack->file);
   const std::lock_guard lock(mutex_);
   std::erase_if(by_content_, [](const auto& one) { return one.second.expired(); });
   std::erase_if(by_digest_, [](const auto& one) { return one.second.expired(); });
@@ -82,7 +65,9 @@ std::shared_ptr<const Packs::Pack> Packs::find(const std::string& digest) {
 
 void Packs::send(std::shared_ptr<const Pack> pack, std::uint64_t offset,
                  std::shared_ptr<HttpStream> stream) {
-  Fd file = open_to_read(pack->file);
+  Fd file(open(pack->file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file)
+    throw Error(Error::Kind::Missing, with_errno("cannot read '" + pack->file.string() + "'"));
   {
     const std::lock_guard lock(mutex_);
     new_.push_back({std::move(pack), std::move(file), offset, std::move(stream)});

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "core/replace_all.h"
+
 namespace imagewright {
 
 namespace {
@@ -97,11 +99,7 @@ constexpr Words kPostgresqlWords[] = {
 template <std::size_t Count>
 std::string spelled(std::string sql, const Words (&words)[Count]) {
   for (const auto& [from, to] : words) {
-    const std::string found = from;
-    for (std::size_t at = sql.find(found); at != std::string::npos;
-         at = sql.find(found, at + std::string_view(to).size())) {
-      sql.replace(at, found.size(), to);
-    }
+    replace_all(sql, from, to);
   }
   return sql;
 }

@@ -106,18 +106,22 @@ void RemoteBuilder::go() {
 
 // Where the store is away and we end: what they hold is their workers' still.
 void RemoteBuilder::join_all() {
-  std::map<std::int64_t, std::unique_ptr<Work>> all;
-  {
-    const std::lock_guard calls(calls_);
-    const std::lock_guard lock(mutex_);
-    for (auto work = works_.begin(); work != works_.end();) {
-      if (work->second->claimed.has_ended)
-        all.insert(works_.extract(work++));
-      else
-        ++work;
+  for (const auto& work : take_ended()) work->claimed.thread.join();
+}
+
+std::vector<std::unique_ptr<RemoteBuilder::Work>> RemoteBuilder::take_ended() {
+  std::vector<std::unique_ptr<Work>> ended;
+  const std::lock_guard calls(calls_);  // who is in one may have them in his hands
+  const std::lock_guard lock(mutex_);
+  for (auto work = works_.begin(); work != works_.end();) {
+    if (!work->second->claimed.has_ended) {
+      ++work;
+      continue;
     }
+    ended.push_back(std::move(work->second));
+    work = works_.erase(work);
   }
-  for (const auto& [fence, work] : all) work->claimed.thread.join();
+  return ended;
 }
 
 void RemoteBuilder::try_to_go() {
@@ -135,23 +139,10 @@ void RemoteBuilder::try_to_go() {
 }
 
 void RemoteBuilder::join_ended(Queue& queue) {
-  std::vector<std::unique_ptr<Work>> ended;
-  {
-    const std::lock_guard calls(calls_);  // who is in one may have them in his hands
-    const std::lock_guard lock(mutex_);
-    for (auto work = works_.begin(); work != works_.end();) {
-      if (!work->second->claimed.has_ended) {
-        ++work;
-        continue;
-      }
-      ended.push_back(std::move(work->second));
-      work = works_.erase(work);
-    }
-  }
-  for (const auto& work : ended) {
+  for (const auto& work : take_ended()) {
     ClaimedJob& claimed = work->claimed;
     claimed.thread.join();
-    looking_.end(claimed.unit.name);
+    looking_.end(claimed.unit.name, claimed.job.fence);
     // (Where we end, its worker still has it.)
     if (claimed.is_to_go_back && !is_stopped_ && interrupted() == 0)
       queue.hand_back(claimed.job.id, claimed.job.fence);
@@ -176,14 +167,10 @@ void RemoteBuilder::look_after(Queue& queue) {
     } else {
       held = queue.heartbeat(claimed.job.id, claimed.job.fence);
     }
-    if (held.cancel_asked) claimed.is_cancelled = true;
-    if (!held.held || held.cancel_asked) claimed.stop = true;
+    claimed.take(held);
   }
   const Reaped reaped = queue.reap();
-  for (const std::int64_t job : reaped.requeued)
-    log_.warning("its worker was not heard of any more; it waits again", {job, 0, ""});
-  for (const std::int64_t job : reaped.quarantined)
-    log_.error("lost too often, so it is not tried any more (imagewright retry)", {job, 0, ""});
+  tell(reaped, "its worker was not heard of any more; it waits again", log_);
   if (!reaped.empty()) ended_();
 }
 
@@ -224,7 +211,7 @@ void RemoteBuilder::answer_waiting(Queue& queue) {
     if (said) {
       const bool is_heard = one->stream->send(dump(*said, false) + "\n");
       one->stream->close();
-      if (!is_heard) give_back(queue, *said);
+      if (!is_heard) give_back_claimed(queue, *said);
     }
     one = said || !one->stream->is_open() ? all.erase(one) : std::next(one);
   }
@@ -245,21 +232,22 @@ void RemoteBuilder::give_back_unnamed(Queue& queue, const WorkerCall& call) {
   for (Work* work : all) {
     // (What is only to be published needs nobody.)
     if (!work->orders->has_open_order() && work->orders->has_ended_order()) continue;
-    queue.hand_back(work->claimed.job.id, work->claimed.job.fence);
-    work->claimed.stop = true;
+    give_back(queue, work->claimed.job.id, work->claimed.job.fence);
   }
 }
 
+// False: its worker held none such.
+bool RemoteBuilder::give_back(Queue& queue, std::int64_t job, std::int64_t fence) {
+  if (Work* work = find_work(job, fence)) work->claimed.stop = true;
+  return queue.hand_back(job, fence);
+}
+
 // What was claimed for a worker that is gone.
-void RemoteBuilder::give_back(Queue& queue, const Json& said) {
+void RemoteBuilder::give_back_claimed(Queue& queue, const Json& said) {
   const auto claimed = said.find("claimed");
   if (claimed == said.end()) return;
-  for (const Json& one : *claimed) {
-    const auto job = one.at("job").get<std::int64_t>();
-    const auto fence = one.at("fence").get<std::int64_t>();
-    queue.hand_back(job, fence);
-    if (Work* work = find_work(job, fence)) work->claimed.stop = true;
-  }
+  for (const Json& one : *claimed)
+    give_back(queue, one.at("job").get<std::int64_t>(), one.at("fence").get<std::int64_t>());
 }
 
 // A worker has one call at a time: those before are nobody's.
@@ -288,10 +276,9 @@ RemoteBuilder::Work* RemoteBuilder::find_work(std::int64_t job, std::int64_t fen
 
 // What its call says: who it is, and that it is alive.
 void RemoteBuilder::hear(Queue& queue, const WorkerCall& call) {
-  const auto [place, is_new] = instances_.try_emplace(call.worker);
-  auto& [instance, before] = place->second;
+  auto& [instance, before] = instances_[call.worker];
   if (before.contains(call.instance))
-    throw Error(Error::Kind::Usage, "another process works as '" + call.worker + "' now");
+    throw Error(Error::Kind::Source, "another process works as '" + call.worker + "' now");
   forget_calls(call.worker);
   // What an earlier process of its name had begun is begun anew; and who takes no more takes none
   // of what he was not told of.
@@ -307,10 +294,7 @@ void RemoteBuilder::hear(Queue& queue, const WorkerCall& call) {
   for (const WorkerCall::Hold& hold : call.holds) {
     if (Work* work = find_work(hold.job, hold.fence)) {
       if (work->worker != call.worker) continue;
-      ClaimedJob& claimed = work->claimed;
-      const Held held = queue.heartbeat(hold.job, claimed.job.fence);
-      if (held.cancel_asked) claimed.is_cancelled = true;
-      if (!held.held || held.cancel_asked) claimed.stop = true;
+      work->claimed.take(queue.heartbeat(hold.job, work->claimed.job.fence));
       continue;
     }
     const auto held = queue.find(hold.job);
@@ -378,24 +362,19 @@ std::optional<Json> RemoteBuilder::news(Queue& queue, const WorkerCall& call) {
 bool RemoteBuilder::claim(Queue& queue, const WorkerCall& call) {
   const auto in_one = looking_.in_one();
   while (auto job = queue.claim({call.worker, call.labels})) {
-    if (current_.get()->units.find(job->image) != nullptr) {
-      take_on(queue, *std::move(job), call, 0);
-      return true;
-    }
-    queue.finish(job->id, job->fence,
-                 {JobState::UpToDate, "it is not in the configuration any more", ""});
+    if (take_on(queue, *std::move(job), call, 0)) return true;
   }
   return false;
 }
 
-void RemoteBuilder::take_on(Queue& queue, Job job, const WorkerCall& call,
+// False: there is nothing of it to be done any more, and it has ended.
+bool RemoteBuilder::take_on(Queue& queue, Job job, const WorkerCall& call,
                             std::int64_t older_fence) {
   auto served = current_.get();
   const Unit* unit = served->units.find(job.image);
   if (unit == nullptr) {
-    queue.finish(job.id, job.fence,
-                 {JobState::UpToDate, "it is not in the configuration any more", ""});
-    return;
+    queue.finish(job.id, job.fence, not_configured());
+    return false;
   }
   auto work = std::make_unique<Work>();
   work->claimed.unit = *unit;
@@ -404,8 +383,8 @@ void RemoteBuilder::take_on(Queue& queue, Job job, const WorkerCall& call,
   work->worker = call.worker;
   work->orders = std::make_shared<RemoteJob>([this] { queue_->wake(); });
   work->older_fence = older_fence;
-  looking_.begin(unit->name);
   const std::int64_t fence = job.fence;
+  looking_.begin(unit->name, fence);
   work->claimed.job = std::move(job);
   Work& its = *work;
   {
@@ -418,6 +397,7 @@ void RemoteBuilder::take_on(Queue& queue, Job job, const WorkerCall& call,
     queue_->wake();
     ended_();
   });
+  return true;
 }
 
 bool RemoteBuilder::has_older_run(const ClaimedJob& claimed) const {
@@ -461,11 +441,8 @@ std::shared_ptr<RemoteJob> RemoteBuilder::find(std::int64_t job, std::int64_t fe
 bool RemoteBuilder::hand_back(Queue& queue, std::int64_t job, std::int64_t fence) {
   const std::lock_guard lock(calls_);
   // (Who does that takes no more.)
-  if (Work* work = find_work(job, fence)) {
-    forget_calls(work->worker);
-    work->claimed.stop = true;
-  }
-  return queue.hand_back(job, fence);
+  if (Work* work = find_work(job, fence)) forget_calls(work->worker);
+  return give_back(queue, job, fence);
 }
 
 }  // namespace imagewright

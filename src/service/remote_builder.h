@@ -54,7 +54,7 @@ class RemoteBuilder : public Builder {
   bool ends_with_us() const override { return false; }
   void look_at_cancellations() override;
 
-  /// A worker's call. nullopt: there is nothing to tell it yet; then `wait`. Throws Error(Usage)
+  /// A worker's call. nullopt: there is nothing to tell it yet; then `wait`. Throws Error(Source)
   /// where another process has taken its name since.
   std::optional<Json> answer(Queue& queue, const WorkerCall& call);
   /// Answers it when there is something, or when its time is over.
@@ -73,6 +73,10 @@ class RemoteBuilder : public Builder {
     std::string worker;
     std::int64_t older_fence = 0;  // by which its worker may still know it
   };
+  struct Instances {
+    std::string last;
+    std::set<std::string> before;
+  };
   struct Waiting {
     WorkerCall call;
     std::shared_ptr<HttpStream> stream;
@@ -81,15 +85,17 @@ class RemoteBuilder : public Builder {
 
   void go();
   void join_all();
+  std::vector<std::unique_ptr<Work>> take_ended();
   void try_to_go();
   void answer_waiting(Queue& queue);
-  void give_back(Queue& queue, const Json& said);
+  bool give_back(Queue& queue, std::int64_t job, std::int64_t fence);
+  void give_back_claimed(Queue& queue, const Json& said);
   void look_after(Queue& queue);
   void join_ended(Queue& queue);
   std::optional<Json> news(Queue& queue, const WorkerCall& call);
   void hear(Queue& queue, const WorkerCall& call);
   bool claim(Queue& queue, const WorkerCall& call);
-  void take_on(Queue& queue, Job job, const WorkerCall& call, std::int64_t older_fence);
+  bool take_on(Queue& queue, Job job, const WorkerCall& call, std::int64_t older_fence);
   void carry_out(Work& work, const WorkerCall& call);
   void give_back_unnamed(Queue& queue, const WorkerCall& call);
   bool has_older_run(const ClaimedJob& claimed) const;
@@ -109,8 +115,7 @@ class RemoteBuilder : public Builder {
   std::mutex calls_;              // one call is answered at a time
   mutable std::mutex mutex_;      // of what follows
   std::map<std::int64_t, std::unique_ptr<Work>> works_;  // by fence
-  std::map<std::string, std::pair<std::string, std::set<std::string>>>
-      instances_;  // by worker: the last one's, and those before
+  std::map<std::string, Instances> instances_;           // by worker
   std::list<Waiting> waiting_;
   std::atomic<bool> is_draining_{false};
   std::atomic<bool> is_stopped_{false};

@@ -54,22 +54,20 @@ std::optional<OrderOutcome> RemoteJob::build(const BuildOrder& order, const OnLi
   std::unique_lock lock(mutex_);
   Open& its = open_[name];
   while (true) {
-    const auto outcome = its.outcome;
-    const std::string log = std::exchange(its.log, "");
     // (Whoever has ever more to say is to be stopped all the same.)
-    if (log.empty() || !outcome) {
-      const bool is_over = !outcome && is_stopped();
-      if (is_over || (outcome && log.empty())) {
-        open_.erase(name);
-        lock.unlock();
-        lines.finish();
-        return outcome;
-      }
+    const bool is_over = its.outcome ? its.log.empty() : is_stopped();
+    if (is_over) {
+      const auto outcome = its.outcome;
+      open_.erase(name);
+      lock.unlock();
+      lines.finish();
+      return outcome;
     }
-    if (log.empty()) {
+    if (its.log.empty()) {
       news_.wait_for(lock, kLook);
       continue;
     }
+    const std::string log = std::exchange(its.log, "");
     lock.unlock();
     lines.add(log);
     lock.lock();

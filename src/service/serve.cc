@@ -9,6 +9,7 @@
 
 #include "io/error.h"
 #include "io/file_read.h"
+#include "io/host_name.h"
 #include "io/interrupt.h"
 #include "io/store.h"
 #include "service/api.h"
@@ -20,7 +21,6 @@
 #include "service/queue_pool.h"
 #include "service/remote_builder.h"
 #include "service/service_log.h"
-#include "service/worker.h"
 
 namespace imagewright {
 
@@ -47,11 +47,8 @@ std::string read_secret(const fs::path& file) {
 
 // What a server before us was carrying out is lost: with the state's lock, we are the only one.
 void take_over(Queue& queue, const ServiceLog& log) {
-  const Reaped reaped = queue.reap(Leases::AreOver);
-  for (const std::int64_t job : reaped.requeued)
-    log.warning("was being built when the server before ended; it waits again", {job, 0, ""});
-  for (const std::int64_t job : reaped.quarantined)
-    log.error("lost too often, so it is not tried any more (imagewright retry)", {job, 0, ""});
+  tell(queue.reap(Leases::AreOver), "was being built when the server before ended; it waits again",
+       log);
 }
 
 std::string counted(std::size_t count, const char* what) {

@@ -17,18 +17,17 @@
 #include <utility>
 #include <vector>
 
-#include "core/reference.h"
 #include "io/backoff.h"
 #include "io/engine.h"
 #include "io/error.h"
 #include "io/fd.h"
+#include "io/host_name.h"
 #include "io/host_platform.h"
 #include "io/interrupt.h"
-#include "io/pack.h"
-#include "io/registry.h"
 #include "io/scratch.h"
 #include "run/secrets.h"
 #include "service/build_order.h"
+#include "service/order_builder.h"
 #include "service/service_log.h"
 #include "service/worker_call.h"
 
@@ -45,7 +44,6 @@ constexpr milliseconds kFirstPause{250};  // after a call that failed
 constexpr int kMostDoublings = 5;
 constexpr milliseconds kBetweenReports{200};
 constexpr std::size_t kLogPart = std::size_t{256} << 10;
-constexpr int kPushAttempts = 4;
 constexpr milliseconds kBroken{10'000};  // without taking more, where something is missing here
 
 std::string random_word() {
@@ -87,6 +85,7 @@ class Worker {
         engine_(find_engine(options.engine, options.places.cache)),
         ready_(engine_->prepare()),
         scratch_(options.places.cache / "worker"),
+        builder_(*engine_, options.server, scratch_.path(), options.cut_off, log_),
         client_(options.server, &stop_calls_) {
     call_.worker = options.name.empty() ? host_name() : options.name;
     call_.instance = random_word();
@@ -161,6 +160,11 @@ class Worker {
     if (error.kind() != Error::Kind::Usage) return false;
     const auto* said = dynamic_cast<const ServerError*>(&error);
     return said == nullptr || !was_heard || said->status == kConflict;
+  }
+
+  // Of what is said of a job that it holds.
+  static std::string path_of(std::int64_t job, std::int64_t fence) {
+    return fmt::format("/api/v1/work/{}/{}", job, fence);
   }
 
   // --- Calls
@@ -328,7 +332,7 @@ class Worker {
       if (!all.empty()) broken_until_ = Clock::now() + kBroken;
     }
     for (const auto& [job, fence, image] : all) {
-      client_.post(fmt::format("/api/v1/work/{}/{}/hand-back", job, fence), Json::object());
+      client_.post(path_of(job, fence) + "/hand-back", Json::object());
       log_.warning("handed back", {job, 0, image});
     }
   }
@@ -339,7 +343,7 @@ class Worker {
       stop(held);
       try {
         ServerClient(options_.server)
-            .say_last(fmt::format("/api/v1/work/{}/{}/hand-back", job, held.fence), Json::object());
+            .say_last(path_of(job, held.fence) + "/hand-back", Json::object());
         log_.info("handed back", {job, 0, held.image});
       } catch (const Error& error) {
         log_.warning(error.what(), {job, 0, held.image});
@@ -363,25 +367,7 @@ class Worker {
     }
     for (const auto& order : ended) {
       if (order->thread.joinable()) order->thread.join();
-      forget_made(*order);
-    }
-  }
-
-  // Of a directory, for a job that has ended.
-  void forget_made(const Order& order) {
-    if (order.order.made_name.empty()) return;
-    std::string name;
-    {
-      const std::lock_guard lock(mutex_);
-      const auto found = made_names_.find(order.order.made_name);
-      if (found == made_names_.end()) return;
-      name = found->second;
-      made_names_.erase(found);
-    }
-    try {
-      if (!order.outcome->image_id.empty()) engine_->remove_image(order.outcome->image_id, {name});
-    } catch (const Error& error) {
-      log_.warning(error.what());
+      builder_.forget_made(order->order, *order->outcome);
     }
   }
 
@@ -414,11 +400,8 @@ class Worker {
       bool any = false;
       for (const auto& [job, fence, order] : all) {
         try {
-          any = report(client,
-                       fmt::format("/api/v1/work/{}/{}/orders/{}", job, fence,
-                                   percent_encoded(order->name)),
-                       *order) ||
-                any;
+          const std::string path = path_of(job, fence) + "/orders/" + percent_encoded(order->name);
+          any = report(client, path, *order) || any;
           told.clear();
         } catch (const Error& error) {
           // (The calls tell of a server that is away.)
@@ -450,9 +433,7 @@ class Worker {
     if (!part.empty()) {
       answer = client.post_bytes(fmt::format("{}/log?offset={}", path, sent), part);
     } else if (outcome) {
-      Json json = to_json(*outcome);
-      json["log_bytes"] = end;
-      answer = client.post(path + "/outcome", json);
+      answer = client.post(path + "/outcome", to_json(*outcome, end));
     } else {
       return false;
     }
@@ -472,7 +453,10 @@ class Worker {
     try {
       if (take_slot(order)) {
         const Slot slot{*this};
-        outcome = build(order);
+        order.without_secrets =
+            Redaction(Secrets("/", options_.places.cache).contents(order.order.options.secrets));
+        outcome = builder_.build(order.order, order.stop, order.is_fetching,
+                                 [&](std::string_view line) { add_line(order, line); });
       } else {
         outcome.exit = {128 + 15, true, false};
       }
@@ -529,158 +513,12 @@ class Worker {
     if (write_at(order.log.get(), order.log_end, text)) order.log_end += text.size();
   }
 
-  OrderOutcome build(Order& its) {
-    const BuildOrder& order = its.order;
-    its.without_secrets =
-        Redaction(Secrets("/", options_.places.cache).contents(order.options.secrets));
-    const ScratchDirectory directory(scratch_.path());
-    its.is_fetching = true;
-    BuildRequest request;
-    request.image = order.image;
-    request.context = directory.path() / "context";
-    auto entries = fetch(order.context, directory.path(), request.context, its.stop);
-    request.entries = [entries = std::move(entries)] { return entries; };
-    request.context_name = order.context.digest.substr(order.context.digest.find(':') + 1);
-    for (std::size_t i = 0; i < order.named.size(); ++i) {
-      const fs::path place = directory.path() / fmt::format("named-{}", i);
-      auto its_entries = fetch(order.named[i], directory.path(), place, its.stop);
-      request.named_contexts.push_back(
-          {order.named[i].name, place, [entries = std::move(its_entries)] { return entries; }});
-    }
-    its.is_fetching = false;
-    request.dockerfile = with_made_names(order.dockerfile);
-    request.target = order.target;
-    request.args = order.args;
-    request.labels = order.labels;
-    request.insecure = order.insecure;
-    request.timeout = order.timeout;
-    request.options = order.options;
-    request.stop = &its.stop;
-    if (!order.made_name.empty()) request.tag = local_name_of(order.made_name);
-    const BuildOutcome built =
-        engine_->build(request, [&](std::string_view line) { add_line(its, line); });
-    OrderOutcome outcome;
-    outcome.exit = built.exit;
-    outcome.image_id = built.image_id;
-    if (!built.ok()) {
-      if (built.exit.ok()) outcome.message = "the engine ended well but left no image id";
-      return outcome;
-    }
-    for (const std::string& reference : order.push) {
-      const PushOutcome pushed = push(built.image_id, reference, order, its.stop);
-      if (pushed.exit.interrupted || its.stop) {
-        outcome.exit.interrupted = true;
-        return outcome;
-      }
-      if (!pushed.ok()) {
-        outcome.message = fmt::format("it cannot be pushed to {}: {}", reference, pushed.message);
-        return outcome;
-      }
-      outcome.pushed[reference] = pushed.digest;
-    }
-    return outcome;
-  }
-
-  PushOutcome push(const std::string& image_id, const std::string& reference,
-                   const BuildOrder& order, const std::atomic<bool>& stop) {
-    const bool insecure = std::find(order.push_insecurely.begin(), order.push_insecurely.end(),
-                                    reference) != order.push_insecurely.end();
-    engine_->tag(image_id, reference);
-    for (int attempt = 0;; ++attempt) {
-      PushOutcome outcome = engine_->push(image_id, reference, insecure);
-      if (outcome.ok()) {
-        forget_last(image_id, reference);
-        return outcome;
-      }
-      if (outcome.exit.interrupted || stop || attempt + 1 == kPushAttempts) return outcome;
-      wait_patiently(backoff(kFirstPause, attempt), [&] { return stop.load(); });
-    }
-  }
-
-  // Of what is built for a repository the last one stays here; the others are in their registry.
-  void forget_last(const std::string& image_id, const std::string& reference) {
-    const std::string repository = registry_name(*parse_reference(reference)).full();
-    std::pair<std::string, std::string> before(image_id, reference);
-    {
-      const std::lock_guard lock(mutex_);
-      std::swap(last_pushed_[repository], before);
-    }
-    if (before.second.empty() || before.second == reference) return;
-    try {
-      engine_->remove_image(before.first, {before.second});
-    } catch (const Error& error) {
-      log_.warning(error.what());
-    }
-  }
-
-  // Brings a context here, going on where a connection broke.
-  std::vector<Entry> fetch(const OrderedContext& context, const fs::path& directory,
-                           const fs::path& place, const std::atomic<bool>& stop) {
-    const fs::path file = directory / "pack";
-    Fd fd(open(file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (!fd) throw Error(Error::Kind::Missing, with_errno("cannot write '" + file.string() + "'"));
-    ServerClient client(options_.server, &stop);
-    std::uint64_t end = 0;
-    int attempt = 0;
-    auto heard = Clock::now();
-    while (end < context.size) {
-      const std::uint64_t before = end;
-      try {
-        client.download(
-            fmt::format("/api/v1/packs/{}?offset={}", percent_encoded(context.pack), end),
-            [&](std::string_view part) {
-              if (part.size() > context.size - end || !write_at(fd.get(), end, part)) return false;
-              end += part.size();
-              return true;
-            });
-      } catch (const Error& error) {
-        // (A server that begins anew has to pack it first.)
-        if (stop) throw;
-        if (end > before) {
-          attempt = 0;
-          heard = Clock::now();
-        }
-        if (Clock::now() - heard > options_.cut_off) throw;
-        wait_patiently(backoff(kFirstPause, std::min(attempt++, kMostDoublings)),
-                       [&] { return stop.load(); });
-      }
-    }
-    Sha256 hash;
-    for (std::uint64_t at = 0; at < end;) {
-      const std::string part = read_at(fd.get(), at, kLogPart);
-      if (part.empty()) break;
-      hash.update(part);
-      at += part.size();
-    }
-    if ("sha256:" + hex(hash.finish()) != context.pack)
-      throw Error(Error::Kind::Source, "the context that came is not what its digest says");
-    auto entries = unpack_context(file, place);
-    fs::remove(file);
-    return entries;
-  }
-
-  // What the server calls an image of a directory that was made here, and what we do.
-  std::string local_name_of(const std::string& made_name) {
-    const std::lock_guard lock(mutex_);
-    std::string& name = made_names_[made_name];
-    if (name.empty()) name = engine_->name_for_made();
-    return name;
-  }
-  std::string with_made_names(std::string dockerfile) {
-    const std::lock_guard lock(mutex_);
-    for (const auto& [made, local] : made_names_) {
-      for (std::size_t at = dockerfile.find(made); at != std::string::npos;
-           at = dockerfile.find(made, at + local.size()))
-        dockerfile.replace(at, made.size(), local);
-    }
-    return dockerfile;
-  }
-
   const WorkerOptions& options_;
   ServiceLog log_;
   std::unique_ptr<Engine> engine_;
   Readiness ready_;
   ScratchDirectory scratch_;
+  OrderBuilder builder_;
   std::atomic<bool> stop_calls_{false};
   std::atomic<bool> is_ended_{false};
   ServerClient client_;
@@ -692,19 +530,11 @@ class Worker {
   std::uint64_t count_ = 0;
   std::map<std::int64_t, Held> held_;  // by job
   std::vector<std::shared_ptr<Order>> ending_;
-  std::map<std::string, std::pair<std::string, std::string>> last_pushed_;  // by repository
-  std::map<std::string, std::string> made_names_;
   std::thread reporter_;
   std::thread signals_;
 };
 
 }  // namespace
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
-}
 
 int work(const WorkerOptions& options) {
   take_requests();

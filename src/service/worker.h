@@ -31,7 +31,4 @@ struct WorkerOptions {
 /// Error(Usage) where the server refuses it from the first, or another process has its name since.
 int work(const WorkerOptions& options);
 
-/// This machine's name.
-std::string host_name();
-
 }  // namespace imagewright

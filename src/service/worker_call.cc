@@ -42,10 +42,10 @@ WorkerCall worker_call_of(const Json& json) {
     }
     if (call.worker.empty() || call.worker.size() > kLongestName || call.instance.empty() ||
         call.jobs < 1)
-      throw Error(Error::Kind::Source, "that is no worker's call: a name, an instance, jobs");
+      throw Error(Error::Kind::Usage, "that is no worker's call: a name, an instance, jobs");
     return call;
   } catch (const nlohmann::json::exception& exception) {
-    throw Error(Error::Kind::Source, std::string("that is no worker's call: ") + exception.what());
+    throw Error(Error::Kind::Usage, std::string("that is no worker's call: ") + exception.what());
   }
 }
 

@@ -33,7 +33,7 @@ struct WorkerCall {
 };
 
 Json to_json(const WorkerCall& call);
-/// Throws Error(Source) for what is none.
+/// Throws Error(Usage) for what is none.
 WorkerCall worker_call_of(const Json& json);
 
 }  // namespace imagewright

@@ -167,7 +167,7 @@ END
   end_server
 }
 
-@test "fleet: a worker that begins anew goes on with what it had" {
+@test "fleet: a worker that begins anew begins its job anew, at once and as no further attempt" {
   held_image slow
   configuration imagewright.yml "$registry/e2e/slow" slow
   start_server --fleet --push

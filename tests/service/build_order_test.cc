@@ -75,7 +75,7 @@ TEST(BuildOrder, ItsDigestIsOverWhatIsBuiltAlone) {
 TEST(BuildOrder, WhatIsNoneIsRefused) {
   for (const char* text : {"{}", "[]", "7", R"({"image": 1})"}) {
     EXPECT_THROW(build_order_of(Json::parse(text)), Error) << text;
-    EXPECT_THROW(order_outcome_of(Json::parse(text)), Error) << text;
+    EXPECT_THROW(told_outcome_of(Json::parse(text)), Error) << text;
     EXPECT_THROW(worker_call_of(Json::parse(text)), Error) << text;
   }
   Json order = to_json(full_order());
@@ -89,7 +89,8 @@ TEST(OrderOutcome, IsTheSameAfterTheWay) {
   outcome.image_id = "sha256:1";
   outcome.pushed = {{"a", "sha256:2"}};
   outcome.message = "why";
-  EXPECT_EQ(order_outcome_of(Json::parse(dump(to_json(outcome), false))), outcome);
+  EXPECT_EQ(told_outcome_of(Json::parse(dump(to_json(outcome, 9), false))),
+            std::pair(outcome, std::uint64_t{9}));
 }
 
 TEST(WorkerCall, IsTheSameAfterTheWay) {
