@@ -193,11 +193,11 @@ int config(const Options& options) {
 int log(const Options& options) {
   const Project project = load_project(options);
   const ImageConfig& image = find_image(project, options.image);
-  Store store = Store::open_read_only(project.state_directory);
+  Store store = read_store(project);
   const auto last = store.last_build(image.name);
   if (!last) {
     fmt::print(stderr, "imagewright: no build of {} is known in {}\n", image.name,
-               project.state_directory.string());
+               state_place(project));
     return kSomethingFailed;
   }
   std::ifstream file(last->log, std::ios::binary);

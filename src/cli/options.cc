@@ -18,7 +18,7 @@ const std::vector<std::string> kWithValue = {
     "--jobs",  "--engine",    "--progress",   "--color",  "--format",     "--keep",
     "--grace", "--platform",  "--constraint", "--name",   "--interval",   "--listen",
     "--host",  "--tls-cert",  "--tls-key",    "--server", "--token-file", "--webhook-secret-file",
-    "--role",  "--remove",    "--registry",   "--label"};
+    "--role",  "--remove",    "--registry",   "--label",  "--store"};
 const std::vector<std::string> kCommands = {"build",   "watch",  "status",  "why",     "graph",
                                             "context", "config", "log",     "history", "prune",
                                             "import",  "serve",  "worker",  "jobs",    "workers",
@@ -110,6 +110,7 @@ class CommandLine {
     try {
       std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes a vector
       app_.parse(arguments);
+      if (options_.command == CommandName::Serve) check_fleet();
     } catch (const CLI::CallForHelp&) {
       return EarlyEnd{0, help()};
     } catch (const CLI::CallForVersion&) {
@@ -190,6 +191,7 @@ class CommandLine {
         add_command(CommandName::Status, "status", "what would be built, and why; builds nothing");
     add_config_file(sub);
     add_state(sub);
+    add_reading_store(sub);
     add_registry_state(sub);
     add_selection(sub);
     sub->add_flag("--force", options_.run.force, "as if everything were to be built");
@@ -206,6 +208,7 @@ class CommandLine {
         add_command(CommandName::Why, "why", "every input of IMAGE, as it was and as it is now");
     add_image(sub);
     add_state(sub);
+    add_reading_store(sub);
     add_registry_state(sub);
     sub->add_flag("--force", options_.run.force, "as if it were to be built whatever the verdict");
     add_push(sub);
@@ -222,6 +225,7 @@ class CommandLine {
         ->option_text(" ");
     add_config_file(sub);
     add_state(sub);
+    add_reading_store(sub);
     add_json(sub, "one JSON document");
     add_talk(sub);
   }
@@ -263,6 +267,9 @@ class CommandLine {
                                 "a service: watches, polls, queues and builds by itself");
     add_config_file(sub);
     add_state(sub);
+    add_store(sub,
+              "share state and queue with other servers in PostgreSQL; implies --fleet "
+              "(default: $IMAGEWRIGHT_STORE)");
     sub->add_option_function<std::string>(
            "--listen", [this](const std::string& text) { take_listen(text); },
            "where it is asked (default: 127.0.0.1:8080; port 0: any that is free)")
@@ -281,12 +288,10 @@ class CommandLine {
         ->option_text("FILE");
     certificate->needs(key);
     key->needs(certificate);
-    CLI::Option* fleet = sub->add_flag(
-        "--fleet", options_.serve.fleet,
-        "builds are the workers' (imagewright worker), images are kept in registries");
+    sub->add_flag("--fleet", options_.serve.fleet,
+                  "builds are the workers' (imagewright worker), images are kept in registries");
     sub->add_option("--registry", options_.serve.registry,
                     "where workers keep images that are pushed nowhere and name no registry")
-        ->needs(fleet)
         ->option_text("HOST[/PATH]");
     add_duration(sub, "--interval", options_.watch.interval,
                  "how often git repositories and registries are asked (default: 1m)");
@@ -304,9 +309,11 @@ class CommandLine {
   void add_worker() {
     CLI::App* sub =
         add_command(CommandName::Worker, "worker", "builds for a server (serve --fleet)");
-    sub->add_option("--server", options_.server.url, "the server that it builds for")
+    sub->add_option("--server", options_.servers,
+                    "the server that it builds for; given again: the next one where it is away")
         ->required()
-        ->option_text("URL");
+        ->option_text("URL")
+        ->allow_extra_args(false);
     sub->add_option("--token-file", options_.token_file,
                     "holds its token, of the role 'worker' (default: $IMAGEWRIGHT_TOKEN)")
         ->option_text("FILE");
@@ -322,6 +329,13 @@ class CommandLine {
         ->option_text("N");
     add_engine(sub);
     add_json(sub, "its log as one JSON object a line");
+  }
+
+  // What several servers share is of no use without what they both reach.
+  void check_fleet() {
+    if (!options_.database.empty()) options_.serve.fleet = true;
+    if (!options_.serve.registry.empty() && !options_.serve.fleet)
+      throw CLI::RequiresError("--registry", "--fleet");
   }
 
   void take_listen(const std::string& text) {
@@ -396,6 +410,7 @@ class CommandLine {
                     "make a token for a server over this state, or show which there are");
     add_config_file(sub);
     add_state(sub);
+    add_store(sub, "for servers over this database (default: $IMAGEWRIGHT_STORE)");
     sub->add_option("--name", options_.token.name, "make one of this name")->option_text("NAME");
     sub->add_option("--role", options_.token.role,
                     "what it may: read (the default), build or admin; or be a worker")
@@ -448,6 +463,7 @@ class CommandLine {
     CLI::App* sub = add_command(CommandName::Log, "log", "the output of the last build of IMAGE");
     add_image(sub);
     add_state(sub);
+    add_reading_store(sub);
     add_json(sub, "one JSON document");
     add_talk(sub);
   }
@@ -493,6 +509,23 @@ class CommandLine {
     sub->add_option("-s,--state-dir", options_.state_directory,
                     "where .builder.state.db is (default: the configuration's directory)")
         ->option_text("DIR");
+  }
+  void add_store(CLI::App* sub, const char* what) {
+    sub->add_option_function<std::string>(
+           "--store",
+           [this](const std::string& url) {
+             // (It may have a password, which is not repeated.)
+             if (!url.starts_with("postgresql://") && !url.starts_with("postgres://"))
+               throw CLI::ValidationError("--store", "that is no postgresql://HOST/DATABASE");
+             options_.database = url;
+           },
+           what)
+        ->envname("IMAGEWRIGHT_STORE")
+        ->option_text("URL");
+  }
+  void add_reading_store(CLI::App* sub) {
+    add_store(sub,
+              "read the state that servers share, in PostgreSQL (default: $IMAGEWRIGHT_STORE)");
   }
   void add_registry_state(CLI::App* sub) {
     sub->add_option_function<std::string>(

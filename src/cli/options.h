@@ -57,6 +57,7 @@ struct Options {
   /// directory.
   bool original_form = false;
   std::string state_directory;  ///< "": the default
+  std::string database;         ///< as of Project
   RunOptions run;               ///< with the default for what was not given
   PruneOptions prune;
   WatchTimes watch;
@@ -65,10 +66,11 @@ struct Options {
   std::string repository;                ///< import: of the images; "": as the file is called
   int git_jobs = 0;                      ///< 0: as the configuration says
   ServeOptions serve;
-  WorkerOptions worker;    ///< but for what others say
-  ServerAddress server;    ///< the one to ask; without a URL, the one over the same state
-  std::string token_file;  ///< with the token for it; "": in the environment, or none
-  bool all = false;        ///< jobs: also those that have ended
+  WorkerOptions worker;              ///< but for what others say
+  ServerAddress server;              ///< the one to ask; without a URL, the one over the same state
+  std::vector<std::string> servers;  ///< worker: their URLs
+  std::string token_file;            ///< with the token for it; "": in the environment, or none
+  bool all = false;                  ///< jobs: also those that have ended
   TokenOptions token;
   bool json = false;
   bool exit_code = false;  ///< status: exit 1 if anything is stale

@@ -93,6 +93,7 @@ Project locate_project(const Options& options) {
       options.original_form ? working_directory : fs::absolute(options.config).parent_path();
   project.state_directory =
       options.state_directory.empty() ? project.base : fs::absolute(options.state_directory);
+  project.database = options.database;
   return project;
 }
 

@@ -125,7 +125,8 @@ int change_jobs(const Options& options, const char* what, bool active) {
 }
 
 std::unique_ptr<Queue> queue_of(const Options& options) {
-  return open_sqlite_queue(locate_project(options).state_directory);
+  const Project project = locate_project(options);
+  return open_queue(project.state_directory, project.database);
 }
 
 }  // namespace
@@ -140,7 +141,11 @@ int run_server(const Options& options) {
 
 int run_worker(const Options& options) {
   WorkerOptions working = options.worker;
-  working.server = address_of(options);
+  ServerAddress address = address_of(options);
+  for (const std::string& url : options.servers) {
+    address.url = url;
+    working.servers.push_back(address);
+  }
   working.engine = options.run.engine;
   working.jobs = options.run.jobs;
   working.places = Places::find();

@@ -238,7 +238,7 @@ int show_history(const Options& options) {
   const Project project = load_project(options);
   std::string name = options.image;
   if (!name.empty()) name = find_image(project, name).name;
-  Store store = Store::open_read_only(project.state_directory);
+  Store store = read_store(project);
   const auto builds = name.empty() ? store.builds_of_all(kOfAll) : store.builds(name);
   if (options.json) {
     Json list = Json::array();

@@ -61,6 +61,40 @@ std::string encoded(std::u32string_view text) {
   return bytes;
 }
 
+std::string text_of_bytes(std::string_view bytes) {
+  std::string text;
+  text.reserve(bytes.size());
+  while (!bytes.empty()) {
+    const auto point = first_code_point(bytes);
+    const std::size_t size = point ? point->size : 1;
+    if (point && point->value != 0 && point->value < kBytePoint) {
+      text += bytes.substr(0, size);
+    } else {
+      for (const char byte : bytes.substr(0, size)) {
+        const char32_t its = kBytePoint + static_cast<unsigned char>(byte);
+        text += encoded({&its, 1});
+      }
+    }
+    bytes.remove_prefix(size);
+  }
+  return text;
+}
+
+std::string bytes_of_text(std::string_view text) {
+  std::string bytes;
+  bytes.reserve(text.size());
+  while (!text.empty()) {
+    const CodePoint point = first_code_point(text).value_or(CodePoint{kReplacement, 1});
+    if (point.value >= kBytePoint) {
+      bytes += static_cast<char>(static_cast<std::uint8_t>(point.value - kBytePoint));
+    } else {
+      bytes += text.substr(0, point.size);
+    }
+    text.remove_prefix(point.size);
+  }
+  return bytes;
+}
+
 bool is_space(char32_t character) {
   return (character >= 0x09 && character <= 0x0d) || character == 0x20 || character == 0x85 ||
          character == 0xa0 || character == 0x1680 || (character >= 0x2000 && character <= 0x200a) ||

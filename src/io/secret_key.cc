@@ -35,15 +35,19 @@ std::string read_key(const fs::path& path) {
 
 }  // namespace
 
+std::string new_secret_key() {
+  std::string key(kKeyBytes, '\0');
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(key.data()), static_cast<int>(key.size())) != 1)
+    throw Error(Error::Kind::Missing, "there are no random bytes to make a key of");
+  return key;
+}
+
 std::string secret_key(const fs::path& cache) {
   const fs::path path = cache / "secret-key";
   if (std::string key = read_key(path); !key.empty()) return key;
   std::error_code ignored;
   fs::create_directories(cache, ignored);
-  std::string key(kKeyBytes, '\0');
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(key.data()), static_cast<int>(key.size())) != 1) {
-    throw Error(Error::Kind::Missing, "there are no random bytes to make a key of");
-  }
+  const std::string key = new_secret_key();
   // Whole from the start, and never in place of one that another run has made meanwhile.
   std::string fresh = path.string() + ".XXXXXX";
   const Fd fd(mkostemp(fresh.data(), O_CLOEXEC));  // 0600

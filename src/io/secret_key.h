@@ -12,4 +12,7 @@ namespace imagewright {
 /// images with secrets are built once more. Throws Error(Missing).
 std::string secret_key(const std::filesystem::path& cache);
 
+/// 32 random bytes. Throws Error(Missing).
+std::string new_secret_key();
+
 }  // namespace imagewright

@@ -27,6 +27,17 @@ const std::string& SqlRow::text(std::size_t column) const {
   return none;
 }
 
+SqlRows SqlConnection::run(const std::string& sql, const std::vector<SqlValue>& parameters) {
+  SqlRows rows;
+  each(sql, parameters, [&](const SqlFields& row) {
+    std::vector<SqlValue> fields;
+    fields.reserve(row.count());
+    for (std::size_t at = 0; at < row.count(); ++at) fields.push_back(row.value(at));
+    rows.emplace_back(std::move(fields));
+  });
+  return rows;
+}
+
 void SqlConnection::transaction(Access access, const std::function<void()>& work) {
   for (int attempt = 0;; ++attempt) {
     try {

@@ -22,7 +22,7 @@ struct SqlBytes {
 };
 
 /// A parameter or a field: null, a number, a text, bytes. Of texts, what is not UTF-8 is stored as
-/// U+FFFD, and so is a NUL: PostgreSQL takes neither.
+/// U+FFFD, and so is a NUL: PostgreSQL takes neither. (Not so by adopt_sqlite.)
 using SqlValue = std::variant<std::monostate, std::int64_t, std::string, SqlBytes>;
 
 class SqlRow {
@@ -42,6 +42,17 @@ class SqlRow {
 };
 
 using SqlRows = std::vector<SqlRow>;
+
+/// A row while it is read.
+class SqlFields {
+ public:
+  virtual ~SqlFields() = default;
+  virtual std::size_t count() const = 0;
+  virtual SqlValue value(std::size_t column) const = 0;
+  /// As of SqlRow.
+  virtual std::int64_t number(std::size_t column) const = 0;
+  virtual std::string text(std::size_t column) const = 0;
+};
 
 /// Nothing came of a transaction, through no fault of its own: it may be run again.
 struct SqlAgain : Error {
@@ -64,7 +75,10 @@ class SqlConnection {
 
   /// One statement, with parameters as ?1, ?2, …; prepared when it first comes, and kept: its texts
   /// must not be without number. On its own it is a transaction of its own.
-  virtual SqlRows run(const std::string& sql, const std::vector<SqlValue>& parameters = {}) = 0;
+  SqlRows run(const std::string& sql, const std::vector<SqlValue>& parameters = {});
+  /// The same, row by row, without keeping them. `take` must not use the connection.
+  virtual void each(const std::string& sql, const std::vector<SqlValue>& parameters,
+                    const std::function<void(const SqlFields& row)>& take) = 0;
 
   /// Statements without parameters and answers, each ended by a semicolon.
   virtual void script(const std::string& sql) = 0;
@@ -104,7 +118,9 @@ std::unique_ptr<SqlConnection> open_sqlite(const std::filesystem::path& file,
                                            const std::string& what, const std::string& advice);
 
 /// By libpq, which is loaded when it is first used. `url`: postgresql://…; `channel`: an
-/// identifier, under which it is announced (NOTIFY).
+/// identifier, under which it is announced (NOTIFY). What it does is done over connections that
+/// all of the process over one URL have in common, each lent for one transaction: who has many
+/// of these costs the server few.
 std::unique_ptr<SqlConnection> open_postgresql(const std::string& url, const std::string& channel);
 
 /// As texts are stored.

@@ -2,12 +2,15 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cassert>
 #include <cstring>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string_view>
 
@@ -127,56 +130,131 @@ SqlValue value_of(Oid type, std::string_view bytes) {
   }
 }
 
+class ResultRow final : public SqlFields {
+ public:
+  ResultRow(const PGresult* result, int row) : result_(result), row_(row) {}
+
+  std::size_t count() const override { return static_cast<std::size_t>(pq().columns(result_)); }
+  SqlValue value(std::size_t at) const override {
+    const int column = static_cast<int>(at);
+    if (pq().is_null(result_, row_, column) != 0) return std::monostate();
+    return value_of(pq().type(result_, column),
+                    {pq().value(result_, row_, column),
+                     static_cast<std::size_t>(pq().length(result_, row_, column))});
+  }
+  std::int64_t number(std::size_t at) const override {
+    const SqlValue its = value(at);
+    const auto* number = std::get_if<std::int64_t>(&its);
+    return number == nullptr ? 0 : *number;
+  }
+  std::string text(std::size_t at) const override {
+    SqlValue its = value(at);
+    if (auto* text = std::get_if<std::string>(&its)) return std::move(*text);
+    if (auto* bytes = std::get_if<SqlBytes>(&its)) return std::move(bytes->bytes);
+    return "";
+  }
+
+ private:
+  const PGresult* result_;
+  int row_;
+};
+
+// --- What many use in turn
+
+/// One connection to the server, and what was prepared there: names by statement and its
+/// parameters' types.
+struct Session {
+  Connection connection;
+  std::map<std::pair<std::string, std::vector<Oid>>, std::string> prepared;
+};
+
+/// Those of this process over one URL that nobody uses now.
+class Sessions {
+ public:
+  Sessions() = default;
+  ~Sessions() { look_whose_they_are(); }
+  Sessions(const Sessions&) = delete;
+  Sessions& operator=(const Sessions&) = delete;
+
+  /// Of all who speak to that URL, for as long as one of them does.
+  static std::shared_ptr<Sessions> over(const std::string& url) {
+    static std::mutex mutex;
+    static std::map<std::string, std::weak_ptr<Sessions>> all;
+    const std::lock_guard lock(mutex);
+    std::erase_if(all, [](const auto& its) { return its.second.expired(); });
+    auto sessions = all[url].lock();
+    if (!sessions) all[url] = sessions = std::make_shared<Sessions>();
+    return sessions;
+  }
+
+  /// Null: there is none.
+  std::unique_ptr<Session> take() {
+    const std::lock_guard lock(mutex_);
+    look_whose_they_are();
+    if (idle_.empty()) return nullptr;
+    auto session = std::move(idle_.back());
+    idle_.pop_back();
+    return session;
+  }
+
+  void give(std::unique_ptr<Session> session) {
+    constexpr std::size_t kKept = 8;
+    const std::lock_guard lock(mutex_);
+    look_whose_they_are();
+    if (idle_.size() < kKept) idle_.push_back(std::move(session));
+  }
+
+  /// Where one was lost, the others are likely to be, too.
+  void drop() {
+    const std::lock_guard lock(mutex_);
+    look_whose_they_are();
+    idle_.clear();
+  }
+
+ private:
+  /// After a fork they are the other process's, whose conversations they are; to end them here
+  /// would end them there.
+  void look_whose_they_are() {
+    if (owner_ == getpid()) return;
+    for (auto& session : idle_) (void)session.release();
+    idle_.clear();
+    owner_ = getpid();
+  }
+
+  std::mutex mutex_;
+  pid_t owner_ = getpid();
+  std::vector<std::unique_ptr<Session>> idle_;
+};
+
 class PostgresqlConnection final : public SqlConnection {
  public:
   PostgresqlConnection(const std::string& url, const std::string& channel)
       : url_(url),
         channel_(channel),
         target_(target_of(url)),
+        sessions_(Sessions::over(url)),
         event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (!event_) throw Error(Error::Kind::Missing, with_errno("cannot wait for a database"));
-    connect();
+    const OneUse use(*this);
   }
+
+  ~PostgresqlConnection() override { give_back(); }
+  PostgresqlConnection(const PostgresqlConnection&) = delete;
+  PostgresqlConnection& operator=(const PostgresqlConnection&) = delete;
 
   Dialect dialect() const override { return Dialect::Postgresql; }
 
-  SqlRows run(const std::string& sql, const std::vector<SqlValue>& parameters) override {
-    if (!in_transaction_) connect();
-    std::vector<Oid> types;
-    std::vector<std::string> bytes;
-    std::vector<int> formats;
-    for (const SqlValue& parameter : parameters) {
-      types.push_back(0);
-      formats.push_back(1);
-      if (const auto* number = std::get_if<std::int64_t>(&parameter)) {
-        types.back() = kInt8;
-        bytes.push_back(number_bytes(*number));
-      } else if (const auto* text = std::get_if<std::string>(&parameter)) {
-        types.back() = kText;
-        bytes.push_back(sql_text(*text));
-      } else if (const auto* raw = std::get_if<SqlBytes>(&parameter)) {
-        types.back() = kBytes;
-        bytes.push_back(raw->bytes);
-      } else {
-        bytes.emplace_back();
-      }
-    }
-    std::vector<const char*> values;
-    std::vector<int> lengths;
-    for (std::size_t at = 0; at < bytes.size(); ++at) {
-      const bool null = std::holds_alternative<std::monostate>(parameters[at]);
-      values.push_back(null ? nullptr : bytes[at].data());
-      lengths.push_back(static_cast<int>(bytes[at].size()));
-    }
-    const std::string& name = prepared(sql, types);
-    const Result result(pq().exec_prepared(connection_.get(), name.c_str(),
-                                           static_cast<int>(values.size()), values.data(),
-                                           lengths.data(), formats.data(), 1));
-    check(result.get());
-    return rows_of(result.get());
+  void each(const std::string& sql, const std::vector<SqlValue>& parameters,
+            const std::function<void(const SqlFields& row)>& take) override {
+    const OneUse use(*this);
+    const Result result = executed(sql, parameters);
+    for (int row = 0; row < pq().rows(result.get()); ++row) take(ResultRow(result.get(), row));
   }
 
-  void script(const std::string& sql) override { exec(sql); }
+  void script(const std::string& sql) override {
+    const OneUse use(*this);
+    exec(sql);
+  }
 
   void lock() override {
     // FNV-1a of the channel: an application's number among those that share the database.
@@ -229,21 +307,25 @@ class PostgresqlConnection final : public SqlConnection {
   }
 
   void commit() override {
-    const Result result(pq().exec(connection_.get(), "COMMIT"));
+    const Result result(pq().exec(connection(), "COMMIT"));
     in_transaction_ = false;
-    if (pq().status(connection_.get()) != CONNECTION_OK) {
+    if (pq().status(connection()) != CONNECTION_OK) {
       throw error_of(fmt::format("{}; it is not known whether the last change was stored",
                                  said(result.get())));
     }
     check(result.get());
     if (std::string_view(pq().command_status(result.get())) != "COMMIT")
       throw SqlAgain(error_of("the transaction was undone").what());
+    give_back();
   }
 
   void rollback() noexcept override {
     in_transaction_ = false;
-    if (!connection_ || pq().transaction_status(connection_.get()) == PQTRANS_IDLE) return;
-    const Result result(pq().exec(connection_.get(), "ROLLBACK"));
+    if (!session_) return;
+    if (pq().transaction_status(connection()) != PQTRANS_IDLE) {
+      const Result result(pq().exec(connection(), "ROLLBACK"));
+    }
+    give_back();
   }
 
  private:
@@ -256,8 +338,8 @@ class PostgresqlConnection final : public SqlConnection {
   std::string said(const PGresult* result) const {
     const char* const primary =
         result == nullptr ? nullptr : pq().result_error_field(result, PG_DIAG_MESSAGE_PRIMARY);
-    const std::string text = one_line(
-        primary == nullptr ? pq().error_message(connection_.get()) : primary, target_.password);
+    const std::string text =
+        one_line(primary == nullptr ? pq().error_message(connection()) : primary, target_.password);
     return text.empty() ? "the connection was lost" : text;
   }
 
@@ -287,32 +369,95 @@ class PostgresqlConnection final : public SqlConnection {
     return all;
   }
 
-  /// Unless there is a connection that is not known to be lost.
+  /// Where there is no transaction, what is done is one by itself.
+  class OneUse {
+   public:
+    explicit OneUse(PostgresqlConnection& ours) : ours_(ours) {
+      if (!ours.in_transaction_) ours.connect();
+    }
+    ~OneUse() {
+      if (!ours_.in_transaction_) ours_.give_back();
+    }
+    OneUse(const OneUse&) = delete;
+    OneUse& operator=(const OneUse&) = delete;
+
+   private:
+    PostgresqlConnection& ours_;
+  };
+
+  PGconn* connection() const { return session_->connection.get(); }
+
+  void give_back() {
+    if (!session_) return;
+    if (pq().status(connection()) != CONNECTION_OK) {
+      session_.reset();
+      sessions_->drop();
+    } else if (pq().transaction_status(connection()) == PQTRANS_IDLE) {
+      sessions_->give(std::move(session_));
+    }
+    session_.reset();
+  }
+
+  /// One that is not known to be lost.
   void connect() {
-    if (connection_ && pq().status(connection_.get()) == CONNECTION_OK) return;
-    prepared_.clear();
+    session_ = sessions_->take();
+    if (session_ && pq().status(connection()) == CONNECTION_OK) return;
+    session_ = std::make_unique<Session>();
     const Parameters all = parameters();
-    connection_.reset(pq().connect(all.keywords.data(), all.values.data(), 1));
-    if (!connection_) throw error_of("no memory is left");
-    if (pq().status(connection_.get()) != CONNECTION_OK) {
-      const std::string message = said(nullptr);
-      connection_.reset();
-      throw error_of(message);
+    session_->connection.reset(pq().connect(all.keywords.data(), all.values.data(), 1));
+    try {
+      if (connection() == nullptr) throw error_of("no memory is left");
+      if (pq().status(connection()) != CONNECTION_OK) throw error_of(said(nullptr));
+      pq().set_notice_processor(connection(), ignore_notice, nullptr);
+      const char* const encoding = pq().parameter_status(connection(), "server_encoding");
+      if (encoding == nullptr || std::string_view(encoding) != "UTF8")
+        throw error_of("its encoding is not UTF8");
+      exec(kSession);
+    } catch (const Error&) {
+      session_.reset();
+      throw;
     }
-    pq().set_notice_processor(connection_.get(), ignore_notice, nullptr);
-    const char* const encoding = pq().parameter_status(connection_.get(), "server_encoding");
-    if (encoding == nullptr || std::string_view(encoding) != "UTF8") {
-      connection_.reset();
-      throw error_of("its encoding is not UTF8");
-    }
-    exec(kSession);
   }
 
   // --- Statements
 
   void exec(const std::string& sql) {
-    const Result result(pq().exec(connection_.get(), sql.c_str()));
+    const Result result(pq().exec(connection(), sql.c_str()));
     check(result.get());
+  }
+
+  Result executed(const std::string& sql, const std::vector<SqlValue>& parameters) {
+    std::vector<Oid> types;
+    std::vector<std::string> bytes;
+    std::vector<int> formats;
+    for (const SqlValue& parameter : parameters) {
+      types.push_back(0);
+      formats.push_back(1);
+      if (const auto* number = std::get_if<std::int64_t>(&parameter)) {
+        types.back() = kInt8;
+        bytes.push_back(number_bytes(*number));
+      } else if (const auto* text = std::get_if<std::string>(&parameter)) {
+        types.back() = kText;
+        bytes.push_back(sql_text(*text));
+      } else if (const auto* raw = std::get_if<SqlBytes>(&parameter)) {
+        types.back() = kBytes;
+        bytes.push_back(raw->bytes);
+      } else {
+        bytes.emplace_back();
+      }
+    }
+    std::vector<const char*> values;
+    std::vector<int> lengths;
+    for (std::size_t at = 0; at < bytes.size(); ++at) {
+      const bool null = std::holds_alternative<std::monostate>(parameters[at]);
+      values.push_back(null ? nullptr : bytes[at].data());
+      lengths.push_back(static_cast<int>(bytes[at].size()));
+    }
+    const std::string& name = prepared(sql, types);
+    Result result(pq().exec_prepared(connection(), name.c_str(), static_cast<int>(values.size()),
+                                     values.data(), lengths.data(), formats.data(), 1));
+    check(result.get());
+    return result;
   }
 
   void check(const PGresult* result) {
@@ -322,7 +467,7 @@ class PostgresqlConnection final : public SqlConnection {
     }
     const Error error = error_of(said(result));
     // What was not committed is undone.
-    if (pq().status(connection_.get()) != CONNECTION_OK) {
+    if (pq().status(connection()) != CONNECTION_OK) {
       if (in_transaction_) throw SqlAgain(error.what());
       throw error;
     }
@@ -335,33 +480,16 @@ class PostgresqlConnection final : public SqlConnection {
 
   /// The name of a statement, which was prepared with its parameters' types.
   const std::string& prepared(const std::string& sql, const std::vector<Oid>& types) {
-    const auto known = prepared_.find({sql, types});
-    if (known != prepared_.end()) return known->second;
+    auto& all = session_->prepared;
+    const auto known = all.find({sql, types});
+    if (known != all.end()) return known->second;
     std::string text = sql;
     std::replace(text.begin(), text.end(), '?', '$');
-    std::string name = fmt::format("s{}", prepared_.size());
-    const Result result(pq().prepare(connection_.get(), name.c_str(), text.c_str(),
+    std::string name = fmt::format("s{}", all.size());
+    const Result result(pq().prepare(connection(), name.c_str(), text.c_str(),
                                      static_cast<int>(types.size()), types.data()));
     check(result.get());
-    return prepared_.emplace(std::pair(sql, types), std::move(name)).first->second;
-  }
-
-  static SqlRows rows_of(const PGresult* result) {
-    SqlRows rows;
-    for (int row = 0; row < pq().rows(result); ++row) {
-      std::vector<SqlValue> fields;
-      for (int column = 0; column < pq().columns(result); ++column) {
-        if (pq().is_null(result, row, column) != 0) {
-          fields.emplace_back();
-          continue;
-        }
-        fields.push_back(value_of(pq().type(result, column),
-                                  {pq().value(result, row, column),
-                                   static_cast<std::size_t>(pq().length(result, row, column))}));
-      }
-      rows.emplace_back(std::move(fields));
-    }
-    return rows;
+    return all.emplace(std::pair(sql, types), std::move(name)).first->second;
   }
 
   // --- Waiting, by a connection of its own
@@ -407,9 +535,9 @@ class PostgresqlConnection final : public SqlConnection {
   std::string url_;
   std::string channel_;
   Target target_;
+  std::shared_ptr<Sessions> sessions_;
   Fd event_;
-  Connection connection_;
-  std::map<std::pair<std::string, std::vector<Oid>>, std::string> prepared_;
+  std::unique_ptr<Session> session_;  // while it is used
   bool in_transaction_ = false;
   bool announced_ = false;
   Connection listener_;

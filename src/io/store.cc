@@ -1,19 +1,20 @@
-// The rows and what is done with them. How the database is opened and upgraded is io/state_file's.
+// The rows and what is done with them. How their database is opened and upgraded is io/state_file's
+// and io/state_database's.
 #include "io/store.h"
 
-#include <SQLiteCpp/Database.h>
-#include <SQLiteCpp/Statement.h>
-#include <SQLiteCpp/Transaction.h>
 #include <fmt/format.h>
 
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <random>
-#include <string_view>
-#include <unordered_map>
+#include <type_traits>
 #include <utility>
 
+#include "core/utf8.h"
+#include "io/sql_sqlite.h"
+#include "io/state_database.h"
 #include "io/state_file.h"
 
 namespace imagewright {
@@ -23,82 +24,104 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kFileName = ".builder.state.db";
-constexpr const char* kInMemory = ":memory:";
 constexpr int kBuildsKept = 100;
 // Of each image; a change of thousands of files has long ones.
 constexpr int kDetailsKept = 10;
 
-/// The statements of one database, prepared when they are first used: opening the state costs none.
-class Statements {
+/// The one connection, in whose texts there can be any bytes.
+class Sql {
  public:
-  explicit Statements(SQLite::Database& database) : database_(database) {}
+  explicit Sql(std::unique_ptr<SqlConnection> connection)
+      : connection_(std::move(connection)),
+        is_shared_(connection_->dialect() == SqlConnection::Dialect::Postgresql) {}
 
-  /// `sql` must be a literal: it is known by its address's text, which must outlive us.
-  SQLite::Statement& operator[](const char* sql) {
-    const auto known = prepared_.find(sql);
-    if (known != prepared_.end()) return known->second;
-    return prepared_.emplace(sql, SQLite::Statement(database_, sql)).first->second;
+  class Row {
+   public:
+    Row(const SqlFields& fields, bool is_shared) : fields_(fields), is_shared_(is_shared) {}
+    std::string text(std::size_t column) const {
+      return is_shared_ ? bytes_of_text(fields_.text(column)) : fields_.text(column);
+    }
+    std::int64_t number(std::size_t column) const { return fields_.number(column); }
+
+   private:
+    const SqlFields& fields_;
+    bool is_shared_;
+  };
+
+  template <typename Take>
+  void each(const char* sql, std::vector<SqlValue> parameters, Take take) {
+    if (is_shared_) {
+      for (SqlValue& parameter : parameters) {
+        if (auto* text = std::get_if<std::string>(&parameter)) *text = text_of_bytes(*text);
+      }
+    }
+    connection_->each(sql, parameters,
+                      [&](const SqlFields& fields) { take(Row(fields, is_shared_)); });
+  }
+  void run(const char* sql, std::vector<SqlValue> parameters = {}) {
+    each(sql, std::move(parameters), [](const Row&) {});
   }
 
- private:
-  SQLite::Database& database_;
-  std::map<std::string_view, SQLite::Statement> prepared_;
-};
-
-/// One use of a statement. Reset in the end, so that no read transaction stays open.
-class Query {
- public:
-  template <typename... Values>
-  Query(Statements& statements, const char* sql, const Values&... values)
-      : statement_(statements[sql]) {
-    int index = 0;
-    (statement_.bind(++index, values), ...);
+  /// What `work` gives, of one state of the database.
+  template <typename Work>
+  auto look(Work work) {
+    return in_transaction(SqlConnection::Access::Read, work);
   }
-  ~Query() { statement_.tryReset(); }
-  Query(const Query&) = delete;
-  Query& operator=(const Query&) = delete;
+  /// The same with all that it writes, or nothing of it.
+  template <typename Work>
+  auto change(Work work) {
+    return in_transaction(SqlConnection::Access::Write, [&] {
+      connection_->lock();
+      if (guard_ && connection_->run(guard_->sql, guard_->parameters).empty())
+        throw Error(Error::Kind::Missing, "what that was for is not ours any more");
+      return work();
+    });
+  }
 
-  bool next() { return statement_.executeStep(); }
-  /// For what gives no rows: how many it changed.
-  int run() { return statement_.exec(); }
-
-  std::string text(int column) const { return statement_.getColumn(column).getString(); }
-  std::int64_t number(int column) const { return statement_.getColumn(column).getInt64(); }
+  void guard(StoreGuard guard) { guard_ = std::move(guard); }
 
  private:
-  SQLite::Statement& statement_;
-};
+  // (`work` can come anew.)
+  template <typename Work>
+  auto in_transaction(SqlConnection::Access access, Work work) {
+    using Result = decltype(work());
+    if constexpr (std::is_void_v<Result>) {
+      connection_->transaction(access, work);
+    } else {
+      std::optional<Result> result;
+      connection_->transaction(access, [&] { result.emplace(work()); });
+      return *std::move(result);
+    }
+  }
 
-/// Taking the write lock at once keeps two writers from waiting for each other in the middle.
-struct Change : SQLite::Transaction {
-  explicit Change(SQLite::Database& database)
-      : SQLite::Transaction(database, SQLite::TransactionBehavior::IMMEDIATE) {}
+  std::unique_ptr<SqlConnection> connection_;
+  bool is_shared_;  // by several processes, which write at the same time
+  std::optional<StoreGuard> guard_;
 };
 
 // --- Rows
 
-#define IMAGE_COLUMNS                                                                           \
-  "id, name, digest, image_id, config, engine, format, verified, digest IS our_digest, reach, " \
-  "source, "                                                                                    \
+#define IMAGE_COLUMNS                                              \
+  "id, name, digest, image_id, config, engine, format, verified, " \
+  "(digest IS NOT NULL AND digest = our_digest), reach, source, "  \
   "built_ms, commit_id, tree_id"
 #define BUILD_COLUMNS                                                                          \
   "id, name, config, engine, started_ms, duration_ms, result, exit_status, message, reasons, " \
   "digest, image_id, log, source, details"
 
-std::vector<StoredInput> read_inputs(Statements& statements, std::int64_t image) {
+std::vector<StoredInput> read_inputs(Sql& sql, std::int64_t image) {
   std::vector<StoredInput> inputs;
-  Query query(statements,
-              "SELECT kind, name, digest, value FROM image_input WHERE image = ? ORDER BY position",
-              image);
-  while (query.next())
-    inputs.push_back({query.text(0), query.text(1), query.text(2), query.text(3)});
+  sql.each("SELECT kind, name, digest, value FROM image_input WHERE image = ?1 ORDER BY position",
+           {image}, [&](const Sql::Row& row) {
+             inputs.push_back({row.text(0), row.text(1), row.text(2), row.text(3)});
+           });
   return inputs;
 }
 
 /// A row that the original has updated since we wrote it is the original's again, but for its
 /// owner.
 /// Its inputs are left to be read.
-ImageRow read_image(const Query& query) {
+ImageRow read_image(const Sql::Row& query) {
   ImageRow row;
   row.name = query.text(1);
   row.digest = query.text(2);
@@ -116,40 +139,43 @@ ImageRow read_image(const Query& query) {
   return row;
 }
 
-void write_image(Statements& statements, const ImageRow& row) {
+void write_image(Sql& sql, const ImageRow& row) {
   // By name, with either of two statements: a file of the original is not held to a unique index.
-  const int updated =
-      Query(statements,
-            "UPDATE image_state SET digest = ?1, image_id = ?2, config = ?3, engine = ?4, "
-            "format = ?5, verified = ?6, our_digest = ?1, reach = ?8, source = ?9, built_ms = ?10, "
-            "commit_id = ?11, tree_id = ?12 WHERE name = ?7",
-            row.digest, row.image_id, row.config, row.engine, row.format, int{row.verified},
-            row.name, row.reach, row.source, row.built_ms, row.commit, row.tree)
-          .run();
-  if (updated == 0) {
-    Query(statements,
-          "INSERT INTO image_state (digest, image_id, config, engine, format, verified, name, "
-          "our_digest, reach, source, built_ms, commit_id, tree_id) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?1, ?8, ?9, ?10, ?11, ?12)",
-          row.digest, row.image_id, row.config, row.engine, row.format, int{row.verified}, row.name,
-          row.reach, row.source, row.built_ms, row.commit, row.tree)
-        .run();
-  }
   std::int64_t id = 0;
-  {
-    Query query(statements, "SELECT id FROM image_state WHERE name = ?", row.name);
-    if (query.next()) id = query.number(0);
+  const auto take_id = [&](const Sql::Row& its) { id = its.number(0); };
+  const std::vector<SqlValue> values = {row.digest,
+                                        row.image_id,
+                                        row.config,
+                                        row.engine,
+                                        std::int64_t{row.format},
+                                        std::int64_t{row.verified},
+                                        row.name,
+                                        row.reach,
+                                        row.source,
+                                        row.built_ms,
+                                        row.commit,
+                                        row.tree};
+  sql.each(
+      "UPDATE image_state SET digest = ?1, image_id = ?2, config = ?3, engine = ?4, format = ?5, "
+      "verified = ?6, our_digest = ?1, reach = ?8, source = ?9, built_ms = ?10, commit_id = ?11, "
+      "tree_id = ?12 WHERE name = ?7 RETURNING id",
+      values, take_id);
+  if (id == 0) {
+    sql.each(
+        "INSERT INTO image_state (digest, image_id, config, engine, format, verified, name, "
+        "our_digest, reach, source, built_ms, commit_id, tree_id) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?1, ?8, ?9, ?10, ?11, ?12) RETURNING id",
+        values, take_id);
   }
   // Even of a new row there may be some: the original deletes rows without their inputs, and ids
   // come again.
-  Query(statements, "DELETE FROM image_input WHERE image = ?", id).run();
-  int position = 0;
+  sql.run("DELETE FROM image_input WHERE image = ?1", {id});
+  std::int64_t position = 0;
   for (const StoredInput& input : row.inputs) {
-    Query(statements,
-          "INSERT INTO image_input (image, position, kind, name, digest, value) "
-          "VALUES (?, ?, ?, ?, ?, ?)",
-          id, position++, input.kind, input.name, input.digest, input.value)
-        .run();
+    sql.run(
+        "INSERT INTO image_input (image, position, kind, name, digest, value) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        {id, position++, input.kind, input.name, input.digest, input.value});
   }
 }
 
@@ -166,7 +192,7 @@ BuildResult result_of(const std::string& word) {
   return BuildResult::Failed;
 }
 
-BuildRow read_build(const Query& query) {
+BuildRow read_build(const Sql::Row& query) {
   BuildRow build;
   build.id = query.number(0);
   build.name = query.text(1);
@@ -186,42 +212,37 @@ BuildRow read_build(const Query& query) {
   return build;
 }
 
-void write_build(Statements& statements, const BuildRow& build) {
-  Query(statements,
-        "INSERT INTO build (name, config, engine, started_ms, duration_ms, result, exit_status, "
-        "message, reasons, digest, image_id, log, source, details) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        build.name, build.config, build.engine, build.started_ms, build.duration_ms,
-        word(build.result), build.exit_status, build.message, build.reasons, build.digest,
-        build.image_id, build.log, build.source, build.details)
-      .run();
-  Query(statements,
-        "UPDATE build SET details = '' WHERE name = ?1 AND details <> '' AND id <= (SELECT id FROM "
-        "build WHERE name = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-        build.name, kDetailsKept)
-      .run();
-  Query(statements,
-        "DELETE FROM build WHERE name = ?1 AND id <= (SELECT id FROM build WHERE name = ?1 "
-        "ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-        build.name, kBuildsKept)
-      .run();
+void write_build(Sql& sql, const BuildRow& build) {
+  sql.run(
+      "INSERT INTO build (name, config, engine, started_ms, duration_ms, result, exit_status, "
+      "message, reasons, digest, image_id, log, source, details) "
+      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+      {build.name, build.config, build.engine, build.started_ms, build.duration_ms,
+       word(build.result), std::int64_t{build.exit_status}, build.message, build.reasons,
+       build.digest, build.image_id, build.log, build.source, build.details});
+  sql.run(
+      "UPDATE build SET details = '' WHERE name = ?1 AND details <> '' AND id <= (SELECT id FROM "
+      "build WHERE name = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+      {build.name, std::int64_t{kDetailsKept}});
+  sql.run(
+      "DELETE FROM build WHERE name = ?1 AND id <= (SELECT id FROM build WHERE name = ?1 "
+      "ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+      {build.name, std::int64_t{kBuildsKept}});
 }
 
-void write_push(Statements& statements, const std::string& name, const std::string& reference,
+void write_push(Sql& sql, const std::string& name, const std::string& reference,
                 const PublishedRow& row) {
-  Query(statements,
-        "REPLACE INTO published (name, reference, image_id, digest, pushed_ms) "
-        "VALUES (?, ?, ?, ?, ?)",
-        name, reference, row.image_id, row.digest, row.pushed_ms)
-      .run();
+  sql.run(
+      "INSERT INTO published (name, reference, image_id, digest, pushed_ms) "
+      "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name, reference) DO UPDATE SET "
+      "image_id = excluded.image_id, digest = excluded.digest, pushed_ms = excluded.pushed_ms",
+      {name, reference, row.image_id, row.digest, row.pushed_ms});
 }
 
-std::vector<BuildRow> read_builds(Statements& statements, const std::string& name, int limit) {
+std::vector<BuildRow> read_builds(Sql& sql, const std::string& name, std::int64_t limit) {
   std::vector<BuildRow> builds;
-  Query query(statements,
-              "SELECT " BUILD_COLUMNS " FROM build WHERE name = ? ORDER BY id DESC LIMIT ?", name,
-              limit);
-  while (query.next()) builds.push_back(read_build(query));
+  sql.each("SELECT " BUILD_COLUMNS " FROM build WHERE name = ?1 ORDER BY id DESC LIMIT ?2",
+           {name, limit}, [&](const Sql::Row& row) { builds.push_back(read_build(row)); });
   return builds;
 }
 
@@ -238,16 +259,14 @@ struct ContextUses {
   std::map<std::string, ContextUse> by_digest;
 };
 
-/// Those of one state file, which all its Stores share.
-std::shared_ptr<ContextUses> uses_of(const fs::path& file) {
+/// Those of one state, which all its Stores share. "": one that nobody else has.
+std::shared_ptr<ContextUses> uses_of(const std::string& state) {
   static std::mutex mutex;
-  static std::map<fs::path, std::weak_ptr<ContextUses>> all;
-  if (file == kInMemory) return std::make_shared<ContextUses>();
-  std::error_code ignored;
-  const fs::path key = fs::weakly_canonical(file, ignored);
+  static std::map<std::string, std::weak_ptr<ContextUses>> all;
+  if (state.empty()) return std::make_shared<ContextUses>();
   const std::lock_guard lock(mutex);
   std::erase_if(all, [](const auto& uses) { return uses.second.expired(); });
-  std::weak_ptr<ContextUses>& known = all[key];
+  std::weak_ptr<ContextUses>& known = all[state];
   auto uses = known.lock();
   if (!uses) known = uses = std::make_shared<ContextUses>();
   return uses;
@@ -277,12 +296,10 @@ const char* word(BuildResult result) {
 }
 
 struct Store::Database {
-  Database(fs::path path, SQLite::Database opened)
-      : file(std::move(path)), sqlite(std::move(opened)), statements(sqlite), uses(uses_of(file)) {}
+  Database(const std::string& state, std::unique_ptr<SqlConnection> connection)
+      : sql(std::move(connection)), uses(uses_of(state)) {}
 
-  fs::path file;  ///< for messages
-  SQLite::Database sqlite;
-  Statements statements;
+  Sql sql;
   std::shared_ptr<ContextUses> uses;
 };
 
@@ -305,230 +322,240 @@ Store::~Store() = default;
 Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;
 
+namespace {
+
+// (What is adopted may be none yet; whoever opens it throws the same errors himself.)
+std::unique_ptr<SqlConnection> adopted(const fs::path& file, SQLite::Database database) {
+  return adopt_sqlite(std::move(database), [file](const SQLite::Exception& exception) {
+    return state_error(file, exception);
+  });
+}
+
+}  // namespace
+
 Store Store::open(const fs::path& state_directory) {
   const fs::path file = state_directory / kFileName;
-  return in_state(file, [&] { return Store(std::make_unique<Database>(file, open_state(file))); });
+  return in_state(file, [&] {
+    SQLite::Database database = open_state(file);
+    std::error_code ignored;
+    return Store(std::make_unique<Database>(fs::weakly_canonical(file, ignored).string(),
+                                            adopted(file, std::move(database))));
+  });
 }
 
 Store Store::open_read_only(const fs::path& state_directory) {
   const fs::path file = state_directory / kFileName;
-  return in_state(file,
-                  [&] { return Store(std::make_unique<Database>(file, snapshot_state(file))); });
+  return in_state(file, [&] {
+    return Store(std::make_unique<Database>("", adopted(file, snapshot_state(file))));
+  });
+}
+
+Store Store::open_shared(const std::string& url) {
+  return Store(std::make_unique<Database>(url, open_state_database(url)));
+}
+
+Store Store::read_shared(const std::string& url) {
+  auto sql = read_state_database(url);
+  return sql ? Store(std::make_unique<Database>("", std::move(sql))) : in_memory();
 }
 
 Store Store::in_memory() {
-  return Store(std::make_unique<Database>(fs::path(kInMemory), empty_state()));
+  return Store(std::make_unique<Database>("", adopted(":memory:", empty_state())));
+}
+
+void Store::write_only_while(StoreGuard guard) {
+  database_->sql.guard(std::move(guard));
 }
 
 std::optional<ImageRow> Store::find(const std::string& name) {
-  return in_state(database_->file, [&]() -> std::optional<ImageRow> {
-    Query query(database_->statements, "SELECT " IMAGE_COLUMNS " FROM image_state WHERE name = ?",
-                name);
-    if (!query.next()) return std::nullopt;
-    ImageRow row = read_image(query);
-    if (row.format != 0) row.inputs = read_inputs(database_->statements, query.number(0));
-    return row;
+  Sql& sql = database_->sql;
+  return sql.look([&] {
+    std::optional<ImageRow> found;
+    std::int64_t id = 0;
+    sql.each("SELECT " IMAGE_COLUMNS " FROM image_state WHERE name = ?1 LIMIT 1", {name},
+             [&](const Sql::Row& row) {
+               found = read_image(row);
+               id = row.number(0);
+             });
+    if (found && found->format != 0) found->inputs = read_inputs(sql, id);
+    return found;
   });
 }
 
 std::vector<ImageRow> Store::rows() {
-  return in_state(database_->file, [&] {
+  Sql& sql = database_->sql;
+  return sql.look([&] {
     std::vector<ImageRow> rows;
-    Query query(database_->statements,
-                "SELECT " IMAGE_COLUMNS " FROM image_state WHERE name IS NOT NULL ORDER BY id");
-    while (query.next()) rows.push_back(read_image(query));
+    sql.each("SELECT " IMAGE_COLUMNS " FROM image_state WHERE name IS NOT NULL ORDER BY id", {},
+             [&](const Sql::Row& row) { rows.push_back(read_image(row)); });
     return rows;
   });
 }
 
 std::string Store::last_engine() {
-  return in_state(database_->file, [&]() -> std::string {
-    Query query(database_->statements,
-                "SELECT engine FROM image_state ORDER BY built_ms DESC LIMIT 1");
-    return query.next() ? query.text(0) : "";
+  Sql& sql = database_->sql;
+  return sql.look([&] {
+    std::string engine;
+    sql.each("SELECT engine FROM image_state ORDER BY built_ms DESC LIMIT 1", {},
+             [&](const Sql::Row& row) { engine = row.text(0); });
+    return engine;
   });
 }
 
 bool Store::has_input(const std::string& digest) {
-  return in_state(database_->file, [&] {
-    Query query(database_->statements,
-                "SELECT 1 FROM image_input JOIN image_state ON image_state.id = image_input.image "
-                "WHERE image_input.digest = ? LIMIT 1",
-                digest);
-    return query.next();
+  Sql& sql = database_->sql;
+  return sql.look([&] {
+    bool has_one = false;
+    sql.each(
+        "SELECT 1 FROM image_input JOIN image_state ON image_state.id = image_input.image "
+        "WHERE image_input.digest = ?1 LIMIT 1",
+        {digest}, [&](const Sql::Row&) { has_one = true; });
+    return has_one;
   });
 }
 
 void Store::record_success(const ImageRow& row, const BuildRow& build,
                            const std::map<std::string, PublishedRow>& kept) {
-  in_state(database_->file, [&] {
-    Change change(database_->sqlite);
-    write_image(database_->statements, row);
-    write_build(database_->statements, build);
-    if (!kept.empty()) {
-      Query(database_->statements, "DELETE FROM published WHERE name = ? AND reference LIKE '%@'",
-            row.name)
-          .run();
-    }
-    for (const auto& [repository, its] : kept)
-      write_push(database_->statements, row.name, repository, its);
-    change.commit();
+  Sql& sql = database_->sql;
+  sql.change([&] {
+    write_image(sql, row);
+    write_build(sql, build);
+    if (!kept.empty())
+      sql.run("DELETE FROM published WHERE name = ?1 AND reference LIKE '%@'", {row.name});
+    for (const auto& [repository, its] : kept) write_push(sql, row.name, repository, its);
   });
 }
 
 void Store::record_found(const ImageRow& row) {
-  in_state(database_->file, [&] {
-    Change change(database_->sqlite);
-    write_image(database_->statements, row);
-    change.commit();
-  });
+  database_->sql.change([&] { write_image(database_->sql, row); });
 }
 
 void Store::record_attempt(const BuildRow& build) {
-  in_state(database_->file, [&] {
-    Change change(database_->sqlite);
-    write_build(database_->statements, build);
-    change.commit();
-  });
+  database_->sql.change([&] { write_build(database_->sql, build); });
 }
 
 std::map<std::string, PublishedRow> Store::published(const std::string& name) {
-  return in_state(database_->file, [&] {
+  Sql& sql = database_->sql;
+  return sql.look([&] {
     std::map<std::string, PublishedRow> all;
-    Query query(database_->statements,
-                "SELECT reference, image_id, digest, pushed_ms FROM published WHERE name = ?",
-                name);
-    while (query.next()) all[query.text(0)] = {query.text(1), query.text(2), query.number(3)};
+    sql.each("SELECT reference, image_id, digest, pushed_ms FROM published WHERE name = ?1", {name},
+             [&](const Sql::Row& row) {
+               all[row.text(0)] = {row.text(1), row.text(2), row.number(3)};
+             });
     return all;
   });
 }
 
 std::map<std::string, std::map<std::string, PublishedRow>> Store::all_published() {
-  return in_state(database_->file, [&] {
+  Sql& sql = database_->sql;
+  return sql.look([&] {
     std::map<std::string, std::map<std::string, PublishedRow>> all;
-    Query query(database_->statements,
-                "SELECT name, reference, image_id, digest, pushed_ms FROM published");
-    while (query.next())
-      all[query.text(0)][query.text(1)] = {query.text(2), query.text(3), query.number(4)};
+    sql.each("SELECT name, reference, image_id, digest, pushed_ms FROM published", {},
+             [&](const Sql::Row& row) {
+               all[row.text(0)][row.text(1)] = {row.text(2), row.text(3), row.number(4)};
+             });
     return all;
   });
 }
 
 void Store::record_push(const std::string& name, const std::string& reference,
                         const PublishedRow& row) {
-  in_state(database_->file, [&] {
-    Change change(database_->sqlite);
-    write_push(database_->statements, name, reference, row);
-    change.commit();
-  });
+  database_->sql.change([&] { write_push(database_->sql, name, reference, row); });
 }
 
 void Store::take_from_others(const std::string& name, const std::string& reference) {
-  in_state(database_->file, [&] {
-    Change change(database_->sqlite);
-    Query(database_->statements, "DELETE FROM published WHERE reference = ? AND name <> ?",
-          reference, name)
-        .run();
-    change.commit();
+  database_->sql.change([&] {
+    database_->sql.run("DELETE FROM published WHERE reference = ?1 AND name <> ?2",
+                       {reference, name});
   });
 }
 
 void Store::forget_pushes(const std::string& manifest) {
-  in_state(database_->file, [&] {
-    Change change(database_->sqlite);
-    Query(database_->statements, "DELETE FROM published WHERE digest = ?", manifest).run();
-    change.commit();
-  });
+  database_->sql.change(
+      [&] { database_->sql.run("DELETE FROM published WHERE digest = ?1", {manifest}); });
 }
 
 std::optional<BuildRow> Store::last_build(const std::string& name) {
-  return in_state(database_->file, [&]() -> std::optional<BuildRow> {
-    std::vector<BuildRow> builds = read_builds(database_->statements, name, 1);
-    if (builds.empty()) return std::nullopt;
-    return std::move(builds.front());
-  });
+  std::vector<BuildRow> builds =
+      database_->sql.look([&] { return read_builds(database_->sql, name, 1); });
+  if (builds.empty()) return std::nullopt;
+  return std::move(builds.front());
 }
 
 std::vector<BuildRow> Store::builds(const std::string& name) {
-  return in_state(database_->file,
-                  [&] { return read_builds(database_->statements, name, kBuildsKept); });
+  return database_->sql.look([&] { return read_builds(database_->sql, name, kBuildsKept); });
 }
 
 std::vector<BuildRow> Store::builds_of_all(int limit) {
-  return in_state(database_->file, [&] {
+  Sql& sql = database_->sql;
+  const std::int64_t most = limit < 0 ? std::numeric_limits<std::int64_t>::max() : limit;
+  return sql.look([&] {
     std::vector<BuildRow> builds;
-    Query query(database_->statements,
-                "SELECT " BUILD_COLUMNS " FROM build ORDER BY id DESC LIMIT ?", limit);
-    while (query.next()) builds.push_back(read_build(query));
+    sql.each("SELECT " BUILD_COLUMNS " FROM build ORDER BY id DESC LIMIT ?1", {most},
+             [&](const Sql::Row& row) { builds.push_back(read_build(row)); });
     return builds;
   });
 }
 
 void Store::record_name(const std::string& name, const std::string& reference) {
-  in_state(database_->file, [&] {
-    Change change(database_->sqlite);
-    Query(database_->statements, "REPLACE INTO given_name (reference, name) VALUES (?, ?)",
-          reference, name)
-        .run();
-    change.commit();
+  database_->sql.change([&] {
+    database_->sql.run(
+        "INSERT INTO given_name (reference, name) VALUES (?1, ?2) "
+        "ON CONFLICT (reference) DO UPDATE SET name = excluded.name",
+        {reference, name});
   });
 }
 
 std::vector<std::string> Store::names_given() {
-  return in_state(database_->file, [&] {
+  Sql& sql = database_->sql;
+  return sql.look([&] {
     std::vector<std::string> names;
-    Query query(database_->statements, "SELECT reference FROM given_name ORDER BY reference");
-    while (query.next()) names.push_back(query.text(0));
+    sql.each("SELECT reference FROM given_name ORDER BY reference", {},
+             [&](const Sql::Row& row) { names.push_back(row.text(0)); });
     return names;
   });
 }
 
 void Store::forget(const std::set<std::string>& names, const std::string& config) {
-  in_state(database_->file, [&] {
-    Statements& statements = database_->statements;
-    Change change(database_->sqlite);
+  Sql& sql = database_->sql;
+  sql.change([&] {
     for (const std::string& name : names) {
-      Query(statements, "DELETE FROM image_state WHERE name = ? AND config = ?", name, config)
-          .run();
-      Query(statements, "DELETE FROM build WHERE name = ? AND config = ?", name, config).run();
-      Query(statements, "DELETE FROM published WHERE name = ?", name).run();
-      Query(statements, "DELETE FROM given_name WHERE name = ?", name).run();
+      sql.run("DELETE FROM image_state WHERE name = ?1 AND config = ?2", {name, config});
+      sql.run("DELETE FROM build WHERE name = ?1 AND config = ?2", {name, config});
+      sql.run("DELETE FROM published WHERE name = ?1", {name});
+      sql.run("DELETE FROM given_name WHERE name = ?1", {name});
     }
-    change.commit();
   });
 }
 
 std::map<std::string, std::int64_t> Store::durations() {
-  return in_state(database_->file, [&] {
+  Sql& sql = database_->sql;
+  return sql.look([&] {
     std::map<std::string, std::int64_t> durations;
-    Query query(database_->statements,
-                "SELECT name, duration_ms FROM build WHERE id IN "
-                "(SELECT max(id) FROM build WHERE result = ? GROUP BY name)",
-                word(BuildResult::Success));
-    while (query.next()) durations.emplace(query.text(0), query.number(1));
+    sql.each(
+        "SELECT name, duration_ms FROM build WHERE id IN "
+        "(SELECT max(id) FROM build WHERE result = ?1 GROUP BY name)",
+        {word(BuildResult::Success)},
+        [&](const Sql::Row& row) { durations.emplace(row.text(0), row.number(1)); });
     return durations;
   });
 }
 
 std::vector<std::string> Store::retire(const std::string& config,
                                        const std::set<std::string>& keep) {
-  return in_state(database_->file, [&] {
-    Statements& statements = database_->statements;
-    Change change(database_->sqlite);
-    Query(statements, "UPDATE image_state SET config = ? WHERE config = ''", config).run();
+  Sql& sql = database_->sql;
+  return sql.change([&] {
+    sql.run("UPDATE image_state SET config = ?1 WHERE config = ''", {config});
     std::vector<std::string> dropped;
-    {
-      Query query(statements, "SELECT name FROM image_state WHERE config = ? ORDER BY name",
-                  config);
-      while (query.next()) {
-        if (!keep.contains(query.text(0))) dropped.push_back(query.text(0));
-      }
-    }
+    sql.each("SELECT name FROM image_state WHERE config = ?1 ORDER BY name", {config},
+             [&](const Sql::Row& row) {
+               if (std::string name = row.text(0); !keep.contains(name))
+                 dropped.push_back(std::move(name));
+             });
     for (const std::string& name : dropped) {
-      Query(statements, "DELETE FROM image_state WHERE name = ?", name).run();
-      Query(statements, "DELETE FROM published WHERE name = ?", name).run();
+      sql.run("DELETE FROM image_state WHERE name = ?1", {name});
+      sql.run("DELETE FROM published WHERE name = ?1", {name});
     }
-    change.commit();
     return dropped;
   });
 }
@@ -536,71 +563,64 @@ std::vector<std::string> Store::retire(const std::string& config,
 void Store::take_over(const std::string& name, const std::string& config) {
   const auto row = find(name);
   if (!row || row->config == config) return;
-  in_state(database_->file, [&] {
-    Change change(database_->sqlite);
-    Query(database_->statements, "UPDATE image_state SET config = ? WHERE name = ?", config, name)
-        .run();
-    change.commit();
+  database_->sql.change([&] {
+    database_->sql.run("UPDATE image_state SET config = ?1 WHERE name = ?2", {config, name});
   });
 }
 
 void Store::clear() {
-  in_state(database_->file, [&] {
-    Change change(database_->sqlite);
-    Query(database_->statements, "DELETE FROM image_input").run();
-    Query(database_->statements, "DELETE FROM published").run();
-    Query(database_->statements, "DELETE FROM image_state").run();
-    change.commit();
+  Sql& sql = database_->sql;
+  sql.change([&] {
+    sql.run("DELETE FROM image_input");
+    sql.run("DELETE FROM published");
+    sql.run("DELETE FROM image_state");
   });
 }
 
 // A digest without a row in context_name stands for itself and may be used. A row with `open` = 1
 // is a name in use, or one whose use did not end well; with `open` = 0, a name that replaces a
-// spoiled one and is good.
+// spoiled one and is good. (A name that another server uses now is one of the former.)
 
 std::string Store::open_context_name(const std::string& digest) {
-  return in_state(database_->file, [&] {
-    Statements& statements = database_->statements;
-    const std::lock_guard lock(database_->uses->mutex);
-    ContextUse& use = database_->uses->by_digest[digest];
-    if (use.count > 0 && !use.spoiled) {
-      ++use.count;
-      return use.name;
-    }
-    Change change(database_->sqlite);
-    std::string name = digest;
-    {
-      Query query(statements, "SELECT name, open FROM context_name WHERE digest = ?", digest);
-      if (query.next()) name = query.number(1) == 0 ? query.text(0) : fresh_name(digest);
-    }
-    Query(statements, "REPLACE INTO context_name (digest, name, open) VALUES (?, ?, 1)", digest,
-          name)
-        .run();
-    change.commit();
-    use = {name, use.count + 1, false};
-    return name;
+  Sql& sql = database_->sql;
+  const std::lock_guard lock(database_->uses->mutex);
+  ContextUse& use = database_->uses->by_digest[digest];
+  if (use.count > 0 && !use.spoiled) {
+    ++use.count;
+    return use.name;
+  }
+  const std::string name = sql.change([&] {
+    std::string its = digest;
+    sql.each(
+        "SELECT name, open FROM context_name WHERE digest = ?1", {digest},
+        [&](const Sql::Row& row) { its = row.number(1) == 0 ? row.text(0) : fresh_name(digest); });
+    sql.run(
+        "INSERT INTO context_name (digest, name, open) VALUES (?1, ?2, 1) "
+        "ON CONFLICT (digest) DO UPDATE SET name = excluded.name, open = 1",
+        {digest, its});
+    return its;
   });
+  use = {name, use.count + 1, false};
+  return name;
 }
 
 void Store::close_context_name(const std::string& digest, bool verified) {
-  in_state(database_->file, [&] {
-    const std::lock_guard lock(database_->uses->mutex);
-    auto& uses = database_->uses->by_digest;
-    const auto found = uses.find(digest);
-    if (found == uses.end() || found->second.count == 0) return;
-    ContextUse& use = found->second;
-    if (!verified) use.spoiled = true;
-    if (--use.count > 0) return;
-    const ContextUse last = use;
-    uses.erase(found);
-    if (last.spoiled) return;  // the row stays open
-    Change change(database_->sqlite);
-    Query(database_->statements,
-          last.name == digest ? "DELETE FROM context_name WHERE digest = ?"
-                              : "UPDATE context_name SET open = 0 WHERE digest = ?",
-          digest)
-        .run();
-    change.commit();
+  Sql& sql = database_->sql;
+  const std::lock_guard lock(database_->uses->mutex);
+  auto& uses = database_->uses->by_digest;
+  const auto found = uses.find(digest);
+  if (found == uses.end() || found->second.count == 0) return;
+  ContextUse& use = found->second;
+  if (!verified) use.spoiled = true;
+  if (--use.count > 0) return;
+  const ContextUse last = use;
+  uses.erase(found);
+  if (last.spoiled) return;  // the row stays open
+  sql.change([&] {
+    sql.run(last.name == digest
+                ? "DELETE FROM context_name WHERE digest = ?1 AND name = ?2"
+                : "UPDATE context_name SET open = 0 WHERE digest = ?1 AND name = ?2",
+            {digest, last.name});
   });
 }
 

@@ -1,6 +1,6 @@
 // What imagewright remembers between runs: the state file `.builder.state.db` (SQLite) of a state
-// directory, and its lock. Knows nothing of how digests are made or what is decided with them. The
-// schema and its history are in docs/formats.md; the version is SQLite's `user_version`.
+// directory, and its lock; or a database of PostgreSQL that servers share. Knows nothing of how
+// digests are made or what is decided with them. The schema and its history are in docs/formats.md.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,8 @@
 #include <set>
 #include <string>
 #include <vector>
+
+#include "io/sql.h"
 
 namespace imagewright {
 
@@ -84,10 +86,17 @@ struct BuildRow {
   bool operator==(const BuildRow&) const = default;
 };
 
-/// The state of one state directory. Every change is one transaction, on disk when the call
-/// returns. Everything throws Error(Missing), with the file's name, if the state cannot be read or
-/// written, is damaged, or was written by a newer imagewright. One thread at a time; several
-/// threads of the process that holds the lock may each have one.
+/// What must hold for what is written.
+struct StoreGuard {
+  std::string sql;  ///< a statement of that database that gives a row as long as it does
+  std::vector<SqlValue> parameters;
+};
+
+/// The state of one state directory, or of servers that share a database. Every change is one
+/// transaction, on disk when the call returns. Everything throws Error(Missing), with the file's or
+/// database's name, if the state cannot be read or written, is damaged, or was written by a newer
+/// imagewright. One thread at a time; several threads of the process that holds the lock (of any
+/// process, where it is shared) may each have one.
 class Store {
  public:
   /// The names in the state directory that are ours: `.builder.state.db` and what stands beside it
@@ -103,6 +112,16 @@ class Store {
   /// fine. No file: an empty state. A file of an older version is read as if it had been brought up
   /// to date.
   static Store open_read_only(const std::filesystem::path& state_directory);
+
+  /// The one in a database of PostgreSQL, to write and to read; nobody has a lock on it. `url`: as
+  /// open_postgresql. Made or upgraded as by open_state_database; read as by read_state_database,
+  /// and empty where nobody wrote yet.
+  static Store open_shared(const std::string& url);
+  static Store read_shared(const std::string& url);
+
+  /// From now on nothing is written where that does not hold, in the same transaction, but
+  /// Error(Missing) thrown: so whoever lost what he wrote for changes nothing, however late he is.
+  void write_only_while(StoreGuard guard);
 
   /// An empty state that is forgotten in the end. For tests and dry runs.
   static Store in_memory();
@@ -176,7 +195,7 @@ class Store {
   /// an earlier use of the name was not closed as verified (the context changed meanwhile, or we
   /// were killed): then a name never used before, which takes the digest's place from then on. Uses
   /// of one digest that are open at the same time in this process share its name, by whichever
-  /// Store of the same file. The use is open from now on, on disk.
+  /// Store of the same state. The use is open from now on, on disk.
   std::string open_context_name(const std::string& digest);
   /// Ends the use. Verified: what the engine got was looked at again afterwards and is what the
   /// digest says.

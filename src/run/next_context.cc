@@ -36,8 +36,7 @@ NextContext next_context(const Project& project, Observer& observer, const Image
         const auto inputs = bases->inputs(image, next.observation.links);
         return bases->brings(image, base, inputs, false);
       }
-      const auto row =
-          Store::open_read_only(project.state_directory).find(project.config.images[*parent].name);
+      const auto row = read_store(project).find(project.config.images[*parent].name);
       if (!row) return std::nullopt;
       return bases->parent_brings(image, base, {row->image_id, ""});
     } catch (const Error&) {

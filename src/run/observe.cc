@@ -320,7 +320,7 @@ Observer::Observer(const Project& project, Look look)
       base_(project.base.lexically_normal()),
       cache_(project.places.cache),
       own_({project.places.cache, project.places.logs, project.places.sockets}),
-      secrets_(base_, cache_),
+      secrets_(base_, [&project] { return secret_key(project); }),
       kept_(cache_ / "contexts", state_key(project)),
       known_(cache_ / "contexts" / ("known-" + state_key(project)),
              project.places.cache.string() + '\n' + project.places.logs.string()),

@@ -254,7 +254,7 @@ std::vector<PruneItem> prune(const Project& project, const PruneOptions& options
                              Progress& progress) {
   const auto engine = find_engine(wished_engine(project, options.engine), project.places.cache);
   if (!options.remove) {
-    Store store = Store::open_read_only(project.state_directory);
+    Store store = read_store(project);
     return Pruning(project, options, store, *engine).go();
   }
   // (Where there is no state, there is nothing of ours.)
@@ -269,7 +269,7 @@ std::vector<PruneItem> prune(const Project& project, const PruneOptions& options
     throw Error(Error::Kind::Missing,
                 "another run holds the state in " + project.state_directory.string());
   }
-  Store store = Store::open(project.state_directory);
+  Store store = open_store(project);
   return Pruning(project, options, store, *engine).go();
 }
 

@@ -13,7 +13,7 @@ Review::Review(const Project& project, const RunOptions& options, Progress& prog
       progress_(progress),
       selected_(select_images(project.config.images, options.images)),
       engine_(engine_for(project, options)),
-      store_(Store::open_read_only(project.state_directory)),
+      store_(read_store(project)),
       observer_(project),
       outside_(project, engine_->name()) {}
 

@@ -148,13 +148,12 @@ class Run {
 
   void open_state() {
     if (options_.dry_run) {
-      store_ =
-          options_.clean ? Store::in_memory() : Store::open_read_only(project_.state_directory);
+      store_ = options_.clean ? Store::in_memory() : read_store(project_);
       return;
     }
-    store_ = Store::open(project_.state_directory);
-    progress_.step("State prepared in " +
-                   (project_.state_directory / Store::file_names().front()).string());
+    store_ = open_store(project_);
+    if (options_.guard) store_->write_only_while(*options_.guard);
+    progress_.step("State prepared in " + state_place(project_));
     if (options_.clean) {
       store_->clear();
       progress_.step("State emptied");
@@ -526,8 +525,7 @@ class Run {
     bring_parents(job);
     const ContextFiles& files = observer_.files(image, observation);
     if (image.oci_labels) job.commit_time = observer_.time_of_commit(image, observation);
-    job.without_secrets =
-        Redaction(Secrets(project_.base, project_.places.cache).contents(image.options.secrets));
+    job.without_secrets = Redaction(contents_of(image.options.secrets, project_.base));
     inbox_.call([&] { prepare(job, files); });
 
     BuildLog log(log_directory(project_, image.name));

@@ -46,6 +46,8 @@ struct RunOptions {
   /// What repositories and registries said lately counts instead of asking them; or they are asked,
   /// and that is kept there (`ask_anew`). Borrowed; nullptr: each run asks.
   Remembered* remembered = nullptr;
+  /// For what is stored; nullopt: none.
+  std::optional<StoreGuard> guard = {};
   bool ask_anew = false;
   /// The process ends after this: memory need not be freed.
   bool is_last = false;

@@ -7,7 +7,6 @@
 #include "io/environment.h"
 #include "io/error.h"
 #include "io/file_read.h"
-#include "io/secret_key.h"
 
 namespace imagewright {
 
@@ -33,18 +32,18 @@ std::string content(const Secret& secret, const fs::path& base) {
 
 }  // namespace
 
-std::vector<std::string> Secrets::contents(const std::vector<Secret>& secrets) const {
+std::vector<std::string> contents_of(const std::vector<Secret>& secrets, const fs::path& base) {
   std::vector<std::string> all;
-  for (const Secret& secret : secrets) all.push_back(content(secret, base_));
+  for (const Secret& secret : secrets) all.push_back(content(secret, base));
   return all;
 }
 
 std::map<std::string, std::string> Secrets::digests(const std::vector<Secret>& secrets) {
   std::map<std::string, std::string> all;
   if (secrets.empty()) return all;
-  const std::vector<std::string> held = contents(secrets);
+  const std::vector<std::string> held = contents_of(secrets, base_);
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (key_.empty()) key_ = secret_key(cache_);
+  if (key_.empty()) key_ = make_key_();
   for (std::size_t i = 0; i < secrets.size(); ++i) {
     all[secrets[i].id] = hex(hmac_sha256(key_, held[i]));
   }

@@ -1,8 +1,9 @@
 // The secrets of images: what they hold, as keyed digests for the fingerprint and as what must not
-// be seen in any output. Nothing here is written anywhere but the key (io/secret_key).
+// be seen in any output. Nothing here is written anywhere.
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -13,21 +14,24 @@
 
 namespace imagewright {
 
-/// Reads secrets. May be used by several threads.
+/// What they hold now, in order. `base`: as below. Throws Error(Source) that names the secret which
+/// cannot be had.
+std::vector<std::string> contents_of(const std::vector<Secret>& secrets,
+                                     const std::filesystem::path& base);
+
+/// Digests secrets. May be used by several threads.
 class Secrets {
  public:
-  /// `base`: what relative files are against; `cache`: where the key is.
-  Secrets(std::filesystem::path base, std::filesystem::path cache)
-      : base_(std::move(base)), cache_(std::move(cache)) {}
+  /// `base`: what relative files are against; `key`: gives the key, asked for when it is needed.
+  Secrets(std::filesystem::path base, std::function<std::string()> key)
+      : base_(std::move(base)), make_key_(std::move(key)) {}
 
-  /// What they hold now, in order. Throws Error(Source) that names the secret which cannot be had.
-  std::vector<std::string> contents(const std::vector<Secret>& secrets) const;
   /// By id: HMAC-SHA-256 of the content, hexadecimal. Throws as above, and Error(Missing).
   std::map<std::string, std::string> digests(const std::vector<Secret>& secrets);
 
  private:
   std::filesystem::path base_;
-  std::filesystem::path cache_;
+  std::function<std::string()> make_key_;
   std::mutex mutex_;
   std::string key_;  // "": not read yet
 };

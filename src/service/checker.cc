@@ -177,7 +177,7 @@ void Checker::read_configuration(bool tell) {
 
 void Checker::look_once(Queue& queue) {
   const auto served = current_.get();
-  const std::int64_t began_ms = now_ms();
+  const std::int64_t began_ms = queue.now_ms();
   LookProgress progress;
   Review review(served->project, options_, progress);
   const std::vector<Reviewed> images = review.look(false);
@@ -222,7 +222,7 @@ void Checker::look_once(Queue& queue) {
 // As the end of a full run does.
 void Checker::retire(const Served& served) {
   const std::vector<std::string> names = all_names(served.project.config);
-  Store store = Store::open(served.project.state_directory);
+  Store store = open_store(served.project);
   for (const std::string& name :
        store.retire(served.project.config_path, {names.begin(), names.end()}))
     log_.info("forgotten, as it left the configuration", {0, 0, name});
@@ -243,7 +243,7 @@ bool is_left_alone(Queue& queue, const NewJob& job, std::int64_t look_began_ms,
   if (last.inputs != job.inputs) return false;
   // Who looked for himself found nothing to do; it is asked again later, and not for ever.
   if (last.state == JobState::UpToDate && last.reasons == job.reasons)
-    return last.finished_ms + interval.count() > now_ms();
+    return last.finished_ms + interval.count() > queue.now_ms();
   // Somebody did not want just that. Until its inputs change, or somebody wants it after all.
   return last.state == JobState::Cancelled;
 }

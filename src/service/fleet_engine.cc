@@ -188,11 +188,13 @@ std::optional<std::string> FleetEngine::manifest_in(const std::string& image_id,
 std::function<std::unique_ptr<Engine>()> fleet_engine_of(const Project& project, bool push) {
   // (Where there never was a server, nothing has to be opened for that.)
   std::error_code ignored;
-  if (!std::filesystem::exists(project.state_directory / kQueueFileName, ignored)) return {};
-  if (Store::open_read_only(project.state_directory).last_engine() != FleetEngine::kName) return {};
+  if (project.database.empty() &&
+      !std::filesystem::exists(project.state_directory / kQueueFileName, ignored))
+    return {};
+  if (read_store(project).last_engine() != FleetEngine::kName) return {};
   const auto known = std::make_shared<KnownManifests>(kOneLook);
   return [&project, known, push] {
-    Store store = Store::open_read_only(project.state_directory);
+    Store store = read_store(project);
     return std::make_unique<FleetEngine>(project, *known, store, FleetPlaces{"", push});
   };
 }

@@ -104,6 +104,7 @@ std::optional<JobOutcome> JobRunner::build(
   run.is_locked = true;
   run.force = work.job.trigger == "force";
   run.stop = &work.stop;
+  if (!work.served->project.database.empty()) run.guard = while_held(work.job.id, work.job.fence);
   std::optional<JobOutcome> outcome;
   try {
     outcome = outcome_of(build_images(work.served->project, run, progress), work.unit,

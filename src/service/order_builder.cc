@@ -87,20 +87,20 @@ std::vector<Entry> OrderBuilder::fetch(const OrderedContext& context, const fs::
   const fs::path file = directory / "pack";
   const Fd fd(open(file.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   if (!fd) throw Error(Error::Kind::Missing, with_errno("cannot write '" + file.string() + "'"));
-  ServerClient client(server_, &stop);
+  CurrentClient client(servers_, &stop);
   std::uint64_t end = 0;
   int attempt = 0;
   auto heard = Clock::now();
   while (end < context.size) {
     const std::uint64_t before = end;
     try {
-      client.download(fmt::format("/api/v1/packs/{}?offset={}", percent_encoded(context.pack), end),
-                      [&](std::string_view part) {
-                        if (part.size() > context.size - end || !write_at(fd.get(), end, part))
-                          return false;
-                        end += part.size();
-                        return true;
-                      });
+      client->download(
+          fmt::format("/api/v1/packs/{}?offset={}", percent_encoded(context.pack), end),
+          [&](std::string_view part) {
+            if (part.size() > context.size - end || !write_at(fd.get(), end, part)) return false;
+            end += part.size();
+            return true;
+          });
     } catch (const Error&) {
       // (A server that begins anew has to pack it first.)
       if (stop) throw;

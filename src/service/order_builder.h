@@ -14,19 +14,19 @@
 #include "core/context.h"
 #include "io/engine.h"
 #include "service/build_order.h"
-#include "service/server_client.h"
+#include "service/servers.h"
 #include "service/service_log.h"
 
 namespace imagewright {
 
 class OrderBuilder {
  public:
-  /// Borrows the engine and the log. `scratch`: a directory for what is brought. Without a word
-  /// from a server it waits so long for a context.
-  OrderBuilder(Engine& engine, ServerAddress server, std::filesystem::path scratch,
+  /// Borrows the engine, the servers and the log. `scratch`: a directory for what is brought.
+  /// Without a word from a server it waits so long for a context.
+  OrderBuilder(Engine& engine, const Servers& servers, std::filesystem::path scratch,
                std::chrono::milliseconds cut_off, const ServiceLog& log)
       : engine_(engine),
-        server_(std::move(server)),
+        servers_(servers),
         scratch_(std::move(scratch)),
         cut_off_(cut_off),
         log_(log) {}
@@ -54,7 +54,7 @@ class OrderBuilder {
   std::string with_local_names(std::string dockerfile);
 
   Engine& engine_;
-  ServerAddress server_;
+  const Servers& servers_;
   std::filesystem::path scratch_;
   std::chrono::milliseconds cut_off_;
   const ServiceLog& log_;

@@ -307,6 +307,8 @@ class SqlQueue final : public Queue {
 
   // --- What is known
 
+  std::int64_t now_ms() override { return times_.now ? times_.now() : sql_->now_ms(); }
+
   std::optional<Job> find(std::int64_t job) override {
     std::optional<Job> found;
     look([&] { found = read(job); });
@@ -556,7 +558,7 @@ class SqlQueue final : public Queue {
     });
   }
 
-  void set_now() { now_ = times_.now ? times_.now() : sql_->now_ms(); }
+  void set_now() { now_ = now_ms(); }
 
   // --- Jobs
 
@@ -957,6 +959,11 @@ bool is_final(JobState state) {
   return state != JobState::Blocked && state != JobState::Queued && state != JobState::Running;
 }
 
+StoreGuard while_held(std::int64_t job, std::int64_t fence) {
+  return {"SELECT 1 FROM queue_job WHERE id = ?1 AND fence = ?2 AND state = 'running' FOR SHARE",
+          {job, fence}};
+}
+
 std::unique_ptr<Queue> open_sqlite_queue(const fs::path& state_directory, const QueueTimes& times) {
   std::error_code error;
   fs::create_directories(state_directory, error);
@@ -974,6 +981,10 @@ std::unique_ptr<Queue> open_postgresql_queue(const std::string& url, const Queue
   auto sql = open_postgresql(url, kChannel);
   prepare_queue_tables(*sql, "the queue in PostgreSQL");
   return std::make_unique<SqlQueue>(std::move(sql), times);
+}
+
+std::unique_ptr<Queue> open_queue(const fs::path& state_directory, const std::string& database) {
+  return database.empty() ? open_sqlite_queue(state_directory) : open_postgresql_queue(database);
 }
 
 }  // namespace imagewright

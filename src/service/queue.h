@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "io/store.h"
+
 namespace imagewright {
 
 enum class JobState {
@@ -232,6 +234,8 @@ class Queue {
 
   // --- What is known
 
+  /// The store's time.
+  virtual std::int64_t now_ms() = 0;
   virtual std::optional<Job> find(std::int64_t job) = 0;
   /// The newest first.
   virtual std::vector<Job> jobs(const JobFilter& filter) = 0;
@@ -294,6 +298,10 @@ class Queue {
   virtual void wake() = 0;
 };
 
+/// For a state that is in the same database of PostgreSQL as the queue: as long as the job is held
+/// by that fence.
+StoreGuard while_held(std::int64_t job, std::int64_t fence);
+
 /// The file in a state directory in which a server's queue is, if that is SQLite's.
 inline constexpr char kQueueFileName[] = ".builder.state.db.queue";
 
@@ -305,5 +313,8 @@ std::unique_ptr<Queue> open_sqlite_queue(const std::filesystem::path& state_dire
 /// does at the same time. Throws Error(Missing) where there is no libpq or no such server, and
 /// where a newer imagewright upgraded it; passwords are never repeated.
 std::unique_ptr<Queue> open_postgresql_queue(const std::string& url, const QueueTimes& times = {});
+/// That of `database`, or without one of the directory.
+std::unique_ptr<Queue> open_queue(const std::filesystem::path& state_directory,
+                                  const std::string& database);
 
 }  // namespace imagewright

@@ -1,18 +1,13 @@
 #include "service/queue_schema.h"
 
-#include <fmt/format.h>
-
-#include <utility>
-
-#include "core/replace_all.h"
+#include "io/sql_schema.h"
 
 namespace imagewright {
 
 namespace {
 
-// In SQLite's words; for PostgreSQL they are replaced (`spelled`). Columns that only serve to find
-// the next job quickly: `lane`, by whom a job may be claimed now ("": anybody; null: nobody), and
-// `turn_ms`, when that has to be looked at again.
+// Columns that only serve to find the next job quickly: `lane`, by whom a job may be claimed now
+// ("": anybody; null: nobody), and `turn_ms`, when that has to be looked at again.
 constexpr const char* kSchema1 = R"(
   CREATE TABLE queue_job (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -72,62 +67,11 @@ constexpr const char* kSchema1 = R"(
   ANALYZE queue_job;
 )";
 
-constexpr const char* kVersionTable =
-    "CREATE TABLE IF NOT EXISTS queue_version ("
-    "version INTEGER NOT NULL PRIMARY KEY, since_ms INTEGER NOT NULL) ROW_TABLE;";
-
-using Words = std::pair<const char*, const char*>;
-
-constexpr Words kSqliteWords[] = {
-    {"BUSY_TABLE", "STRICT"},
-    {"KEY_TABLE", "WITHOUT ROWID, STRICT"},
-    {"ROW_TABLE", "STRICT"},
-};
-
-// Texts are compared by their bytes in both. Of rows that change often, an old one's place is to be
-// free again soon, and beside it.
-constexpr Words kPostgresqlWords[] = {
-    {"INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"},
-    {"INTEGER", "BIGINT"},
-    {"TEXT", "TEXT COLLATE \"C\""},
-    {"BLOB", "BYTEA"},
-    {"BUSY_TABLE", "WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02)"},
-    {" KEY_TABLE", ""},
-    {" ROW_TABLE", ""},
-};
-
-template <std::size_t Count>
-std::string spelled(std::string sql, const Words (&words)[Count]) {
-  for (const auto& [from, to] : words) {
-    replace_all(sql, from, to);
-  }
-  return sql;
-}
-
-std::string spelled(const std::string& sql, SqlConnection::Dialect dialect) {
-  return dialect == SqlConnection::Dialect::Sqlite ? spelled(sql, kSqliteWords)
-                                                   : spelled(sql, kPostgresqlWords);
-}
-
 }  // namespace
 
 void prepare_queue_tables(SqlConnection& sql, const std::string& named) {
-  sql.transaction(SqlConnection::Access::Write, [&] {
-    sql.lock();
-    sql.script(spelled(kVersionTable, sql.dialect()));
-    const SqlRows rows = sql.run("SELECT max(version) FROM queue_version");
-    const std::int64_t version = rows.front().number(0);
-    if (version > kQueueVersion) {
-      throw Error(Error::Kind::Missing,
-                  fmt::format("{} was written by a newer imagewright (queue version {}; this one "
-                              "knows up to {})",
-                              named, version, kQueueVersion));
-    }
-    if (version == kQueueVersion) return;
-    sql.script(spelled(kSchema1, sql.dialect()));
-    sql.run("INSERT INTO queue_version (version, since_ms) VALUES (?1, ?2)",
-            {std::int64_t{kQueueVersion}, sql.now_ms()});
-  });
+  static const Schema schema{"queue_version", "queue", {{kQueueVersion, kSchema1}}};
+  bring_up_to_date(sql, schema, named);
 }
 
 }  // namespace imagewright

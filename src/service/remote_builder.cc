@@ -425,7 +425,7 @@ void RemoteBuilder::carry_out(Work& work, const WorkerCall& call) {
   };
   const Project& project = work.claimed.served->project;
   runner_.carry_out(work.claimed, [&] {
-    Store store = Store::open_read_only(project.state_directory);
+    Store store = read_store(project);
     return std::make_unique<WorkerEngine>(project, known_, store, packs_, *work.orders,
                                           options_.places, run);
   });

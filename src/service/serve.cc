@@ -128,9 +128,9 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   take_requests();
   fs::create_directories(project.places.cache);
   fs::create_directories(project.places.logs);
-  (void)Store::open(project.state_directory);
-  const OpenQueue open = [directory = project.state_directory] {
-    return open_sqlite_queue(directory);
+  (void)open_store(project);
+  const OpenQueue open = [project] {
+    return open_queue(project.state_directory, project.database);
   };
   QueuePool queues(open);
   const auto own = queues.lend();
@@ -149,7 +149,7 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   if (options.fleet) {
     look.make_engine = [&] {
       const auto served = current.get();
-      Store store = Store::open_read_only(served->project.state_directory);
+      Store store = read_store(served->project);
       return std::make_unique<FleetEngine>(served->project, manifests, store, places);
     };
   }

@@ -28,6 +28,7 @@
 #include "run/secrets.h"
 #include "service/build_order.h"
 #include "service/order_builder.h"
+#include "service/servers.h"
 #include "service/service_log.h"
 #include "service/worker_call.h"
 
@@ -85,8 +86,9 @@ class Worker {
         engine_(find_engine(options.engine, options.places.cache)),
         ready_(engine_->prepare()),
         scratch_(options.places.cache / "worker"),
-        builder_(*engine_, options.server, scratch_.path(), options.cut_off, log_),
-        client_(options.server, &stop_calls_) {
+        servers_(options.servers),
+        builder_(*engine_, servers_, scratch_.path(), options.cut_off, log_),
+        client_(servers_, &stop_calls_) {
     call_.worker = options.name.empty() ? host_name() : options.name;
     call_.instance = random_word();
     call_.labels = options.labels;
@@ -116,7 +118,7 @@ class Worker {
   int go() {
     if (!ready_.warning.empty()) log_.warning(ready_.warning);
     log_.info(fmt::format("{} works for {}, building with {}, {} at once", call_.worker,
-                          options_.server.url, ready_.description, call_.jobs));
+                          servers_.text(), ready_.description, call_.jobs));
     reporter_ = std::thread([this] { report(); });
     signals_ = std::thread([this] { hear_signals(); });
     int failures = 0;
@@ -127,8 +129,8 @@ class Worker {
       try {
         hand_back_broken();
         const WorkerCall call = next_call();
-        take(client_.post("/api/v1/work", to_json(call)));
-        if (!told.empty()) log_.info("the server answers again");
+        take(client_->post("/api/v1/work", to_json(call)));
+        if (!told.empty()) log_.info(client_.address().url + " answers");
         heard = Clock::now();
         was_heard = true;
         failures = 0;
@@ -141,6 +143,7 @@ class Worker {
         if (end_asked() != 0 && holds_nothing()) break;
         if (told != error.what()) log_.warning(error.what());
         told = error.what();
+        if (servers_.leave(client_.address())) log_.info("asking " + servers_.current().url);
         if (Clock::now() - heard > options_.cut_off) let_go_of_all();
         wait_patiently(backoff(kFirstPause, std::min(failures++, kMostDoublings)),
                        [this] { return stop_calls_.load(); });
@@ -332,7 +335,7 @@ class Worker {
       if (!all.empty()) broken_until_ = Clock::now() + kBroken;
     }
     for (const auto& [job, fence, image] : all) {
-      client_.post(path_of(job, fence) + "/hand-back", Json::object());
+      client_->post(path_of(job, fence) + "/hand-back", Json::object());
       log_.warning("handed back", {job, 0, image});
     }
   }
@@ -342,7 +345,7 @@ class Worker {
     for (auto& [job, held] : held_) {
       stop(held);
       try {
-        ServerClient(options_.server)
+        ServerClient(servers_.current())
             .say_last(path_of(job, held.fence) + "/hand-back", Json::object());
         log_.info("handed back", {job, 0, held.image});
       } catch (const Error& error) {
@@ -387,7 +390,7 @@ class Worker {
   // --- Reports: what builds say, and what came of them
 
   void report() {
-    ServerClient client(options_.server);
+    CurrentClient client(servers_);
     std::string told;
     while (!is_ended_) {
       std::vector<std::tuple<std::int64_t, std::int64_t, std::shared_ptr<Order>>> all;
@@ -401,7 +404,7 @@ class Worker {
       for (const auto& [job, fence, order] : all) {
         try {
           const std::string path = path_of(job, fence) + "/orders/" + percent_encoded(order->name);
-          any = report(client, path, *order) || any;
+          any = report(client.get(), path, *order) || any;
           told.clear();
         } catch (const Error& error) {
           // (The calls tell of a server that is away.)
@@ -453,8 +456,7 @@ class Worker {
     try {
       if (take_slot(order)) {
         const Slot slot{*this};
-        order.without_secrets =
-            Redaction(Secrets("/", options_.places.cache).contents(order.order.options.secrets));
+        order.without_secrets = Redaction(contents_of(order.order.options.secrets, "/"));
         outcome = builder_.build(order.order, order.stop, order.is_fetching,
                                  [&](std::string_view line) { add_line(order, line); });
       } else {
@@ -518,10 +520,11 @@ class Worker {
   std::unique_ptr<Engine> engine_;
   Readiness ready_;
   ScratchDirectory scratch_;
+  Servers servers_;
   OrderBuilder builder_;
   std::atomic<bool> stop_calls_{false};
   std::atomic<bool> is_ended_{false};
-  ServerClient client_;
+  CurrentClient client_;
   WorkerCall call_;   // what stays the same of it
   std::mutex mutex_;  // of what follows
   std::condition_variable slots_free_;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "io/places.h"
 #include "service/server_client.h"
@@ -14,11 +15,11 @@
 namespace imagewright {
 
 struct WorkerOptions {
-  ServerAddress server;
-  std::string name;              ///< "": this machine's
-  std::set<std::string> labels;  ///< beside those that say its engine and its platform
-  std::string engine;            ///< "": the one that answers
-  int jobs = 1;                  ///< how much it builds at once
+  std::vector<ServerAddress> servers;  ///< of one fleet; at least one
+  std::string name;                    ///< "": this machine's
+  std::set<std::string> labels;        ///< beside those that say its engine and its platform
+  std::string engine;                  ///< "": the one that answers
+  int jobs = 1;                        ///< how much it builds at once
   Places places;
   std::string version;
   bool json_log = false;

@@ -107,6 +107,17 @@ TEST(Options, TheConfigurationHasADefault) {
   EXPECT_EQ(parse({"status", "--exit-code"}).config, "imagewright.yml");
 }
 
+TEST(Options, AStoreThatServersShareIsPostgresqls) {
+  const Options shared = parse({"serve", "--store", "postgresql://u@h/d", "--registry", "r"});
+  EXPECT_EQ(shared.database, "postgresql://u@h/d");
+  EXPECT_TRUE(shared.serve.fleet);
+  for (const char* command : {"status", "history", "token"})
+    EXPECT_EQ(parse({command, "--store", "postgres://h/d"}).database, "postgres://h/d") << command;
+  const std::string refused = early_end({"serve", "--store", "mysql://u:secret@h/d"}).text;
+  EXPECT_THAT(refused, HasSubstr("postgresql://"));
+  EXPECT_THAT(refused, testing::Not(HasSubstr("secret")));
+}
+
 TEST(Options, MistakesEndWithStatusTwoAndOneHint) {
   EXPECT_THAT(early_end({"build", "--dryrun"}).text, HasSubstr("did you mean '--dry-run'?"));
   EXPECT_THAT(early_end({"build", "a", "b"}).text, HasSubstr("'b' is one argument too many"));

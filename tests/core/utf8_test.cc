@@ -24,6 +24,31 @@ TEST(Utf8, EachByteThatBelongsToNoneIsReplaced) {
   EXPECT_EQ(decoded("\uFFFD").size(), 1U) << "the replacement itself is a character";
 }
 
+TEST(Utf8, AnyBytesComeBackFromText) {
+  const auto there_and_back = [](const std::string& bytes) {
+    const std::string text = text_of_bytes(bytes);
+    EXPECT_EQ(encoded(decoded(text)), text) << "it is UTF-8";
+    EXPECT_EQ(text.find('\0'), std::string::npos);
+    EXPECT_EQ(bytes_of_text(text), bytes);
+    return text;
+  };
+  EXPECT_EQ(there_and_back("plain ü 한 \n"), "plain ü 한 \n") << "text stays as it is";
+  EXPECT_EQ(decoded(there_and_back("\xff"))[0], kBytePoint + 0xff);
+  there_and_back(std::string("a\0b", 3));
+  there_and_back("\xc3");
+  there_and_back("\xed\xa0\x80");
+  there_and_back(encoded(std::u32string{kBytePoint + 0xff, 0x10ffff, kBytePoint}));
+  EXPECT_NE(text_of_bytes("\xff"), text_of_bytes(text_of_bytes("\xff")));
+  std::string all;
+  for (int first = 0; first < 256; ++first) {
+    for (int second = 0; second < 256; ++second) {
+      all += static_cast<char>(first);
+      all += static_cast<char>(second);
+    }
+  }
+  there_and_back(all);
+}
+
 TEST(Utf8, BlanksAndLettersAreUnicodes) {
   for (const char32_t c : {U' ', U'\t', U'\u0085', U'\u00a0', U'\u2003', U'\u3000'}) {
     EXPECT_TRUE(is_space(c)) << static_cast<unsigned>(c);

@@ -7,6 +7,7 @@
 load common
 load registry_servers
 load servers
+load postgres
 
 setup_file() { own_buildah; }
 teardown_file() { end_buildah; }
@@ -21,6 +22,7 @@ setup() {
 teardown() {
   end_held
   end_servers
+  end_postgres
   stop_registries
 }
 
@@ -33,6 +35,10 @@ digest_of() { curl -sI -H 'Accept: application/vnd.oci.image.manifest.v1+json' -
 job_log() { iw_log=$(curl -s --unix-socket "$(find "$XDG_STATE_HOME" -name '*.sock')" "http://localhost/api/v1/jobs/$1/log"); echo "$iw_log"; }
 jobs_short() { jobs_now | sed "s|$registry/e2e/||g"; }
 short_jobs_are() { [ "$(jobs_short)" = "$1" ]; }
+
+second_jobs() { iw jobs --all --json -s second | jq -r 'reverse | .[] | .image + " " + .state' | paste -sd, | sed "s|$registry/e2e/||g"; }
+second_jobs_are() { [ "$(second_jobs)" = "$1" ]; }
+jobs_of_both_are() { short_jobs_are "$1" && second_jobs_are "$1"; }
 
 @test "fleet: a worker builds what is queued, and the server gives it its names" {
   directory_image base
@@ -274,6 +280,43 @@ END
   sleep 1
   equal "$(iw status --json | jq -r '.[0].state')" up-to-date
   equal "$(jobs_short)" "a succeeded,a succeeded"
+  end_worker one
+  end_server
+}
+
+@test "fleet: servers share a database; who builds for one that is killed goes on with another" {
+  start_postgres
+  held_image slow
+  directory_image app
+  configuration imagewright.yml "$registry/e2e/slow" slow "$registry/e2e/app" app
+  iw token --name workers --role worker --store "$postgres_url" >"$BATS_TEST_TMPDIR/worker.token"
+  SERVER=second start_server --store "$postgres_url" --push -s second
+  second_log=$server_log second_url=$url
+  SERVER=first start_server --store "$postgres_url" --push
+  start_worker one --server "$second_url"
+  until_true 40 holds
+  until_true 40 jobs_of_both_are "slow running,app succeeded"
+  step=$(held_pid)
+  kill -9 "$server_pid"
+  until_true 40 grep -q "taken on while one builds it" "$second_log"
+  equal "$(held_pid)" "$step"
+  let_go
+  until_true 40 second_jobs_are "slow succeeded,app succeeded"
+  equal "$(grep -c ': building' "$(worker_log one)")" 2
+  has "$(cat "$(worker_log one)")" "asking $second_url" "$second_url answers"
+  equal "$(pushed "$registry/e2e/slow" file.txt)" "some text"
+  # What both know of it is one thing.
+  equal "$(iw status --store "$postgres_url" --json | jq -r '[.[].state] | unique | join(" ")')" up-to-date
+  equal "$(IMAGEWRIGHT_STORE=$postgres_url iw history --json | jq -r '[.[].result] | join(" ")')" "success success"
+  [ ! -e .builder.state.db ]
+  [ ! -e second/.builder.state.db ]
+  # The first comes back, and takes part.
+  SERVER=third start_server --store "$postgres_url" --push
+  echo changed >app/file.txt
+  until_true 40 jobs_of_both_are "slow succeeded,app succeeded,app succeeded"
+  sleep 2
+  equal "$(second_jobs)" "slow succeeded,app succeeded,app succeeded"
+  equal "$(pushed "$registry/e2e/app" file.txt)" changed
   end_worker one
   end_server
 }

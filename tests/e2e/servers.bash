@@ -3,12 +3,14 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034,SC2154 # what is set is for the tests
 
-# In the background; sets server_pid and url.
-# By LISTEN=HOST:PORT on that one.
+# In the background; sets server_pid, server_log and url.
+# By LISTEN=HOST:PORT on that one. Of several each has a name: SERVER=NAME.
+server_pids=()
 start_server() {
-  server_log=$BATS_TEST_TMPDIR/server.log
+  server_log=$BATS_TEST_TMPDIR/${SERVER:-server}.log
   "$IMAGEWRIGHT" serve --listen "${LISTEN:-127.0.0.1:0}" "$@" >"$server_log" 2>&1 3>&- &
   server_pid=$!
+  server_pids+=("$server_pid")
   until_true 20 grep -q ' on http://' "$server_log" || { cat "$server_log" >&2; return 1; }
   url=$(sed -nE 's/.* on (http:[^,]+),.*/\1/p' "$server_log" | head -n 1)
 }
@@ -58,13 +60,15 @@ end_worker() {
 # Shows their logs, where the test failed.
 end_servers() {
   local pid log
-  for log in "$BATS_TEST_TMPDIR"/worker-*.log "${server_log:-}"; do
+  for log in "$BATS_TEST_TMPDIR"/*.log; do
     [ ! -e "$log" ] || { echo "# $log"; cat "$log"; }
   done
-  for pid in "${worker_pids[@]}" "${server_pid:-}"; do
-    [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
+  for pid in "${worker_pids[@]}" "${server_pids[@]}"; do
+    kill -CONT "$pid" 2>/dev/null || true
+    kill -9 "$pid" 2>/dev/null || true
   done
   worker_pids=()
+  server_pids=()
   # What a worker that was killed had mounted.
   awk -v below="$BATS_TEST_TMPDIR/worker-" 'index($2, below) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount -l
 }

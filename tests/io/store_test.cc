@@ -25,6 +25,7 @@
 #include "io/error.h"
 #include "io/interrupt.h"
 #include "io/state_file.h"
+#include "state_rows.h"
 
 namespace imagewright {
 namespace {
@@ -37,25 +38,6 @@ using testing::UnorderedElementsAre;
 using Names = std::set<std::string>;
 
 constexpr int kSkipped = 77;
-
-/// Runs `check` in a process of its own: 0 if it came back true, 1 if not or by an exception, or
-/// what it exited with.
-template <typename Check>
-int in_child(Check check) {
-  const pid_t child = fork();
-  if (child == 0) {
-    int status = 1;
-    try {
-      status = check() ? 0 : 1;
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "in the child: %s\n", error.what());
-    }
-    _exit(status);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
 
 /// A process that has what `make` gives until it is ended.
 template <typename Make>
@@ -143,220 +125,6 @@ class StoreTest : public testing::Test {
   fs::path directory_;
   fs::path file_;
 };
-
-ImageRow image(const std::string& name, const std::string& config = "/c.yml") {
-  return {name,
-          "digest of " + name,
-          "sha256:1",
-          config,
-          "docker",
-          1,
-          true,
-          "/a\n/b",
-          {{"label", "z", "1"}, {"arg", "a", "2"}, {"arg", "b", "3"}}};
-}
-
-BuildRow attempt(const std::string& name, BuildResult result = BuildResult::Success) {
-  BuildRow build;
-  build.name = name;
-  build.config = "/c.yml";
-  build.engine = "docker";
-  build.started_ms = 1'700'000'000'123;
-  build.duration_ms = 4567;
-  build.result = result;
-  build.exit_status = result == BuildResult::Success ? 0 : 7;
-  build.message = result == BuildResult::Success ? "" : "it's broken";
-  build.reasons = "context changed";
-  build.digest = "d";
-  build.image_id = result == BuildResult::Success ? "sha256:1" : "";
-  build.log = "/logs/1";
-  return build;
-}
-
-std::vector<std::string> names(Store& store) {
-  std::vector<std::string> all;
-  for (const ImageRow& row : store.rows()) all.push_back(row.name);
-  return all;
-}
-
-// --- Rows
-
-TEST_F(StoreTest, GivesBackWhatWasRecorded) {
-  {
-    Store store = Store::open(directory_);
-    EXPECT_EQ(store.find("a"), std::nullopt);
-    store.record_success(image("a"), attempt("a"));
-    ImageRow odd = image("x'y\n\"ä");
-    odd.verified = false;
-    odd.inputs.clear();
-    store.record_success(odd, attempt(odd.name));
-    EXPECT_EQ(store.find(odd.name), odd);
-  }
-  Store store = Store::open(directory_);
-  EXPECT_EQ(store.find("a"), image("a"));
-  EXPECT_THAT(names(store), ElementsAre("a", "x'y\n\"ä"));
-  BuildRow expected = attempt("a");
-  expected.id = 1;
-  EXPECT_EQ(store.last_build("a"), expected);
-}
-
-TEST_F(StoreTest, ASuccessReplacesTheOneBeforeAndItsOwner) {
-  Store store = Store::in_memory();
-  store.record_success(image("a"), attempt("a"));
-  ImageRow next = image("a", "/other.yml");
-  next.digest = "new";
-  next.inputs = {{"arg", "a", "9"}};
-  store.record_success(next, attempt("a"));
-  EXPECT_EQ(store.find("a"), next);
-  EXPECT_EQ(store.rows().size(), 1U);
-  EXPECT_TRUE(store.has_input("9"));
-  EXPECT_FALSE(store.has_input("8"));
-  EXPECT_EQ(store.builds("a").size(), 2U);
-}
-
-TEST_F(StoreTest, AFailureKeepsTheLastSuccess) {
-  Store store = Store::in_memory();
-  store.record_success(image("a"), attempt("a"));
-  store.record_attempt(attempt("a", BuildResult::Failed));
-  store.record_attempt(attempt("a", BuildResult::Interrupted));
-  EXPECT_EQ(store.find("a"), image("a"));
-  const std::vector<BuildRow> builds = store.builds("a");
-  ASSERT_EQ(builds.size(), 3U);
-  EXPECT_EQ(builds[0].result, BuildResult::Interrupted);
-  EXPECT_EQ(builds[1].result, BuildResult::Failed);
-  EXPECT_EQ(builds[1].message, "it's broken");
-  EXPECT_EQ(builds[1].exit_status, 7);
-  EXPECT_EQ(builds[2].result, BuildResult::Success);
-  EXPECT_EQ(store.last_build("a")->id, builds[0].id);
-  EXPECT_EQ(store.last_build("b"), std::nullopt);
-}
-
-TEST_F(StoreTest, KeepsTheLastHundredBuildsOfEachImage) {
-  Store store = Store::in_memory();
-  store.record_attempt(attempt("b"));
-  for (int i = 0; i < 120; ++i) {
-    BuildRow build = attempt("a", BuildResult::Failed);
-    build.duration_ms = i;
-    store.record_attempt(build);
-  }
-  const std::vector<BuildRow> builds = store.builds("a");
-  ASSERT_EQ(builds.size(), 100U);
-  EXPECT_EQ(builds.front().duration_ms, 119);
-  EXPECT_EQ(builds.back().duration_ms, 20);
-  EXPECT_EQ(store.builds("b").size(), 1U);
-}
-
-TEST_F(StoreTest, RetiresOnlyItsOwnRowsAndAdoptsTheOthers) {
-  Store store = Store::in_memory();
-  for (const char* name : {"kept", "gone", "dropped"}) {
-    store.record_success(image(name), attempt(name));
-  }
-  store.record_success(image("foreign", "/other.yml"), attempt("foreign"));
-  store.record_success(image("free, kept", ""), attempt("free, kept"));
-  store.record_success(image("free, gone", ""), attempt("free, gone"));
-  EXPECT_THAT(store.retire("/c.yml", {"kept", "free, kept", "unknown"}),
-              ElementsAre("dropped", "free, gone", "gone"));
-  EXPECT_THAT(names(store), UnorderedElementsAre("foreign", "free, kept", "kept"));
-  EXPECT_EQ(store.find("free, kept")->config, "/c.yml");
-  EXPECT_EQ(store.builds("gone").size(), 1U) << "attempts are history";
-  EXPECT_THAT(store.retire("/c.yml", {"kept", "free, kept"}), IsEmpty());
-}
-
-// Without it the old file's next run drops the row, and the new file builds the image once more.
-TEST_F(StoreTest, ARowThatWasTakenOverIsNotRetiredByItsFormerOwner) {
-  Store store = Store::in_memory();
-  store.record_success(image("moved", "/old.yml"), attempt("moved"));
-  store.take_over("moved", "/new.yml");
-  store.take_over("unknown", "/new.yml");
-  EXPECT_THAT(store.retire("/old.yml", {}), IsEmpty());
-  EXPECT_EQ(store.find("moved"), image("moved", "/new.yml"));
-}
-
-TEST_F(StoreTest, ClearForgetsRowsOnly) {
-  Store store = Store::in_memory();
-  store.record_success(image("a"), attempt("a"));
-  store.open_context_name("d");
-  store.close_context_name("d", false);
-  store.clear();
-  EXPECT_THAT(store.rows(), IsEmpty());
-  EXPECT_EQ(store.builds("a").size(), 1U);
-  EXPECT_NE(store.open_context_name("d"), "d");
-  store.record_success(image("a"), attempt("a"));
-  EXPECT_EQ(store.find("a"), image("a"));
-}
-
-// --- Context names
-
-TEST_F(StoreTest, AVerifiedContextNameIsUsedAgain) {
-  Store store = Store::open(directory_);
-  for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(store.open_context_name("d"), "d");
-    store.close_context_name("d", true);
-  }
-  EXPECT_EQ(store.open_context_name("e"), "e");
-}
-
-TEST_F(StoreTest, StoresOfOneFileShareTheUsesOfAContextName) {
-  Store one = Store::open(directory_);
-  Store other = Store::open(directory_);
-  EXPECT_EQ(one.open_context_name("d"), "d");
-  EXPECT_EQ(other.open_context_name("d"), "d");
-  one.close_context_name("d", true);
-  EXPECT_EQ(one.open_context_name("d"), "d");  // the other's use goes on
-  other.close_context_name("d", false);
-  EXPECT_NE(other.open_context_name("d"), "d");
-  fs::create_directories(directory_ / "elsewhere");
-  EXPECT_EQ(Store::open(directory_ / "elsewhere").open_context_name("d"), "d");
-}
-
-TEST_F(StoreTest, AnUnverifiedContextNameIsNeverUsedAgain) {
-  std::string second;
-  {
-    Store store = Store::open(directory_);
-    EXPECT_EQ(store.open_context_name("d"), "d");
-    store.close_context_name("d", false);
-    second = store.open_context_name("d");
-    EXPECT_NE(second, "d");
-    store.close_context_name("d", true);
-  }
-  Store store = Store::open(directory_);
-  EXPECT_EQ(store.open_context_name("d"), second);
-  store.close_context_name("d", false);
-  EXPECT_THAT((Names{"d", second}), testing::Not(testing::Contains(store.open_context_name("d"))));
-}
-
-TEST_F(StoreTest, AContextNameThatWasOpenInACrashIsNeverUsedAgain) {
-  ASSERT_EQ(in_child([&] {
-              Store store = Store::open(directory_);
-              if (store.open_context_name("d") != "d") return false;
-              raise(SIGKILL);
-              return false;
-            }),
-            128 + SIGKILL);
-  Store store = Store::open(directory_);
-  const std::string second = store.open_context_name("d");
-  EXPECT_NE(second, "d");
-  store.close_context_name("d", true);
-  EXPECT_EQ(store.open_context_name("d"), second);
-}
-
-TEST_F(StoreTest, UsesAtTheSameTimeShareAContextName) {
-  Store store = Store::open(directory_);
-  EXPECT_EQ(store.open_context_name("d"), "d");
-  EXPECT_EQ(store.open_context_name("d"), "d");
-  store.close_context_name("d", true);
-  EXPECT_EQ(store.open_context_name("d"), "d");
-  store.close_context_name("d", false);
-  const std::string second = store.open_context_name("d");
-  EXPECT_NE(second, "d") << "spoiled, though one use is still open";
-  store.close_context_name("d", true);
-  store.close_context_name("d", true);
-  EXPECT_EQ(store.open_context_name("d"), second);
-  store.close_context_name("d", true);
-  store.close_context_name("d", true);  // one too many does nothing
-  store.close_context_name("unknown", false);
-  EXPECT_EQ(store.open_context_name("unknown"), "unknown");
-}
 
 // --- The original's file, and those of other versions
 
@@ -784,21 +552,6 @@ pid_t hold_lock(const fs::path& directory) {
   return hold([&] { return StateLock::acquire(directory, {}).value(); });
 }
 
-TEST_F(StoreTest, AReferenceIsWhatWasPushedLast) {
-  Store store = Store::open(directory_);
-  store.record_push("a", "r/a", {"sha256:1", "sha256:2", 1});
-  store.record_push("a", "r/a:x", {"sha256:1", "sha256:2", 1});
-  store.record_push("a:latest-linux-amd64", "r/a", {"sha256:3", "sha256:4", 2});
-  EXPECT_EQ(store.published("a").size(), 2U);
-  store.take_from_others("a:latest-linux-amd64", "r/a");
-  EXPECT_EQ(store.published("a").size(), 1U);
-  EXPECT_EQ(store.published("a").count("r/a:x"), 1U);
-  EXPECT_EQ(store.published("a:latest-linux-amd64").at("r/a").digest, "sha256:4");
-  store.forget_pushes("sha256:4");
-  EXPECT_TRUE(store.published("a:latest-linux-amd64").empty());
-  EXPECT_EQ(store.published("a").size(), 1U);
-}
-
 TEST_F(StoreTest, TheLockIsFreeAgainWhenReleased) {
   const auto never = [](int) -> bool { throw std::runtime_error("nobody to wait for"); };
   for (int i = 0; i < 2; ++i) {
@@ -874,39 +627,6 @@ TEST_F(StoreTest, SaysWhyThereIsNoLock) {
     EXPECT_THAT(error.what(), HasSubstr("cannot lock the state directory"));
     EXPECT_THAT(error.what(), HasSubstr("Not a directory"));
   }
-}
-
-TEST(Store, WhereAnImageIsKeptIsStoredWithItsSuccess) {
-  Store store = Store::in_memory();
-  EXPECT_EQ(store.last_engine(), "");
-  ImageRow row;
-  row.name = "a";
-  row.image_id = "sha256:1";
-  row.engine = "fleet";
-  row.built_ms = 5;
-  BuildRow build;
-  build.name = "a";
-  build.result = BuildResult::Success;
-  store.record_success(row, build, {{kept_in("r/a"), {"sha256:1", "sha256:2", 7}}});
-  row.name = "b";
-  row.engine = "docker";
-  row.built_ms = 4;
-  build.name = "b";
-  store.record_success(row, build);
-  store.record_push("b", "r/b:1", {"sha256:3", "sha256:4", 8});
-  const auto all = store.all_published();
-  ASSERT_EQ(all.size(), 2U);
-  EXPECT_EQ(all.at("a").at(kept_in("r/a")), (PublishedRow{"sha256:1", "sha256:2", 7}));
-  EXPECT_EQ(all.at("b").at("r/b:1").digest, "sha256:4");
-  EXPECT_EQ(store.last_engine(), "fleet");
-  // It is where it was built for last, and the names that were pushed stay.
-  row.name = build.name = "a";
-  store.record_push("a", "r/a:1", {"sha256:1", "sha256:2", 9});
-  store.record_success(row, build, {{kept_in("q/a"), {"sha256:1", "sha256:2", 10}}});
-  EXPECT_EQ(store.published("a").size(), 2U);
-  EXPECT_EQ(store.published("a").count(kept_in("r/a")), 0U);
-  EXPECT_EQ(kept_repository(kept_in("r:5000/a")), "r:5000/a");
-  EXPECT_EQ(kept_repository("r:5000/a"), "");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <stdexcept>
 
 #include "io/error.h"
 #include "temp_directory.h"
@@ -30,20 +31,23 @@ TEST(Secrets, AreReadAndDigestedByKey) {
   const TempDirectory home;
   home.write("s/file", "content");
   setenv("IMAGEWRIGHT_TEST_SECRET", "content", 1);
-  Secrets secrets(home.path(), home.path() / "cache");
+  const auto of = [&](const std::string& key) {
+    return Secrets(home.path(), [key] { return key; });
+  };
+  Secrets secrets(home.path(), [] { return "k"; });
   const std::vector<Secret> wanted = {{"a", "s/file", ""}, {"b", "", "IMAGEWRIGHT_TEST_SECRET"}};
-  EXPECT_EQ(secrets.contents(wanted), (std::vector<std::string>{"content", "content"}));
+  EXPECT_EQ(contents_of(wanted, home.path()), (std::vector<std::string>{"content", "content"}));
   const auto digests = secrets.digests(wanted);
   EXPECT_EQ(digests.at("a"), digests.at("b"));
   EXPECT_EQ(digests.at("a").size(), 64U);
-  EXPECT_EQ(Secrets(home.path(), home.path() / "cache").digests(wanted), digests);
-  EXPECT_NE(Secrets(home.path(), home.path() / "other").digests(wanted), digests);
+  EXPECT_EQ(of("k").digests(wanted), digests);
+  EXPECT_NE(of("other").digests(wanted), digests);
   unsetenv("IMAGEWRIGHT_TEST_SECRET");
-  EXPECT_THROW(secrets.contents(wanted), Error);
+  EXPECT_THROW(contents_of(wanted, home.path()), Error);
   EXPECT_THROW(secrets.digests({{"a", "s/none", ""}}), Error);
   // Nobody needs a key for nothing.
-  EXPECT_TRUE(Secrets(home.path(), home.path() / "third").digests({}).empty());
-  EXPECT_FALSE(std::filesystem::exists(home.path() / "third"));
+  Secrets unasked(home.path(), []() -> std::string { throw std::logic_error("no key is needed"); });
+  EXPECT_TRUE(unasked.digests({}).empty());
 }
 
 TEST(Secrets, PathsAreMadeAbsolute) {
