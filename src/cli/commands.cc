@@ -8,7 +8,6 @@
 #include <fstream>
 #include <iterator>
 
-#include "cli/config_text.h"
 #include "cli/exit_status.h"
 #include "cli/graph_command.h"
 #include "cli/import_command.h"
@@ -19,6 +18,7 @@
 #include "core/abandon.h"
 #include "io/error.h"
 #include "io/interrupt.h"
+#include "run/config_text.h"
 #include "run/json.h"
 #include "run/next_context.h"
 #include "run/observe.h"

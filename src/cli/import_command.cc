@@ -4,11 +4,11 @@
 
 #include <filesystem>
 
-#include "cli/config_text.h"
 #include "cli/project.h"
 #include "core/reference.h"
 #include "core/stackbrew.h"
 #include "io/error.h"
+#include "run/config_text.h"
 
 namespace imagewright {
 

@@ -59,6 +59,11 @@ struct SqlAgain : Error {
   explicit SqlAgain(const std::string& message) : Error(Kind::Missing, message) {}
 };
 
+/// The database cannot be reached now; nothing was done.
+struct SqlAway : Error {
+  explicit SqlAway(const std::string& message) : Error(Kind::Missing, message) {}
+};
+
 /// All throws Error(Missing), with the database's name and never with a password. One thread at a
 /// time, but for `wait` and `wake`.
 class SqlConnection {

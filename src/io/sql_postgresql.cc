@@ -407,7 +407,7 @@ class PostgresqlConnection final : public SqlConnection {
     session_->connection.reset(pq().connect(all.keywords.data(), all.values.data(), 1));
     try {
       if (connection() == nullptr) throw error_of("no memory is left");
-      if (pq().status(connection()) != CONNECTION_OK) throw error_of(said(nullptr));
+      if (pq().status(connection()) != CONNECTION_OK) throw SqlAway(error_of(said(nullptr)).what());
       pq().set_notice_processor(connection(), ignore_notice, nullptr);
       const char* const encoding = pq().parameter_status(connection(), "server_encoding");
       if (encoding == nullptr || std::string_view(encoding) != "UTF8")

@@ -78,7 +78,8 @@ int schema_version(SqlConnection& sql, const Schema& schema) {
   sql.transaction(SqlConnection::Access::Read, [&] {
     const char* const is_there = sql.dialect() == SqlConnection::Dialect::Sqlite
                                      ? "SELECT 1 FROM sqlite_schema WHERE name = ?1"
-                                     : "SELECT 1 WHERE to_regclass(?1) IS NOT NULL";
+                                     : "SELECT 1 FROM pg_tables WHERE schemaname = "
+                                       "current_schema() AND tablename = ?1";
     version = sql.run(is_there, {std::string(schema.versions)}).empty() ? 0 : newest(sql, schema);
   });
   return version;

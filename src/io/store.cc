@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <limits>
 #include <map>
 #include <memory>
@@ -13,6 +15,8 @@
 #include <utility>
 
 #include "core/utf8.h"
+#include "io/backoff.h"
+#include "io/interrupt.h"
 #include "io/sql_sqlite.h"
 #include "io/state_database.h"
 #include "io/state_file.h"
@@ -27,6 +31,9 @@ constexpr const char* kFileName = ".builder.state.db";
 constexpr int kBuildsKept = 100;
 // Of each image; a change of thousands of files has long ones.
 constexpr int kDetailsKept = 10;
+// Of a run whose builds go on elsewhere, where the database is away.
+constexpr std::chrono::minutes kPatience{10};
+constexpr std::chrono::milliseconds kPause{1000};
 
 /// The one connection, in whose texts there can be any bytes.
 class Sql {
@@ -86,11 +93,24 @@ class Sql {
   auto in_transaction(SqlConnection::Access access, Work work) {
     using Result = decltype(work());
     if constexpr (std::is_void_v<Result>) {
-      connection_->transaction(access, work);
+      patiently([&] { connection_->transaction(access, work); });
     } else {
       std::optional<Result> result;
-      connection_->transaction(access, [&] { result.emplace(work()); });
+      patiently([&] { connection_->transaction(access, [&] { result.emplace(work()); }); });
       return *std::move(result);
+    }
+  }
+
+  template <typename Work>
+  void patiently(Work work) {
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (true) {
+      try {
+        return work();
+      } catch (const SqlAway&) {
+        if (!guard_ || interrupted() != 0 || std::chrono::steady_clock::now() > until) throw;
+      }
+      wait_patiently(kPause);
     }
   }
 
@@ -141,8 +161,11 @@ ImageRow read_image(const Sql::Row& query) {
 
 void write_image(Sql& sql, const ImageRow& row) {
   // By name, with either of two statements: a file of the original is not held to a unique index.
+  // (Of several the first counts, as in `find`.)
   std::int64_t id = 0;
-  const auto take_id = [&](const Sql::Row& its) { id = its.number(0); };
+  const auto take_id = [&](const Sql::Row& its) {
+    id = id == 0 ? its.number(0) : std::min(id, its.number(0));
+  };
   const std::vector<SqlValue> values = {row.digest,
                                         row.image_id,
                                         row.config,
@@ -246,8 +269,8 @@ std::vector<BuildRow> read_builds(Sql& sql, const std::string& name, std::int64_
   return builds;
 }
 
-/// The uses of one digest's name that are open in this process. Those of other processes, which can
-/// only be dead ones, are known by the table alone.
+/// The uses of one digest's name that are open in this process. Those of other processes, dead ones
+/// or other servers, are known by the table alone.
 struct ContextUse {
   std::string name;
   int count = 0;
@@ -372,8 +395,8 @@ std::optional<ImageRow> Store::find(const std::string& name) {
   return sql.look([&] {
     std::optional<ImageRow> found;
     std::int64_t id = 0;
-    sql.each("SELECT " IMAGE_COLUMNS " FROM image_state WHERE name = ?1 LIMIT 1", {name},
-             [&](const Sql::Row& row) {
+    sql.each("SELECT " IMAGE_COLUMNS " FROM image_state WHERE name = ?1 ORDER BY id LIMIT 1",
+             {name}, [&](const Sql::Row& row) {
                found = read_image(row);
                id = row.number(0);
              });

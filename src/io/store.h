@@ -121,6 +121,7 @@ class Store {
 
   /// From now on nothing is written where that does not hold, in the same transaction, but
   /// Error(Missing) thrown: so whoever lost what he wrote for changes nothing, however late he is.
+  /// And where the database is away, it is waited for, ten minutes or until an interrupt.
   void write_only_while(StoreGuard guard);
 
   /// An empty state that is forgotten in the end. For tests and dry runs.

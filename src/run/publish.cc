@@ -180,6 +180,8 @@ std::optional<IndexPublication> Publisher::plan_index(
 }
 
 RegistryAnswer Publisher::push_index(const IndexReference& index) const {
+  if (options_.is_held && !options_.is_held())
+    return {RegistryAnswer::Kind::Unreachable, {}, "the job is not ours any more"};
   return outside_.registries().put_index(registry_name(*parse_reference(index.reference)),
                                          index.images);
 }

@@ -538,7 +538,7 @@ class Run {
       outcome = failure ? *std::move(failure) : run_engine_until_it_succeeds(job, log);
     } catch (...) {
       const bool verified = !observation.touched();
-      inbox_.call([&] { store_->close_context_name(job.context_digest, verified); });
+      inbox_.call([&] { close_name(job.context_digest, verified); });
       throw;
     }
     const bool verified = outcome.is_exact || !observation.touched();
@@ -606,7 +606,7 @@ class Run {
       request.options.platforms = job.request.options.platforms;
       request.image = job.request.image;
       inbox_.call([&] {
-        request.context_name = store_->open_context_name(digest);
+        request.context_name = open_name(digest);
         request.tag = engine_->name_for_made();
       });
       for (const Link& link : observation.links) {
@@ -617,13 +617,21 @@ class Run {
       try {
         outcome = run_engine(job, request, log);
       } catch (...) {
-        inbox_.call([&] { store_->close_context_name(digest, !files.touched()); });
+        inbox_.call([&] { close_name(digest, !files.touched()); });
         throw;
       }
-      inbox_.call([&] { store_->close_context_name(digest, !files.touched()); });
+      inbox_.call([&] { close_name(digest, !files.touched()); });
       if (!outcome.ok()) return outcome;
     }
     return std::nullopt;
+  }
+
+  // (Engines of other machines name contexts themselves.)
+  std::string open_name(const std::string& digest) {
+    return engine_->keeps_in_registries() ? digest : store_->open_context_name(digest);
+  }
+  void close_name(const std::string& digest, bool verified) {
+    if (!engine_->keeps_in_registries()) store_->close_context_name(digest, verified);
   }
 
   // As often as the configuration says.
@@ -730,7 +738,7 @@ class Run {
     // What is too old is to get what its steps bring today.
     for (const Reason& reason : job.decision.verdict.reasons)
       request.options.no_cache = request.options.no_cache || reason.kind == ReasonKind::TooOld;
-    request.context_name = store_->open_context_name(observation.context_digest);
+    request.context_name = open_name(observation.context_digest);
 
     BuildRow& row = job.row;
     row.name = image.name;
@@ -796,7 +804,7 @@ class Run {
   void conclude(Job& job, const BuildOutcome& outcome, const BuildLog& log, bool verified) {
     const std::size_t i = job.image;
     last_change_ = Clock::now();
-    store_->close_context_name(job.context_digest, verified);
+    close_name(job.context_digest, verified);
     if (!log.error().empty()) progress_.warning(log.error());
     result(i).log = log.path();
     if (outcome.ok()) {

@@ -46,13 +46,15 @@ struct RunOptions {
   /// What repositories and registries said lately counts instead of asking them; or they are asked,
   /// and that is kept there (`ask_anew`). Borrowed; nullptr: each run asks.
   Remembered* remembered = nullptr;
-  /// For what is stored; nullopt: none.
-  std::optional<StoreGuard> guard = {};
   bool ask_anew = false;
   /// The process ends after this: memory need not be freed.
   bool is_last = false;
   /// true: the run ends as by an interrupt; borrowed.
   const std::atomic<bool>* stop = nullptr;
+  // Where it is for a job that can be lost to somebody else: nothing is stored then any more, and
+  // no index pushed. Without, it cannot.
+  std::optional<StoreGuard> guard = {};
+  std::function<bool()> is_held = {};  ///< from any thread
 };
 
 /// The engine by which these images are built or looked at. Throws as find_engine.

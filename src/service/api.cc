@@ -50,6 +50,11 @@ Json object_in(const std::string& body) {
   return json;
 }
 
+// Among servers that share a store.
+HttpReply does_not_count_reply() {
+  return error_reply(503, "another server's settings count; ask that one");
+}
+
 HttpReply html_reply(const std::string& html, int status = 200) {
   HttpReply reply;
   reply.status = status;
@@ -361,6 +366,7 @@ HttpReply Api::readiness(const Call& /*call*/) {
   const auto looked = parts_.checker.looked();
   if (looked->at_ms == 0) return error_reply(503, "the first look has not ended yet");
   if (!looked->problem.empty()) return error_reply(503, "the last look failed");
+  if (!parts_.current.counts()) return does_not_count_reply();
   return json_reply({{"status", "ready"}});
 }
 
@@ -562,7 +568,7 @@ NewJob forced_job(const std::string& unit, const Looked& looked) {
 bool is_wanted_after_all(Queue& queue, const std::string& unit, bool is_to_be_built) {
   const std::vector<Job> active = jobs_of(queue, unit, true);
   for (const Job& job : active) {
-    if (job.state != JobState::Running && job.not_before_ms > now_ms()) queue.retry(job.id);
+    if (job.state != JobState::Running && job.not_before_ms > queue.now_ms()) queue.retry(job.id);
   }
   if (!active.empty() || !is_to_be_built) return false;
   for (const Job& job : jobs_of(queue, unit, false)) {
@@ -586,6 +592,7 @@ bool Api::is_to_be_built(const Looked& looked, const Served& served, const std::
 // {"images": [globs], "force": false}. Looks at everything first, so that the answer has the jobs
 // of whatever has changed until now, and of what that stands on.
 HttpReply Api::trigger(const Call& call) {
+  if (!parts_.current.counts()) return does_not_count_reply();
   const Json request = call.body.empty() ? Json::object() : object_in(call.body);
   std::vector<std::string> globs;
   bool is_forced = false;
@@ -717,6 +724,7 @@ HttpReply no_workers_reply() {
 
 HttpReply Api::work(const Call& call) {
   if (parts_.workers == nullptr) return no_workers_reply();
+  if (!parts_.current.counts()) return does_not_count_reply();
   WorkerCall said = worker_call_of(object_in(call.body));
   const auto news = parts_.workers->answer(*parts_.queues.lend(), said);
   if (news || said.wait.count() <= 0) return json_reply(news.value_or(Json::object()));

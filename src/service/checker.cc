@@ -214,6 +214,7 @@ void Checker::look_once(Queue& queue) {
     const std::lock_guard lock(mutex_);
     looked_ = std::move(looked);
   }
+  if (!current_.counts()) return;
   enqueue(queue, *served, images, began_ms);
   if (retired_ != served) retire(*served);
   retired_ = served;

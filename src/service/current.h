@@ -1,6 +1,7 @@
 // What a server serves: one configuration, as it was last read without an error.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -26,6 +27,12 @@ class Current {
     const std::lock_guard lock(mutex_);
     return served_;
   }
+  /// Does it count among servers that share the store (Queue::serve)? Else nothing is queued and
+  /// nothing claimed here.
+  bool counts() const { return counts_; }
+  /// Gives whether it did before.
+  bool set_counts(bool counts) { return counts_.exchange(counts); }
+
   void set(Project project) {
     auto served = std::make_shared<const Served>(std::move(project));
     const std::lock_guard lock(mutex_);
@@ -33,6 +40,7 @@ class Current {
   }
 
  private:
+  std::atomic<bool> counts_{true};
   mutable std::mutex mutex_;
   std::shared_ptr<const Served> served_;
 };

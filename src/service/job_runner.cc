@@ -40,10 +40,16 @@ bool JobRunner::until_done(const ClaimedJob& work, const std::function<void()>& 
       if (told != error.what()) log_.error(error.what(), subject);
       told = error.what();
       // (Its lease will be over.)
-      if (interrupted() != 0) return false;
+      if (interrupted() != 0 || (work.stop && is_draining_)) return false;
       std::this_thread::sleep_for(kPause);
     }
   }
+}
+
+bool JobRunner::is_held(const ClaimedJob& work) {
+  bool is_held = false;
+  until_done(work, [&] { is_held = open_()->heartbeat(work.job.id, work.job.fence).held; });
+  return is_held;
 }
 
 // In a thread of its own.
@@ -104,7 +110,9 @@ std::optional<JobOutcome> JobRunner::build(
   run.is_locked = true;
   run.force = work.job.trigger == "force";
   run.stop = &work.stop;
+  run.is_held = [&] { return is_held(work); };
   if (!work.served->project.database.empty()) run.guard = while_held(work.job.id, work.job.fence);
+
   std::optional<JobOutcome> outcome;
   try {
     outcome = outcome_of(build_images(work.served->project, run, progress), work.unit,

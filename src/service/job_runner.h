@@ -54,6 +54,9 @@ class JobRunner {
   JobRunner(RunOptions run, OpenQueue open, Looking& looking, const ServiceLog& log)
       : run_(std::move(run)), open_(std::move(open)), looking_(looking), log_(log) {}
 
+  /// Asks the store whether a job is held still, for as long as that takes. From any thread.
+  bool is_held(const ClaimedJob& job);
+
   /// Nobody waits for what is missing any more.
   void stop_waiting() { is_draining_ = true; }
 

@@ -188,7 +188,7 @@ class SqlQueue final : public Queue {
       open_lanes();
       const auto id = next_for(claimant);
       if (!id) return;
-      const std::int64_t fence = new_fence(*id, claimant.worker);
+      const std::int64_t fence = new_fence(*id, claimant.worker, 0);
       sql_->run(
           "UPDATE queue_job SET state = 'running', attempts = attempts + 1, fence = ?2, "
           "worker = ?3, started_ms = ?4, lease_until_ms = ?5, lane = NULL, turn_ms = NULL "
@@ -216,10 +216,10 @@ class SqlQueue final : public Queue {
     transaction([&] {
       claimed.reset();
       const auto job = locked(id);
-      if (!job || job->state != JobState::Running || job->fence != fence) return;
+      if (!job || job->state != JobState::Running || !continues(job->fence, fence)) return;
       sql_->run(
           "UPDATE queue_job SET fence = ?2, started_ms = ?3, lease_until_ms = ?4 WHERE id = ?1",
-          {id, new_fence(id, job->worker), now_, now_ + times_.lease.count()});
+          {id, new_fence(id, job->worker, job->fence), now_, now_ + times_.lease.count()});
       sql_->announce();
       claimed = read(id);
     });
@@ -297,17 +297,53 @@ class SqlQueue final : public Queue {
     });
   }
 
-  void extend_leases() override {
+  void extend_leases(const std::string& server) override {
     change([&] {
-      sql_->run("UPDATE queue_job SET lease_until_ms = ?1 WHERE state = 'running'",
-                {now_ + times_.lease.count()});
+      sql_->run(
+          "UPDATE queue_job SET lease_until_ms = ?1 WHERE state = 'running' AND "
+          "(SELECT count(*) FROM queue_server WHERE seen_ms > ?2 AND name <> ?3) = 0",
+          {now_ + times_.lease.count(), alive_since(), server});
+      return true;
+    });
+  }
+
+  bool serve(const ServerNews& news) override {
+    return change([&] {
+      check_version();
+      const bool begins = news.what == ServerNews::What::Begins;
+      const std::int64_t read_ms = news.what == ServerNews::What::ReadAnew ? now_ : 0;
+      sql_->run(
+          "INSERT INTO queue_server (name, settings, since_ms, read_ms, seen_ms) "
+          "VALUES (?1, ?2, ?3, ?4, ?3) ON CONFLICT (name) DO UPDATE SET "
+          "settings = excluded.settings, seen_ms = excluded.seen_ms, "
+          "since_ms = CASE WHEN ?5 = 1 OR queue_server.seen_ms <= ?6 THEN excluded.since_ms "
+          "ELSE queue_server.since_ms END, "
+          "read_ms = CASE WHEN ?5 = 1 OR excluded.read_ms > 0 THEN excluded.read_ms "
+          "ELSE queue_server.read_ms END",
+          {news.name, news.settings, now_, read_ms, std::int64_t{begins}, alive_since()});
+      return sql_->run(
+                     "SELECT settings FROM queue_server WHERE seen_ms > ?1 "
+                     "ORDER BY read_ms DESC, since_ms, name LIMIT 1",
+                     {alive_since()})
+                 .front()
+                 .text(0) == sql_text(news.settings);
+    });
+  }
+
+  void end_serving(const std::string& server) override {
+    change([&] {
+      sql_->run("DELETE FROM queue_server WHERE name = ?1", {server});
       return true;
     });
   }
 
   // --- What is known
 
-  std::int64_t now_ms() override { return times_.now ? times_.now() : sql_->now_ms(); }
+  std::int64_t now_ms() override {
+    std::int64_t now = 0;
+    look([&] { now = now_; });
+    return now;
+  }
 
   std::optional<Job> find(std::int64_t job) override {
     std::optional<Job> found;
@@ -558,7 +594,10 @@ class SqlQueue final : public Queue {
     });
   }
 
-  void set_now() { now_ = now_ms(); }
+  void set_now() { now_ = times_.now ? times_.now() : sql_->now_ms(); }
+
+  /// Since when a server must have been heard of to count as one that serves.
+  std::int64_t alive_since() const { return now_ - times_.lease.count() / 2; }
 
   // --- Jobs
 
@@ -579,14 +618,30 @@ class SqlQueue final : public Queue {
     return job;
   }
 
-  std::int64_t new_fence(std::int64_t job, const std::string& worker) {
+  std::int64_t new_fence(std::int64_t job, const std::string& worker, std::int64_t instead_of) {
     return sql_
         ->run(
-            "INSERT INTO queue_claim (job, worker, started_ms) VALUES (?1, ?2, ?3) "
-            "RETURNING fence",
-            {job, worker, now_})
+            "INSERT INTO queue_claim (job, worker, started_ms, instead_of) "
+            "VALUES (?1, ?2, ?3, ?4) RETURNING fence",
+            {job, worker, now_, instead_of})
         .front()
         .number(0);
+  }
+
+  /// Is a claim that one, or what it was begun anew as?
+  bool continues(std::int64_t claim, std::int64_t fence) {
+    while (claim > fence) {
+      const SqlRows rows =
+          sql_->run("SELECT instead_of FROM queue_claim WHERE fence = ?1", {claim});
+      claim = rows.empty() ? 0 : rows.front().number(0);
+    }
+    return claim == fence;
+  }
+
+  void check_version() {
+    if (sql_->run("SELECT max(version) FROM queue_version").front().number(0) > kQueueVersion)
+      throw Error(Error::Kind::Missing,
+                  "a newer imagewright has upgraded the queue; this one has to be ended");
   }
 
   /// A job as it stays until the transaction ends, but for what we do.

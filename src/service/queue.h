@@ -143,6 +143,18 @@ struct Reaped {
   }
 };
 
+/// What a server says of itself.
+struct ServerNews {
+  enum class What {
+    Begins,    ///< it serves from now on
+    GoesOn,    ///< as before
+    ReadAnew,  ///< its settings have changed since
+  };
+  std::string name;      ///< which no other one has
+  std::string settings;  ///< a digest over what decides what is built, and how
+  What what = What::GoesOn;
+};
+
 /// Someone who builds, as last seen.
 struct WorkerRow {
   std::string name;
@@ -204,7 +216,8 @@ class Queue {
   virtual Held heartbeat(std::int64_t job, std::int64_t fence) = 0;
 
   /// He holds it still and begins anew: a new fence with an empty log, the lease is whole, the
-  /// attempts are as they were. nullopt: he has lost it.
+  /// attempts are as they were. nullopt: he has lost it. Also by an earlier fence, if the job was
+  /// only ever begun anew since, by this: he may not have heard of it.
   virtual std::optional<Job> claim_again(std::int64_t job, std::int64_t fence) = 0;
 
   /// What he found the inputs to be when he looked himself: the job is for these now. Its attempts
@@ -230,7 +243,19 @@ class Queue {
   virtual Reaped reap(Leases leases = Leases::AsTheyAre) = 0;
 
   /// Nobody could be heard for a while (the store or all servers were away): all leases are whole.
-  virtual void extend_leases() = 0;
+  /// Not where another server serves: then he could be heard.
+  virtual void extend_leases(const std::string& server) = 0;
+
+  // --- Servers that share the store
+
+  /// A server serves, and says so again within a quarter of a lease. Do its settings count? They do
+  /// if all that serve have the same ones; else those of the one that changed its own last, or of
+  /// the one that has served longest where none did. Whose do not has to leave the queue alone:
+  /// each would undo what the other one does. Throws Error(Missing), too, where the tables are of a
+  /// newer version by now.
+  virtual bool serve(const ServerNews& news) = 0;
+  /// It does not serve any more.
+  virtual void end_serving(const std::string& server) = 0;
 
   // --- What is known
 

@@ -67,10 +67,17 @@ constexpr const char* kSchema1 = R"(
   ANALYZE queue_job;
 )";
 
+constexpr const char* kSchema2 = R"(
+  CREATE TABLE queue_server (
+    name TEXT PRIMARY KEY, settings TEXT NOT NULL, since_ms INTEGER NOT NULL,
+    read_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL) BUSY_TABLE;
+  ALTER TABLE queue_claim ADD COLUMN instead_of INTEGER NOT NULL DEFAULT 0;
+)";
+
 }  // namespace
 
 void prepare_queue_tables(SqlConnection& sql, const std::string& named) {
-  static const Schema schema{"queue_version", "queue", {{kQueueVersion, kSchema1}}};
+  static const Schema schema{"queue_version", "queue", {{1, kSchema1}, {kQueueVersion, kSchema2}}};
   bring_up_to_date(sql, schema, named);
 }
 

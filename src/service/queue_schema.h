@@ -10,7 +10,8 @@ namespace imagewright {
 
 /// The version of the tables. Its history:
 ///   1  the first one
-inline constexpr int kQueueVersion = 1;
+///   2  servers
+inline constexpr int kQueueVersion = 2;
 
 /// Makes the tables, or brings older ones up to date, in one transaction, whoever else does at the
 /// same time. `named` is for messages. Throws Error(Missing) where they are of a newer version.

@@ -29,7 +29,7 @@ const WorkerCall::Hold* hold_of(const WorkerCall& call, std::int64_t job) {
 
 }  // namespace
 
-RemoteBuilder::RemoteBuilder(RemoteBuilderOptions options, OpenQueue open, const Current& current,
+RemoteBuilder::RemoteBuilder(RemoteBuilderOptions options, OpenQueue open, Current& current,
                              KnownManifests& known, Packs& packs, Looking& looking,
                              const ServiceLog& log, std::function<void()> ended)
     : options_(std::move(options)),
@@ -41,7 +41,9 @@ RemoteBuilder::RemoteBuilder(RemoteBuilderOptions options, OpenQueue open, const
       log_(log),
       ended_(std::move(ended)),
       runner_(options_.run, open_, looking, log),
-      queue_(open_()) {}
+      queue_(open_()) {
+  tell_servers(*queue_, true);
+}
 
 RemoteBuilder::~RemoteBuilder() {
   drain();
@@ -84,7 +86,7 @@ void RemoteBuilder::go() {
   while (!is_stopped_ || running() > 0) {
     try {
       // A lease may be over through no fault of his who holds it.
-      if (was_away) queue_->extend_leases();
+      if (was_away) queue_->extend_leases(options_.server);
       was_away = false;
       told.clear();
       try_to_go();
@@ -95,6 +97,11 @@ void RemoteBuilder::go() {
       if (is_stopped_) join_all();
       std::this_thread::sleep_for(is_stopped_ ? kShortWait : kPause);
     }
+  }
+  try {
+    queue_->end_serving(options_.server);
+  } catch (const Error& error) {
+    log_.warning(error.what());
   }
   const std::lock_guard lock(mutex_);
   for (const Waiting& one : waiting_) {
@@ -124,6 +131,31 @@ std::vector<std::unique_ptr<RemoteBuilder::Work>> RemoteBuilder::take_ended() {
   return ended;
 }
 
+// Tells the others of us. Gives whether what we serve counts.
+bool RemoteBuilder::tell_servers(Queue& queue, bool begins) {
+  const std::lock_guard lock(settings_mutex_);
+  const auto served = current_.get();
+  std::string settings = served == told_ ? settings_ : options_.settings(*served);
+  const auto what = begins                  ? ServerNews::What::Begins
+                    : settings == settings_ ? ServerNews::What::GoesOn
+                                            : ServerNews::What::ReadAnew;
+  const bool counts = queue.serve({options_.server, settings, what});
+  settings_ = std::move(settings);
+  told_ = served;
+  if (current_.set_counts(counts) != counts) {
+    if (counts) {
+      log_.info("the servers over this store have the same settings again");
+      ended_();
+    } else {
+      log_.error(
+          "another server over this store has another configuration, other options or another "
+          "version, and that one counts; nothing is queued or claimed here until they are the "
+          "same");
+    }
+  }
+  return counts;
+}
+
 void RemoteBuilder::try_to_go() {
   Queue& queue = *queue_;
   auto next_look = Clock::now();
@@ -145,11 +177,16 @@ void RemoteBuilder::join_ended(Queue& queue) {
     looking_.end(claimed.unit.name, claimed.job.fence);
     // (Where we end, its worker still has it.)
     if (claimed.is_to_go_back && !is_stopped_ && interrupted() == 0)
-      queue.hand_back(claimed.job.id, claimed.job.fence);
+      going_back_.emplace_back(claimed.job.id, claimed.job.fence);
+  }
+  while (!going_back_.empty()) {
+    queue.hand_back(going_back_.back().first, going_back_.back().second);
+    going_back_.pop_back();
   }
 }
 
 void RemoteBuilder::look_after(Queue& queue) {
+  tell_servers(queue, false);
   std::vector<Work*> works;
   {
     const std::lock_guard lock(mutex_);
@@ -298,7 +335,7 @@ void RemoteBuilder::hear(Queue& queue, const WorkerCall& call) {
       continue;
     }
     const auto held = queue.find(hold.job);
-    if (!held || held->fence != hold.fence || held->worker != call.worker) continue;
+    if (!held || held->worker != call.worker) continue;
     if (is_draining_) {
       queue.heartbeat(hold.job, hold.fence);
       continue;
@@ -361,19 +398,27 @@ std::optional<Json> RemoteBuilder::news(Queue& queue, const WorkerCall& call) {
 
 bool RemoteBuilder::claim(Queue& queue, const WorkerCall& call) {
   const auto in_one = looking_.in_one();
-  while (auto job = queue.claim({call.worker, call.labels})) {
+  while (current_.counts()) {
+    auto job = queue.claim({call.worker, call.labels});
+    if (!job) break;
     if (take_on(queue, *std::move(job), call, 0)) return true;
   }
   return false;
 }
 
-// False: there is nothing of it to be done any more, and it has ended.
+// False: there is nothing of it to be done any more, and it has ended; or nothing here, and it
+// waits again.
 bool RemoteBuilder::take_on(Queue& queue, Job job, const WorkerCall& call,
                             std::int64_t older_fence) {
   auto served = current_.get();
   const Unit* unit = served->units.find(job.image);
   if (unit == nullptr) {
-    queue.finish(job.id, job.fence, not_configured());
+    // (Another server may have read a newer configuration just now.)
+    if (tell_servers(queue, false)) {
+      queue.finish(job.id, job.fence, not_configured());
+    } else {
+      queue.hand_back(job.id, job.fence);
+    }
     return false;
   }
   auto work = std::make_unique<Work>();
@@ -420,9 +465,7 @@ void RemoteBuilder::carry_out(Work& work, const WorkerCall& call) {
   run.worker = call.worker;
   run.engine = call.engine;
   run.takes_directories = call.takes_directories;
-  run.is_held = [this, id = job.id, fence = job.fence] {
-    return open_()->heartbeat(id, fence).held;
-  };
+  run.is_held = [&] { return runner_.is_held(work.claimed); };
   const Project& project = work.claimed.served->project;
   runner_.carry_out(work.claimed, [&] {
     Store store = read_store(project);

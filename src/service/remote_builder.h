@@ -34,14 +34,18 @@ namespace imagewright {
 struct RemoteBuilderOptions {
   RunOptions run;  ///< what all jobs have in common
   FleetPlaces places;
+  std::string server;  ///< our name, which no other server over the same store has
+  /// A digest over what decides what is built, and how, here.
+  std::function<std::string(const Served&)> settings;
   std::chrono::milliseconds heartbeat{10'000};
   std::chrono::milliseconds longest_call{10'000};  ///< an answer comes after so long at the latest
 };
 
 class RemoteBuilder : public Builder {
  public:
-  /// Borrows all but the options. `ended` is called when a job has ended, from any thread.
-  RemoteBuilder(RemoteBuilderOptions options, OpenQueue open, const Current& current,
+  /// Borrows all but the options. `ended` is called when a job has ended, from any thread. The
+  /// other servers are told of us (Queue::serve).
+  RemoteBuilder(RemoteBuilderOptions options, OpenQueue open, Current& current,
                 KnownManifests& known, Packs& packs, Looking& looking, const ServiceLog& log,
                 std::function<void()> ended);
   ~RemoteBuilder() override;
@@ -84,6 +88,7 @@ class RemoteBuilder : public Builder {
   };
 
   void go();
+  bool tell_servers(Queue& queue, bool begins);
   void join_all();
   std::vector<std::unique_ptr<Work>> take_ended();
   void try_to_go();
@@ -104,7 +109,7 @@ class RemoteBuilder : public Builder {
 
   RemoteBuilderOptions options_;
   OpenQueue open_;
-  const Current& current_;
+  Current& current_;
   KnownManifests& known_;
   Packs& packs_;
   Looking& looking_;
@@ -112,10 +117,14 @@ class RemoteBuilder : public Builder {
   std::function<void()> ended_;
   JobRunner runner_;
   std::unique_ptr<Queue> queue_;  // the dispatching thread's; any may wake it
-  std::mutex calls_;              // one call is answered at a time
-  mutable std::mutex mutex_;      // of what follows
-  std::map<std::int64_t, std::unique_ptr<Work>> works_;  // by fence
-  std::map<std::string, Instances> instances_;           // by worker
+  std::mutex settings_mutex_;     // of what follows
+  std::shared_ptr<const Served> told_;
+  std::string settings_;
+  std::vector<std::pair<std::int64_t, std::int64_t>> going_back_;  // jobs and fences, by the thread
+  std::mutex calls_;                                               // one call is answered at a time
+  mutable std::mutex mutex_;                                       // of what follows
+  std::map<std::int64_t, std::unique_ptr<Work>> works_;            // by fence
+  std::map<std::string, Instances> instances_;                     // by worker
   std::list<Waiting> waiting_;
   std::atomic<bool> is_draining_{false};
   std::atomic<bool> is_stopped_{false};

@@ -7,11 +7,15 @@
 #include <array>
 #include <system_error>
 
+#include "core/digest.h"
+#include "core/fingerprint.h"
 #include "io/error.h"
 #include "io/file_read.h"
 #include "io/host_name.h"
+#include "io/host_platform.h"
 #include "io/interrupt.h"
 #include "io/store.h"
+#include "run/config_text.h"
 #include "service/api.h"
 #include "service/checker.h"
 #include "service/local_builder.h"
@@ -53,6 +57,18 @@ void take_over(Queue& queue, const ServiceLog& log) {
 
 std::string counted(std::size_t count, const char* what) {
   return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+// Over all by which servers that share a store would undo what the others do.
+std::string settings_of(const Project& project, const ServeOptions& options) {
+  Sha256 hash;
+  hash.update_field(dump(config_json(project.config, project.base), false));
+  hash.update_field(project.config_path.string());
+  hash.update_field(options.registry);
+  hash.update_field(options.run.push ? "push" : "");
+  hash.update_field(host_platform());
+  hash.update_field(std::to_string(kFingerprintFormat));
+  return hex(hash.finish());
 }
 
 StateLock lock_state(const Project& project) {
@@ -164,8 +180,12 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   std::optional<LocalBuilder> here;
   if (options.fleet) {
     packs.emplace(project.places.cache / "packs");
-    workers.emplace(RemoteBuilderOptions{build, places}, open, current, manifests, *packs, looking,
-                    log, look_again);
+    RemoteBuilderOptions remote;
+    remote.run = build;
+    remote.places = places;
+    remote.server = host_name() + ':' + project.state_directory.lexically_normal().string();
+    remote.settings = [&](const Served& served) { return settings_of(served.project, options); };
+    workers.emplace(std::move(remote), open, current, manifests, *packs, looking, log, look_again);
   } else {
     here.emplace(LocalBuilderOptions{host_name(), {"engine=" + engine}, build}, open, current,
                  looking, log, look_again);

@@ -43,6 +43,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kCall{10'000};     // how long one waits for news
 constexpr milliseconds kFirstPause{250};  // after a call that failed
 constexpr int kMostDoublings = 5;
+constexpr milliseconds kPatience{20'000};  // with a server that answers, but not to the point
 constexpr milliseconds kBetweenReports{200};
 constexpr std::size_t kLogPart = std::size_t{256} << 10;
 constexpr milliseconds kBroken{10'000};  // without taking more, where something is missing here
@@ -68,8 +69,9 @@ struct Order {
   std::uint64_t log_end = 0;
   std::optional<OrderOutcome> outcome;
 
-  std::uint64_t sent = 0;  // the reporting thread's
+  std::uint64_t sent = 0;  // to who listens now
   bool is_told = false;
+  int listener = 0;  // another number for each who began to listen
 };
 
 struct Held {
@@ -125,13 +127,14 @@ class Worker {
     bool was_heard = false;
     std::string told;
     auto heard = Clock::now();
+    auto answered = Clock::now();  // by the server that is asked now
     while (interrupted() == 0) {
       try {
         hand_back_broken();
         const WorkerCall call = next_call();
         take(client_->post("/api/v1/work", to_json(call)));
         if (!told.empty()) log_.info(client_.address().url + " answers");
-        heard = Clock::now();
+        heard = answered = Clock::now();
         was_heard = true;
         failures = 0;
         told.clear();
@@ -143,7 +146,12 @@ class Worker {
         if (end_asked() != 0 && holds_nothing()) break;
         if (told != error.what()) log_.warning(error.what());
         told = error.what();
-        if (servers_.leave(client_.address())) log_.info("asking " + servers_.current().url);
+        if (is_to_be_left(error, failures, Clock::now() - answered) &&
+            servers_.leave(client_.address())) {
+          log_.info("asking " + servers_.current().url);
+          answered = Clock::now();
+          failures = 0;
+        }
         if (Clock::now() - heard > options_.cut_off) let_go_of_all();
         wait_patiently(backoff(kFirstPause, std::min(failures++, kMostDoublings)),
                        [this] { return stop_calls_.load(); });
@@ -163,6 +171,12 @@ class Worker {
     if (error.kind() != Error::Kind::Usage) return false;
     const auto* said = dynamic_cast<const ServerError*>(&error);
     return said == nullptr || !was_heard || said->status == kConflict;
+  }
+
+  // One failure may be the line's, and who says that he cannot now has what we hold.
+  static bool is_to_be_left(const Error& error, int failures_before, Clock::duration for_how_long) {
+    const bool it_answers = dynamic_cast<const ServerError*>(&error) != nullptr;
+    return (!it_answers && failures_before > 0) || for_how_long > kPatience;
   }
 
   // Of what is said of a job that it holds.
@@ -240,6 +254,7 @@ class Worker {
       const std::lock_guard order_lock(order->second->mutex);
       order->second->sent = 0;
       order->second->is_told = false;
+      ++order->second->listener;
       order->second->is_older = true;
       ++order;
     }
@@ -419,6 +434,7 @@ class Worker {
 
   // False: there was nothing to say, or nobody who would hear it.
   static bool report(ServerClient& client, const std::string& path, Order& order) {
+    int listener = 0;
     std::uint64_t sent = 0;
     std::uint64_t end = 0;
     std::optional<OrderOutcome> outcome;
@@ -426,6 +442,7 @@ class Worker {
     {
       const std::lock_guard lock(order.mutex);
       if (order.is_told) return false;
+      listener = order.listener;
       sent = order.sent;
       end = order.log_end;
       outcome = order.outcome;
@@ -443,7 +460,7 @@ class Worker {
     const Json taken = answer.value("log_bytes", Json());
     if (!taken.is_number_unsigned()) return false;
     const std::lock_guard lock(order.mutex);
-    if (order.sent != sent) return true;  // to be told anew
+    if (order.listener != listener) return true;  // to be told anew
     order.sent = std::min(taken.get<std::uint64_t>(), order.log_end);
     order.is_told = part.empty() && order.sent == end;
     return order.sent != sent || order.is_told;
@@ -540,6 +557,7 @@ class Worker {
 }  // namespace
 
 int work(const WorkerOptions& options) {
+  for (const ServerAddress& address : options.servers) (void)ServerClient(address);  // is it one?
   take_requests();
   return Worker(options).go();
 }

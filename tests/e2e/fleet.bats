@@ -321,6 +321,32 @@ END
   end_server
 }
 
+@test "fleet: of servers with other settings one counts, and the others leave the queue alone" {
+  start_postgres
+  directory_image app
+  configuration imagewright.yml "$registry/e2e/app" app
+  iw token --name workers --role worker --store "$postgres_url" >"$BATS_TEST_TMPDIR/worker.token"
+  SERVER=first start_server --store "$postgres_url"
+  first_pid=$server_pid first_url=$url
+  SERVER=second start_server --store "$postgres_url" --push -s second
+  has "$(cat "$server_log")" "another server over this store has another configuration"
+  start_worker one --server "$first_url"
+  until_true 40 short_jobs_are "app succeeded"
+  has "$(cat "$(worker_log one)")" "another server's settings count" "asking $first_url"
+  run iw trigger -s second
+  equal "$status" 3
+  has "$output" "another server's settings count"
+  equal "$(curl -s -o /dev/null -w '%{http_code}' "$url/readyz")" 503
+  # Alone it counts.
+  kill -TERM "$first_pid"
+  until_true 30 gone "$first_pid"
+  until_true 30 grep -q "the same settings again" "$server_log"
+  until_true 60 second_jobs_are "app succeeded,app up-to-date"
+  equal "$(pushed "$registry/e2e/app" file.txt)" "some text"
+  end_worker one
+  end_server
+}
+
 @test "fleet: mistakes people make" {
   directory_image a
   configuration imagewright.yml "$registry/e2e/a" a

@@ -16,6 +16,7 @@
 #include "io/sql.h"
 #include "io/store.h"
 #include "queue_fixture.h"
+#include "service/queue_schema.h"
 
 namespace imagewright {
 namespace {
@@ -250,13 +251,28 @@ TEST_P(PostgresqlQueueTest, WhatAKilledServerPromisedIsThere) {
 
 // --- Broken
 
+TEST_P(QueueStoreTest, AnOlderOneIsUpgradedWithWhatItHolds) {
+  const std::int64_t id = queue_->enqueue(job_for("a")).job;
+  const auto job = queue_->claim({"w", {}});
+  queue_.reset();
+  connect()->script(
+      "DROP TABLE queue_server; ALTER TABLE queue_claim DROP COLUMN instead_of; "
+      "DELETE FROM queue_version; INSERT INTO queue_version (version, since_ms) VALUES (1, 5);");
+  queue_ = open();
+  EXPECT_EQ(queue_->find(id)->state, JobState::Running);
+  EXPECT_TRUE(queue_->claim_again(id, job->fence));
+  EXPECT_TRUE(queue_->serve({"s", "c"}));
+  EXPECT_EQ(connect()->run("SELECT count(*) FROM queue_version").at(0).number(0), 2);
+}
+
 TEST_P(QueueStoreTest, ANewerVersionIsRefused) {
   connect()->run("INSERT INTO queue_version (version, since_ms) VALUES (99, 0)");
   EXPECT_THAT(
       message_of([&] { open(); }),
-      AllOf(HasSubstr("was written by a newer imagewright (queue version 99; this one "
-                      "knows up to 1)"),
-            HasSubstr(GetParam() == StoreKind::PostgreSql ? "PostgreSQL" : file().string())));
+      AllOf(
+          HasSubstr("was written by a newer imagewright (queue version 99; this one knows up to " +
+                    std::to_string(kQueueVersion) + ")"),
+          HasSubstr(GetParam() == StoreKind::PostgreSql ? "PostgreSQL" : file().string())));
 }
 
 TEST_P(QueueStoreTest, AMissingTableIsSaid) {

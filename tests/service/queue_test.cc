@@ -842,11 +842,28 @@ TEST_P(QueueTest, WhoHoldsItCanBeginAnew) {
   EXPECT_EQ(again->log_bytes, 0);
   EXPECT_EQ(queue_->read_log(job->id, 0, 100), "");
   EXPECT_EQ(queue_->read_log(job->id, 0, 100, job->fence), "begun");
-  // By the old fence nothing is held any more, and only one can begin anew.
+  // By the old fence nothing is held any more.
   EXPECT_FALSE(queue_->heartbeat(job->id, job->fence).held);
-  EXPECT_FALSE(queue_->claim_again(job->id, job->fence));
   EXPECT_TRUE(end(*again, JobState::Succeeded));
   EXPECT_FALSE(queue_->claim_again(again->id, again->fence));
+}
+
+// A worker whose server died before it could say what it had begun anew lost the job else.
+TEST_P(QueueTest, WhoDidNotHearOfItBeginsAnewOnceMore) {
+  put("a");
+  const auto job = claim("w1");
+  const auto unheard = queue_->claim_again(job->id, job->fence);
+  const auto again = queue_->claim_again(job->id, job->fence);
+  ASSERT_TRUE(again);
+  EXPECT_GT(again->fence, unheard->fence);
+  EXPECT_FALSE(queue_->heartbeat(job->id, unheard->fence).held);
+  EXPECT_TRUE(queue_->heartbeat(job->id, again->fence).held);
+  // But not what was claimed anew: that is another attempt.
+  EXPECT_TRUE(queue_->hand_back(again->id, again->fence));
+  const auto other = claim("w1");
+  EXPECT_FALSE(queue_->claim_again(job->id, job->fence));
+  EXPECT_FALSE(queue_->claim_again(job->id, again->fence));
+  EXPECT_TRUE(queue_->heartbeat(job->id, other->fence).held);
 }
 
 TEST_P(QueueTest, WhatGoesBackMayBeBlocked) {
@@ -964,10 +981,58 @@ TEST_P(QueueTest, AllLeasesAreWholeAgain) {
   claim();
   claim();
   pass(500 * kSecond);
-  queue_->extend_leases();
+  queue_->extend_leases("s");
   EXPECT_TRUE(queue_->reap().empty());
   pass(60 * kSecond);
   EXPECT_EQ(queue_->reap().requeued.size(), 2U);
+}
+
+// Else servers that come and go would keep a dead worker's jobs for ever.
+TEST_P(QueueTest, LeasesAreNotExtendedWhereAnotherServerServes) {
+  put("a");
+  claim();
+  for (int i = 1; i <= 6; ++i) {
+    pass(10 * kSecond);
+    queue_->serve({"s1", "c"});
+    queue_->extend_leases("s2");
+    EXPECT_EQ(queue_->reap().requeued.size(), i == 6 ? 1U : 0U) << i;
+  }
+  claim();
+  pass(70 * kSecond);
+  queue_->extend_leases("s1");  // it alone was there
+  EXPECT_TRUE(queue_->reap().empty());
+}
+
+// --- Servers
+
+TEST_P(QueueTest, SettingsOfWhoHasServedLongestCountUntilSomebodyReadsOthers) {
+  using What = ServerNews::What;
+  EXPECT_TRUE(queue_->serve({"a", "old", What::Begins}));
+  pass(1);
+  EXPECT_FALSE(queue_->serve({"b", "new", What::Begins})) << "one that begins with others";
+  EXPECT_TRUE(queue_->serve({"a", "old"}));
+  pass(1);
+  EXPECT_TRUE(queue_->serve({"a", "newer", What::ReadAnew}));
+  EXPECT_FALSE(queue_->serve({"b", "new"}));
+  pass(1);
+  EXPECT_TRUE(queue_->serve({"b", "newest", What::ReadAnew}));
+  EXPECT_FALSE(queue_->serve({"a", "newer"}));
+  EXPECT_TRUE(queue_->serve({"a", "newest", What::ReadAnew}));
+  EXPECT_TRUE(queue_->serve({"b", "newest"})) << "they are the same";
+}
+
+TEST_P(QueueTest, WhoDoesNotServeAnyMoreHasNoSay) {
+  using What = ServerNews::What;
+  EXPECT_TRUE(queue_->serve({"a", "old", What::Begins}));
+  pass(1);
+  EXPECT_FALSE(queue_->serve({"b", "new", What::Begins}));
+  pass(30 * kSecond - 1);
+  EXPECT_TRUE(queue_->serve({"b", "new"})) << "nothing was heard of it for half a lease";
+  EXPECT_FALSE(queue_->serve({"a", "old"})) << "it was away";
+  queue_->end_serving("b");
+  EXPECT_TRUE(queue_->serve({"a", "old"}));
+  // One that is started again is not its own other one.
+  EXPECT_TRUE(queue_->serve({"a", "changed meanwhile", What::Begins}));
 }
 
 // --- What is known

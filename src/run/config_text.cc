@@ -1,4 +1,4 @@
-#include "cli/config_text.h"
+#include "run/config_text.h"
 
 #include <yaml-cpp/yaml.h>
 
