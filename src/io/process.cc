@@ -81,6 +81,45 @@ void become_subreaper() {
   (void)once;
 }
 
+// What a child becomes.
+struct Program {
+  const char* path;
+  char* const* argv;
+  char* const* environment;
+  const char* directory;  // "": where we are
+  pid_t parent;
+  int in;
+  int out;
+  int err;
+  int failure;  // where the number of an error is written
+};
+
+// In the child, which has our memory and, until it is the program, one of our stacks:
+// async-signal-safe calls only, and nothing is written to but what is its own.
+[[noreturn, gnu::noinline]] void become(const Program& program) {
+  setsid();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != program.parent) _exit(127);
+  // None of our handlers may run here.
+  for (int number = 1; number < NSIG; ++number) {
+    struct sigaction action = {};
+    if (sigaction(number, nullptr, &action) != 0 || action.sa_handler == SIG_IGN) continue;
+    action = {};
+    sigaction(number, &action, nullptr);
+  }
+  signal(SIGPIPE, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (dup2(program.in, 0) >= 0 && dup2(program.out, 1) >= 0 && dup2(program.err, 2) >= 0 &&
+      (program.directory[0] == '\0' || chdir(program.directory) == 0)) {
+    execve(program.path, program.argv, program.environment);
+  }
+  const int error = errno;
+  if (write(program.failure, &error, sizeof error) < 0) _exit(126);
+  _exit(127);
+}
+
 // Starts the command with these as its stdin, stdout and stderr.
 pid_t start(const Command& command, int in, int out, int err) {
   become_subreaper();
@@ -97,25 +136,22 @@ pid_t start(const Command& command, int in, int out, int err) {
 
   // Held until the child is known: to another thread that ends orphans it must never look like one.
   std::unique_lock lock(children_mutex);
-  const pid_t child = fork();
-  if (child < 0) throw Error(Error::Kind::Missing, with_errno("cannot start '" + path + "'"));
+  // (A signal that comes meanwhile must not be handled by the child, in our memory.)
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  // What a fork would copy, and what it would cost to have it copied, is much in a process of many
+  // threads: all of them would stop at every page that they write to next.
+  const pid_t child = vfork();
   if (child == 0) {
-    // Between fork and exec: async-signal-safe calls only.
-    setsid();
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(127);
-    signal(SIGPIPE, SIG_DFL);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, nullptr);
-    if (dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0 &&
-        (command.directory.empty() || chdir(command.directory.c_str()) == 0)) {
-      execve(path.c_str(), argv.data(), environment.data());
-    }
-    const int error = errno;
-    if (write(failure.write_end.get(), &error, sizeof error) < 0) _exit(126);
-    _exit(127);
+    become({path.c_str(), argv.data(), environment.data(), command.directory.c_str(), parent, in,
+            out, err, failure.write_end.get()});
   }
+  const int fork_error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (child < 0)
+    throw Error(Error::Kind::Missing, with_errno("cannot start '" + path + "'", fork_error));
   children.insert(child);
   lock.unlock();
   failure.write_end.reset();

@@ -38,7 +38,7 @@ constexpr const char* kSession =
     "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '30s'; "
     "SET default_transaction_isolation = 'read committed'; SET enable_seqscan = off; "
     "SET enable_bitmapscan = off; "
-    "SET enable_hashjoin = off; SET enable_mergejoin = off; "
+    "SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; "
     "SELECT set_config('synchronous_commit', 'on', false) "
     "WHERE current_setting('synchronous_commit') = 'off'";
 
@@ -198,7 +198,7 @@ class Sessions {
   }
 
   void give(std::unique_ptr<Session> session) {
-    constexpr std::size_t kKept = 8;
+    constexpr std::size_t kKept = 20;  // as many as a server has threads that answer, and some
     const std::lock_guard lock(mutex_);
     look_whose_they_are();
     if (idle_.size() < kKept) idle_.push_back(std::move(session));

@@ -131,6 +131,12 @@ std::vector<std::unique_ptr<RemoteBuilder::Work>> RemoteBuilder::take_ended() {
   return ended;
 }
 
+// The sooner the others know, the less they do by what they serve themselves.
+bool RemoteBuilder::has_untold_settings() {
+  const std::lock_guard lock(settings_mutex_);
+  return current_.get() != told_;
+}
+
 // Tells the others of us. Gives whether what we serve counts.
 bool RemoteBuilder::tell_servers(Queue& queue, bool begins) {
   const std::lock_guard lock(settings_mutex_);
@@ -161,7 +167,7 @@ void RemoteBuilder::try_to_go() {
   auto next_look = Clock::now();
   while (!is_stopped_ || running() > 0) {
     join_ended(queue);
-    if (looks_now_.exchange(false) || Clock::now() >= next_look) {
+    if (looks_now_.exchange(false) || Clock::now() >= next_look || has_untold_settings()) {
       look_after(queue);
       next_look = Clock::now() + options_.heartbeat;
     }

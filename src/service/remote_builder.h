@@ -88,6 +88,7 @@ class RemoteBuilder : public Builder {
   };
 
   void go();
+  bool has_untold_settings();
   bool tell_servers(Queue& queue, bool begins);
   void join_all();
   std::vector<std::unique_ptr<Work>> take_ended();

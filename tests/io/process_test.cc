@@ -46,6 +46,32 @@ TEST(Process, TheStatusIsTheProgramsOrItsSignals) {
   EXPECT_EQ(run_command(shell("kill -9 $$"), {}).status, 128 + SIGKILL);
 }
 
+// The child has our memory until it is the program, so none of our handlers may run there; and what
+// we do about signals is not the program's.
+TEST(Process, AProgramKnowsNothingOfOurSignals) {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  struct sigaction before = {};
+  sigaction(SIGUSR1, &action, &before);
+  sigset_t blocked;
+  sigset_t mask;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &blocked, &mask);
+  Command command;
+  command.argv = {"cat", "/proc/self/status"};
+  const std::string status = capture(command).out;
+  for (const char* what : {"SigBlk", "SigCgt", "ShdPnd"})
+    EXPECT_NE(status.find(std::string(what) + ":\t0000000000000000\n"), std::string::npos)
+        << status;
+  sigset_t now;
+  pthread_sigmask(SIG_SETMASK, &mask, &now);
+  EXPECT_EQ(sigismember(&now, SIGUSR2), 1) << "and ours are as they were";
+  EXPECT_EQ(sigismember(&now, SIGTERM), 0);
+  sigaction(SIGUSR1, &before, &action);
+  EXPECT_NE(action.sa_handler, SIG_DFL);
+}
+
 TEST(Process, AMissingProgramIsAnError) {
   Command command;
   command.argv = {"no-such-program-anywhere"};
