@@ -14,6 +14,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/replace_all.h"
 #include "core/source.h"
 #include "io/fd.h"
 #include "io/pq.h"
@@ -65,10 +66,7 @@ std::string one_line(std::string_view text, const std::string& password) {
     }
   }
   while (line.ends_with(' ')) line.pop_back();
-  for (std::size_t at = password.empty() ? std::string::npos : line.find(password);
-       at != std::string::npos; at = line.find(password, at + 5)) {
-    line.replace(at, password.size(), "xxxxx");
-  }
+  if (!password.empty()) replace_all(line, password, "xxxxx");
   return redacted(line);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -189,18 +190,6 @@ struct FileErrors {
   }
 };
 
-/// SQLite writes whole pages, and reads what is missing of the last one as zeros, that is, as
-/// rows that are not there.
-void check_not_cut(SQLite::Database& database, const fs::path& file) {
-  std::error_code error;
-  const auto log_size = fs::file_size(file.string() + "-wal", error);
-  if (!error && log_size > 0) return;
-  const auto size = fs::file_size(file, error);
-  const std::int64_t page = database.execAndGet("PRAGMA page_size").getInt64();
-  if (!error && size % static_cast<std::uint64_t>(page) != 0)
-    throw SQLite::Exception("the file is cut short", SQLITE_CORRUPT);
-}
-
 SQLite::Database open_file(const fs::path& file, const FileErrors& errors) {
   constexpr int kMostTries = 500;
   constexpr int kTryPauseMs = 10;
@@ -299,6 +288,18 @@ class SqliteFile final : public SqliteConnection {
 };
 
 }  // namespace
+
+void check_not_cut(SQLite::Database& database, const fs::path& file) {
+  std::error_code error;
+  for (const char* suffix : {"-wal", "-journal"}) {
+    const auto more = fs::file_size(file.string() + suffix, error);
+    if (!error && more > 0) return;
+  }
+  const auto size = fs::file_size(file, error);
+  const auto page = database.execAndGet("PRAGMA page_size").getInt64();
+  if (!error && page > 0 && size % static_cast<std::uintmax_t>(page) != 0)
+    throw SQLite::Exception("the file is cut short", SQLITE_CORRUPT);
+}
 
 std::unique_ptr<SqlConnection> open_sqlite(const fs::path& file, const std::string& what,
                                            const std::string& advice) {

@@ -17,6 +17,8 @@
 #include <thread>
 #include <utility>
 
+#include "io/sql_sqlite.h"
+
 namespace imagewright {
 
 namespace fs = std::filesystem;
@@ -166,17 +168,6 @@ Stamp stamp_of(const fs::path& path) {
   }
   const auto& changed = status.st_ctim;
   return {true, status.st_ino, status.st_size, changed.tv_sec * 1'000'000'000 + changed.tv_nsec};
-}
-
-/// SQLite writes whole pages, and reads what is missing of the last one as zeros, that is, as rows
-/// that are not there.
-void check_not_cut(SQLite::Database& database, const fs::path& file) {
-  const bool more =
-      stamp_of(beside(file, "-wal")).size > 0 || stamp_of(beside(file, "-journal")).size > 0;
-  const std::int64_t page = database.execAndGet("PRAGMA page_size").getInt64();
-  if (!more && page > 0 && stamp_of(file).size % page != 0) {
-    throw SQLite::Exception("the file is cut short", SQLITE_CORRUPT);
-  }
 }
 
 struct Stamps {

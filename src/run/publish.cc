@@ -10,7 +10,6 @@
 
 #include "core/digest.h"
 #include "core/reference.h"
-#include "io/backoff.h"
 #include "io/error.h"
 #include "io/interrupt.h"
 #include "io/registry.h"
@@ -19,6 +18,14 @@
 namespace imagewright {
 
 namespace {
+
+constexpr const char* kLost = "the job is not ours any more";
+
+PushOutcome not_pushed(const std::string& why) {
+  PushOutcome outcome;
+  outcome.message = why;
+  return outcome;
+}
 
 // The part of a full ref behind `prefix`; "": it is another kind of ref.
 std::string behind(const std::string& ref, std::string_view prefix) {
@@ -180,8 +187,7 @@ std::optional<IndexPublication> Publisher::plan_index(
 }
 
 RegistryAnswer Publisher::push_index(const IndexReference& index) const {
-  if (options_.is_held && !options_.is_held())
-    return {RegistryAnswer::Kind::Unreachable, {}, "the job is not ours any more"};
+  if (is_lost()) return {RegistryAnswer::Kind::Unreachable, {}, kLost};
   return outside_.registries().put_index(registry_name(*parse_reference(index.reference)),
                                          index.images);
 }
@@ -328,6 +334,7 @@ PushOutcome Publisher::push(const Publication& publication, const std::string& r
   if (!publication.image.in_engine) {
     const RegistryName from = registry_name(*parse_reference(publication.image.in_registry));
     if (from.full() == name.full()) {
+      if (is_lost()) return not_pushed(kLost);
       const RegistryAnswer answer = outside_.registries().add_tag(from, name.tag);
       PushOutcome outcome;
       outcome.message = answer.why;
@@ -337,6 +344,7 @@ PushOutcome Publisher::push(const Publication& publication, const std::string& r
   }
   bool is_there = publication.image.in_engine;
   return push_patiently([&] {
+    if (is_lost()) return not_pushed(kLost);
     PushOutcome outcome;
     if (!is_there) outcome.message = bring_as(publication, reference);
     is_there = outcome.message.empty();

@@ -136,6 +136,9 @@ class Publisher {
   std::string bring_as(const Publication& publication, const std::string& reference) const;
 
   const Project& project_;
+  /// For somebody else's job no name is moved.
+  bool is_lost() const { return options_.is_held && !options_.is_held(); }
+
   const RunOptions& options_;
   Store& store_;
   Outside& outside_;

@@ -52,7 +52,7 @@ struct RunOptions {
   /// true: the run ends as by an interrupt; borrowed.
   const std::atomic<bool>* stop = nullptr;
   // Where it is for a job that can be lost to somebody else: nothing is stored then any more, and
-  // no index pushed. Without, it cannot.
+  // no name moved in a registry. Without, it cannot.
   std::optional<StoreGuard> guard = {};
   std::function<bool()> is_held = {};  ///< from any thread
 };

@@ -46,6 +46,7 @@ bool JobRunner::until_done(const ClaimedJob& work, const std::function<void()>& 
   }
 }
 
+// Asks the store, for as long as that takes. From any thread.
 bool JobRunner::is_held(const ClaimedJob& work) {
   bool is_held = false;
   until_done(work, [&] { is_held = open_()->heartbeat(work.job.id, work.job.fence).held; });
@@ -112,7 +113,6 @@ std::optional<JobOutcome> JobRunner::build(
   run.stop = &work.stop;
   run.is_held = [&] { return is_held(work); };
   if (!work.served->project.database.empty()) run.guard = while_held(work.job.id, work.job.fence);
-
   std::optional<JobOutcome> outcome;
   try {
     outcome = outcome_of(build_images(work.served->project, run, progress), work.unit,

@@ -54,9 +54,6 @@ class JobRunner {
   JobRunner(RunOptions run, OpenQueue open, Looking& looking, const ServiceLog& log)
       : run_(std::move(run)), open_(std::move(open)), looking_(looking), log_(log) {}
 
-  /// Asks the store whether a job is held still, for as long as that takes. From any thread.
-  bool is_held(const ClaimedJob& job);
-
   /// Nobody waits for what is missing any more.
   void stop_waiting() { is_draining_ = true; }
 
@@ -68,6 +65,7 @@ class JobRunner {
   std::optional<JobOutcome> build(ClaimedJob& job, JobProgress& progress,
                                   const std::function<std::unique_ptr<Engine>()>& make_engine);
   void tell(const ClaimedJob& job, Queue& queue, JobProgress& progress, const JobOutcome& outcome);
+  bool is_held(const ClaimedJob& job);
   bool until_done(const ClaimedJob& job, const std::function<void()>& step);
 
   RunOptions run_;

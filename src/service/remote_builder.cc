@@ -471,7 +471,6 @@ void RemoteBuilder::carry_out(Work& work, const WorkerCall& call) {
   run.worker = call.worker;
   run.engine = call.engine;
   run.takes_directories = call.takes_directories;
-  run.is_held = [&] { return runner_.is_held(work.claimed); };
   const Project& project = work.claimed.served->project;
   runner_.carry_out(work.claimed, [&] {
     Store store = read_store(project);

@@ -118,14 +118,14 @@ class RemoteBuilder : public Builder {
   std::function<void()> ended_;
   JobRunner runner_;
   std::unique_ptr<Queue> queue_;  // the dispatching thread's; any may wake it
-  std::mutex settings_mutex_;     // of what follows
+  std::vector<std::pair<std::int64_t, std::int64_t>> going_back_;  // jobs, fences: the thread's
+  std::mutex settings_mutex_;                                      // of what follows
   std::shared_ptr<const Served> told_;
   std::string settings_;
-  std::vector<std::pair<std::int64_t, std::int64_t>> going_back_;  // jobs and fences, by the thread
-  std::mutex calls_;                                               // one call is answered at a time
-  mutable std::mutex mutex_;                                       // of what follows
-  std::map<std::int64_t, std::unique_ptr<Work>> works_;            // by fence
-  std::map<std::string, Instances> instances_;                     // by worker
+  std::mutex calls_;                                     // one call is answered at a time
+  mutable std::mutex mutex_;                             // of what follows
+  std::map<std::int64_t, std::unique_ptr<Work>> works_;  // by fence
+  std::map<std::string, Instances> instances_;           // by worker
   std::list<Waiting> waiting_;
   std::atomic<bool> is_draining_{false};
   std::atomic<bool> is_stopped_{false};

@@ -143,12 +143,4 @@ void WorkerEngine::take_pushed(const BuildRequest& request, const BuildOrder& or
   keep(request.image, id, std::move(kept));
 }
 
-PushOutcome WorkerEngine::push(const std::string& image_id, const std::string& reference,
-                               bool insecure) {
-  if (run_.is_held()) return FleetEngine::push(image_id, reference, insecure);
-  PushOutcome outcome;
-  outcome.message = "the job is not ours any more";
-  return outcome;
-}
-
 }  // namespace imagewright

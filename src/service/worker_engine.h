@@ -21,8 +21,6 @@ struct WorkerRun {
   std::string worker;             ///< its name
   std::string engine;             ///< what it builds with, for people
   bool takes_directories = true;  ///< as Readiness
-  /// Is the job still the worker's? Asked before a name is moved.
-  std::function<bool()> is_held;
 };
 
 class WorkerEngine : public FleetEngine {
@@ -34,8 +32,6 @@ class WorkerEngine : public FleetEngine {
   Readiness prepare() override;
   std::string name_for_made() override;
   BuildOutcome build(const BuildRequest& request, const OnLine& on_line) override;
-  PushOutcome push(const std::string& image_id, const std::string& reference,
-                   bool insecure) override;
 
  private:
   OrderedContext packed(const std::string& name, const std::filesystem::path& directory,

@@ -8,13 +8,13 @@ postgres_programs=/usr/lib/postgresql/15/bin
 postgres_user=$(getent passwd postgres >/dev/null && echo postgres || echo nobody)
 
 # (It refuses to be root's.)
-as_postgres() { setpriv --reuid="$postgres_user" --regid="$(id -g "$postgres_user")" --clear-groups -- "$@"; }
+as_postgres=(setpriv "--reuid=$postgres_user" "--regid=$(id -g "$postgres_user")" --clear-groups --)
 
 # In the background; sets postgres_url and postgres_pid. Its directory is one that its user reaches.
 start_postgres() {
   postgres=$(mktemp -d /tmp/imagewright-pg.XXXXXX)
   chown "$postgres_user" "$postgres"
-  (cd / && as_postgres "$postgres_programs/initdb" -D "$postgres/data" -U imagewright -A trust --encoding=UTF8 --locale=C --no-sync \
+  (cd / && "${as_postgres[@]}" "$postgres_programs/initdb" -D "$postgres/data" -U imagewright -A trust --encoding=UTF8 --locale=C --no-sync \
     >"$postgres/log" 2>&1) || { cat "$postgres/log"; return 1; }
   postgres_url="postgresql://imagewright@/postgres?host=$postgres"
   resume_postgres
@@ -22,8 +22,7 @@ start_postgres() {
 
 # On the same directory; also after its end.
 resume_postgres() {
-  (cd / && exec setpriv --reuid="$postgres_user" --regid="$(id -g "$postgres_user")" --clear-groups -- "$postgres_programs/postgres" \
-    -D "$postgres/data" -c listen_addresses= -c "unix_socket_directories=$postgres" -c fsync=off -c shared_buffers=32MB) \
+  (cd / && exec "${as_postgres[@]}" "$postgres_programs/postgres" -D "$postgres/data" -c listen_addresses= -c "unix_socket_directories=$postgres" -c fsync=off -c shared_buffers=32MB) \
     >>"$postgres/log" 2>&1 3>&- &
   postgres_pid=$!
   until_true 30 postgres_answers || { cat "$postgres/log"; return 1; }

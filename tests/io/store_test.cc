@@ -34,7 +34,6 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::UnorderedElementsAre;
 using Names = std::set<std::string>;
 
 constexpr int kSkipped = 77;
