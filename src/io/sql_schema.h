@@ -1,4 +1,5 @@
-// Tables that are made, and brought up to date, by whoever comes first.
+// Tables that are made, and brought up to date, by whoever comes first. Knows nothing of what is in
+// them.
 #pragma once
 
 #include <string>

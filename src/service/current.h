@@ -1,4 +1,5 @@
-// What a server serves: one configuration, as it was last read without an error.
+// What a server serves: one configuration, as it was last read without an error, and whether it is
+// the one that counts. Knows nothing of who reads it, or of other servers.
 #pragma once
 
 #include <atomic>

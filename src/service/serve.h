@@ -1,5 +1,6 @@
-// `imagewright serve`: one machine that checks, queues and builds, by itself or by its workers, and
-// can be asked over HTTP. Puts the parts together; each knows how to do its own.
+// `imagewright serve`: one server that checks, queues and builds, by itself or by its workers,
+// alone or with others over one store, and can be asked over HTTP. Puts the parts together; each
+// knows how to do its own.
 #pragma once
 
 #include <cstdint>
