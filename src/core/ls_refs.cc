@@ -1,10 +1,8 @@
 #include "core/ls_refs.h"
 
-#include <fmt/format.h>
-
-#include <charconv>
 #include <optional>
 
+#include "core/pkt_line.h"
 #include "core/shown.h"
 #include "core/source.h"
 #include "core/take_field.h"
@@ -13,33 +11,11 @@ namespace imagewright {
 
 namespace {
 
-constexpr std::string_view kFlush = "0000";
-constexpr std::string_view kDelimiter = "0001";
-constexpr std::size_t kHeader = 4;
 // Git itself takes no notice of more than 65,536 prefixes.
 constexpr std::size_t kMostPrefixes = 2000;
 
-std::string packet(const std::string& text) {
-  return fmt::format("{:04x}{}\n", text.size() + kHeader + 1, text);
-}
-
 ParseError broken(const std::string& why) {
   return {"its answer is no list of refs: " + why};
-}
-
-// The next packet's text, without its line end; nullopt: it is not whole. A flush is "".
-std::optional<std::string_view> take_packet(std::string_view& rest, bool& is_flush) {
-  std::size_t size = 0;
-  if (rest.size() < kHeader) return std::nullopt;
-  const auto [end, error] = std::from_chars(rest.data(), rest.data() + kHeader, size, 16);
-  if (error != std::errc() || end != rest.data() + kHeader) return std::nullopt;
-  is_flush = size == 0;
-  if (size == 0) size = kHeader;
-  if (size < kHeader || size > rest.size()) return std::nullopt;
-  std::string_view text = rest.substr(kHeader, size - kHeader);
-  rest.remove_prefix(size);
-  if (text.ends_with('\n')) text.remove_suffix(1);
-  return text;
 }
 
 // "ID NAME", then "peeled:ID" and "symref-target:NAME" as it goes.
@@ -71,7 +47,7 @@ std::optional<Ref> parse_ref(std::string_view line) {
 
 std::string ls_refs_question(const std::set<std::string>& names) {
   std::string question = packet("command=ls-refs") + packet("agent=imagewright");
-  question += kDelimiter;
+  question += kDelimiterPacket;
   question += packet("peel") + packet("symrefs");
   if (names.size() > kMostPrefixes) {
     for (const char* prefix : {"HEAD", "refs/heads/", "refs/tags/"})
@@ -84,7 +60,7 @@ std::string ls_refs_question(const std::set<std::string>& names) {
   } else {
     for (const std::string& name : names) question += packet("ref-prefix " + name);
   }
-  question += kFlush;
+  question += kFlushPacket;
   return question;
 }
 
@@ -92,13 +68,15 @@ tl::expected<std::vector<Ref>, ParseError> parse_ls_refs(std::string_view answer
                                                          const std::set<std::string>& names) {
   std::vector<Ref> refs;
   while (true) {
-    bool is_flush = false;
-    const auto line = take_packet(answer, is_flush);
-    if (!line) return tl::unexpected(broken("it ends too early"));
-    if (is_flush) break;
-    if (line->starts_with("ERR ")) return tl::unexpected(broken(shown(line->substr(4))));
-    auto ref = parse_ref(*line);
-    if (!ref) return tl::unexpected(broken(shown(*line)));
+    bool is_broken = false;
+    const auto packet = take_packet(answer, is_broken);
+    if (!packet || (packet->kind != Packet::Kind::Text && packet->kind != Packet::Kind::Flush))
+      return tl::unexpected(broken("it ends too early"));
+    if (packet->kind == Packet::Kind::Flush) break;
+    const std::string_view line = line_of(*packet);
+    if (line.starts_with("ERR ")) return tl::unexpected(broken(shown(line.substr(4))));
+    auto ref = parse_ref(line);
+    if (!ref) return tl::unexpected(broken(shown(line)));
     if (names.count(ref->name) != 0) refs.push_back(*std::move(ref));
   }
   if (!answer.empty()) return tl::unexpected(broken("there is more behind its end"));

@@ -114,6 +114,7 @@ Git::Git(fs::path cache, GitLimits limits)
     : cache_(std::move(cache)),
       program_(limits),
       questions_(program_, limits),
+      fetches_(questions_),
       peeks_(program_, cache_),
       tree_fetches_(program_, cache_) {}
 
@@ -141,7 +142,7 @@ std::string Git::tree(const GitSource& source, const ResolvedRef& at) {
   const std::string about = "tree of a commit's directory\n" + at.commit + '\n' + way.back();
   const MemoFile memo = memo_in(cache_ / "trees", about);
   if (auto known = memo.recall(); known && is_full_git_id(*known)) return *std::move(known);
-  GitMirror mirror(program_, cache_, git_remote(source));
+  GitMirror mirror(program_, cache_, git_remote(source), &fetches_);
   if (!is_full_git_id(at.commit)) {
     throw Error(Error::Kind::Source, fmt::format("'{}' is not a full commit id", at.commit));
   }
@@ -166,7 +167,7 @@ std::string Git::tree(const GitSource& source, const ResolvedRef& at) {
 
 bool Git::write_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree,
                      const fs::path& directory, std::uint64_t most_bytes) {
-  GitMirror mirror(program_, cache_, git_remote(source));
+  GitMirror mirror(program_, cache_, git_remote(source), &fetches_);
   if (!is_full_git_id(tree))
     throw Error(Error::Kind::Source, fmt::format("'{}' is not a full tree id", tree));
   const std::vector<std::string> way = way_to(source);
@@ -186,7 +187,7 @@ bool Git::write_tree(const GitSource& source, const ResolvedRef& at, const std::
 }
 
 std::string Git::commit_time(const GitSource& source, const ResolvedRef& at) {
-  GitMirror mirror(program_, cache_, git_remote(source));
+  GitMirror mirror(program_, cache_, git_remote(source), &fetches_);
   if (!mirror.look_up(at.commit, {})) {
     if (const auto commit = peeks_.commit(mirror.remote(), at.commit))
       return imagewright::commit_time(*commit);

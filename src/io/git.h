@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/source.h"
+#include "io/git_fetches.h"
 #include "io/git_peek.h"
 #include "io/git_program.h"
 #include "io/git_questions.h"
@@ -100,6 +101,7 @@ class Git {
   std::filesystem::path cache_;
   GitProgram program_;
   GitQuestions questions_;
+  GitFetches fetches_;
   GitPeeks peeks_;
   GitTreeFetches tree_fetches_;
 };

@@ -8,13 +8,16 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 #include <thread>
 
 #include "core/digest.h"
 #include "core/take_field.h"
 #include "io/fd.h"
+#include "io/file_read.h"
 #include "io/http.h"
 #include "io/interrupt.h"
+#include "io/scratch.h"
 
 namespace imagewright {
 
@@ -141,6 +144,20 @@ std::string hex_id(std::string_view bytes) {
   return text;
 }
 
+// The next entry of a tree; false: there is none, or (where content is left) it is malformed.
+bool take_entry(std::string_view& content, std::size_t id_size, GitMirror::Entry& entry) {
+  std::string_view rest = content;
+  const std::string_view octal = take_field(rest, ' ');
+  const std::string_view name = take_field(rest, '\0');
+  unsigned mode = 0;
+  const auto parsed = std::from_chars(octal.data(), octal.data() + octal.size(), mode, 8);
+  if (rest.size() < id_size || octal.empty() || parsed.ptr != octal.data() + octal.size())
+    return false;
+  entry = {mode, hex_id(rest.substr(0, id_size)), std::string(name)};
+  content = rest.substr(id_size);
+  return true;
+}
+
 std::string lines_of(const std::vector<std::string>& texts, std::size_t begin, std::size_t end) {
   std::string lines;
   for (std::size_t i = begin; i < end; ++i) lines += texts[i] + "\n";
@@ -161,8 +178,10 @@ std::string kept_ref(const std::string& commit) {
 
 }  // namespace
 
-GitMirror::GitMirror(GitProgram& program, const fs::path& cache, GitRemote remote)
+GitMirror::GitMirror(GitProgram& program, const fs::path& cache, GitRemote remote,
+                     const GitFetches* fetches)
     : program_(program),
+      fetches_(fetches),
       remote_(std::move(remote)),
       path_(cache / "git" / (hex(sha256(remote_.url)) + ".git")) {}
 
@@ -188,9 +207,62 @@ bool GitMirror::exists() const {
   return S_ISDIR(status.st_mode) && (status.st_mode & 022) == 0;
 }
 
+const GitObjects* GitMirror::objects() const {
+  if (!objects_) objects_ = GitObjects::open(path_);
+  return objects_->get();
+}
+
+// The root's tree of what is kept under that id; nullopt: it is not kept, or cannot be read.
+std::optional<std::string> GitMirror::root_of(const GitObjects& objects,
+                                              const std::string& id) const {
+  if (objects.ref(kept_ref(id)) != id) return std::nullopt;
+  std::string root;
+  objects.read(id, [&](std::string_view type, std::string_view content) {
+    constexpr std::string_view kTree = "tree ";
+    if (type == "tree") root = id;
+    if (type == "commit" && content.starts_with(kTree))
+      root = content.substr(kTree.size(), content.find('\n') - kTree.size());
+  });
+  if (objects.type_of(root) != "tree") return std::nullopt;
+  return root;
+}
+
+// nullopt: not all can be found.
+std::optional<std::vector<GitMirror::Object>> GitMirror::look_up(
+    const GitObjects& objects, const std::string& root,
+    const std::vector<std::string>& paths) const {
+  std::vector<Object> found;
+  for (const std::string& path : paths) {
+    Object object{root, "tree"};
+    for (std::string_view rest = path; !rest.empty();) {
+      const std::string_view name = take_field(rest, '/');
+      std::string next;
+      objects.read(object.id, [&](std::string_view type, std::string_view content) {
+        if (type != "tree") return;
+        for (Entry entry; take_entry(content, object.id.size() / 2, entry);) {
+          if (entry.name == name) next = std::move(entry.id);
+        }
+      });
+      object = {next, objects.type_of(next)};
+      if (object.type.empty()) return std::nullopt;
+    }
+    found.push_back(std::move(object));
+  }
+  return found;
+}
+
 std::optional<std::vector<GitMirror::Object>> GitMirror::look_up(
     const std::string& commit, const std::vector<std::string>& paths) const {
   if (!exists()) return std::nullopt;
+  if (const GitObjects* const objects = this->objects()) {
+    if (!objects->ref(kept_ref(commit))) return std::nullopt;
+    const auto root = root_of(*objects, commit);
+    auto found = root ? look_up(*objects, *root, paths) : std::nullopt;
+    if (found) {
+      note_use(commit);
+      return found;
+    }
+  }
   std::string names = kept_ref(commit) + "^{tree}\n";
   for (const std::string& path : paths) names.append(commit).append(":").append(path).append("\n");
   const Output output = run({"cat-file", "--batch-check"}, names);
@@ -207,6 +279,10 @@ std::optional<std::vector<GitMirror::Object>> GitMirror::look_up(
 std::vector<bool> GitMirror::hold(const std::vector<std::string>& ids) const {
   std::vector<bool> held(ids.size());
   if (!exists()) return held;
+  if (const GitObjects* const objects = this->objects()) {
+    for (std::size_t i = 0; i < ids.size(); ++i) held[i] = root_of(*objects, ids[i]).has_value();
+    return held;
+  }
   std::string names;
   for (const std::string& id : ids) names += kept_ref(id) + "^{tree}\n";
   const Output output = run({"cat-file", "--batch-check"}, names);
@@ -217,9 +293,71 @@ std::vector<bool> GitMirror::hold(const std::vector<std::string>& ids) const {
   return held;
 }
 
+// The newest.
+std::vector<std::string> GitMirror::kept_commits(const GitObjects& objects) const {
+  constexpr std::size_t kMost = 16;
+  std::vector<std::pair<fs::file_time_type, std::string>> all;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path_ / "refs" / "imagewright", error)) {
+    const std::string id = entry.path().filename().string();
+    const auto used = entry.last_write_time(error);
+    if (!error && is_full_git_id(id)) all.emplace_back(used, id);
+  }
+  std::sort(all.rbegin(), all.rend());
+  std::vector<std::string> commits;
+  for (const auto& [used, id] : all) {
+    if (commits.size() >= kMost) break;
+    if (objects.type_of(id) == "commit" && root_of(objects, id)) commits.push_back(id);
+  }
+  return commits;
+}
+
+// With the lock held. What the commit has that those before it had not, by one request of ours.
+// False: git is to fetch it.
+bool GitMirror::fetch_news(const std::string& commit) {
+  constexpr std::size_t kMostShallow = 5'000;
+  const GitObjects* const objects = fetches_ != nullptr && exists() ? this->objects() : nullptr;
+  if (objects == nullptr) return false;
+  FetchQuestion question;
+  question.want = commit;
+  question.have = kept_commits(*objects);
+  if (question.have.empty()) return false;
+  const fs::path shallow = path_ / "shallow";
+  std::error_code error;
+  std::string known = fs::exists(shallow, error) ? read_file(shallow) : "";
+  for (std::string_view rest = known; !rest.empty();)
+    question.shallow.emplace_back(take_field(rest, '\n'));
+  if (error || question.shallow.size() > kMostShallow) return false;
+  const auto pack = fetches_->fetch(remote_, question);
+  if (!pack) return false;
+  sweep();
+  try {
+    // First: then it is no fault of what comes that it lacks their parents.
+    const std::set<std::string> all(question.shallow.begin(), question.shallow.end());
+    for (const std::string& id : pack->shallow) {
+      if (all.count(id) == 0) known += id + "\n";
+    }
+    write_file(shallow, known);
+    // (It looks at all of it, and that all is there which what came leads to.)
+    if (!run({"index-pack", "--stdin", "--fix-thin", "--strict"}, pack->bytes).exit.ok())
+      return false;
+    // (In the making it is none yet.)
+    const fs::path ref = path_ / "new-ref.lock";
+    write_file(ref, commit + "\n");
+    fs::rename(ref, path_ / kept_ref(commit));
+  } catch (const Error& failure) {
+    if (failure.kind() != Error::Kind::Missing) throw;
+    return false;
+  } catch (const fs::filesystem_error&) {
+    return false;
+  }
+  objects_.reset();
+  return hold({commit}).front();
+}
+
 // With the lock held. Makes the mirror if there is none, and once more if it is damaged.
 Output GitMirror::fetch_whole(const std::vector<std::string>& ids) {
-  const bool fresh = !exists() || !run({"rev-parse", "--git-dir"}).exit.ok();
+  const bool fresh = !exists();
   if (fresh) make(ids.front());
   sweep();
   std::vector<std::string> refspecs;
@@ -237,6 +375,7 @@ void GitMirror::fetch(const std::string& commit, const std::string& ref,
   make_places();
   const MirrorLock lock(beside(path_, ".lock"));
   if (hold({commit}).front()) return;  // another run was faster
+  if (fetch_news(commit)) return tidy();
   Output output = fetch_whole({commit});
   const bool is_refused = is_refusal(output);
   if (is_refused && !ref.empty()) output = fetch_ref(commit, ref);
@@ -296,6 +435,7 @@ void GitMirror::make(const std::string& commit) {
     throw Error(Error::Kind::Source,
                 with_errno(fmt::format("cannot set the mode of '{}'", fresh.string())));
   }
+  objects_.reset();
   remove_tree(path_);
   if (rename(fresh.c_str(), path_.c_str()) != 0) {
     throw Error(Error::Kind::Source, with_errno(fmt::format("cannot make '{}'", path_.string())));
@@ -344,7 +484,9 @@ Output GitMirror::fetch_as(const std::vector<std::string>& refspecs) {
                                         "--end-of-options",
                                         remote_.url};
   arguments.insert(arguments.end(), refspecs.begin(), refspecs.end());
-  return program_.speak(remote_, path_, arguments, kFetchTime);
+  Output output = program_.speak(remote_, path_, arguments, kFetchTime);
+  objects_.reset();
+  return output;
 }
 
 // Takes what the ref means now, if that is still the commit.
@@ -373,6 +515,7 @@ Output GitMirror::fetch_history(const std::string& commit, const std::string& re
       {"fetch", "-q", "--depth=2147483647", "--no-tags", "--no-write-fetch-head", "--prune",
        "--no-recurse-submodules", "--end-of-options", remote_.url, "+" + refs + ":" + kept},
       kFetchTime);
+  objects_.reset();
   if (!output.exit.ok()) return output;
   if (!run({"cat-file", "-e", commit + "^{tree}"}).exit.ok()) {
     throw Error(Error::Kind::Source, fmt::format("'{}' has no commit {} in the history of '{}'",
@@ -384,18 +527,11 @@ Output GitMirror::fetch_history(const std::string& commit, const std::string& re
 void GitMirror::read_trees(const std::vector<std::string>& ids, const OnTree& on_tree) {
   read(ids, "tree", [&](std::size_t index, std::string_view content) {
     std::vector<Entry> entries;
-    const std::size_t id_size = ids[index].size() / 2;
-    while (!content.empty()) {
-      const std::string_view octal = take_field(content, ' ');
-      const std::string_view name = take_field(content, '\0');
-      unsigned mode = 0;
-      const auto parsed = std::from_chars(octal.data(), octal.data() + octal.size(), mode, 8);
-      if (content.size() < id_size || parsed.ptr != octal.data() + octal.size()) {
-        throw Error(Error::Kind::Source,
-                    fmt::format("the tree {} of '{}' is malformed", ids[index], remote_.shown));
-      }
-      entries.push_back({mode, hex_id(content.substr(0, id_size)), std::string(name)});
-      content.remove_prefix(id_size);
+    for (Entry entry; take_entry(content, ids[index].size() / 2, entry);)
+      entries.push_back(std::move(entry));
+    if (!content.empty()) {
+      throw Error(Error::Kind::Source,
+                  fmt::format("the tree {} of '{}' is malformed", ids[index], remote_.shown));
     }
     on_tree(index, entries);
   });
@@ -510,7 +646,9 @@ void GitMirror::read_blobs(const std::vector<std::string>& ids, const OnBlob& on
 // Asks for the sizes first, so that what is asked for at once is bounded.
 void GitMirror::read(const std::vector<std::string>& ids, const char* type,
                      const OnBlob& on_content) {
-  for (std::size_t begin = 0; begin < ids.size(); begin += kObjectsAtOnce) {
+  std::size_t done = 0;
+  while (done < ids.size() && read_one(ids[done], done, type, on_content)) ++done;
+  for (std::size_t begin = done; begin < ids.size(); begin += kObjectsAtOnce) {
     const std::size_t end = std::min(begin + kObjectsAtOnce, ids.size());
     const Output sizes = run({"cat-file", "--batch-check"}, lines_of(ids, begin, end));
     if (!sizes.exit.ok()) give_up(sizes.err);
@@ -531,6 +669,27 @@ void GitMirror::read(const std::vector<std::string>& ids, const char* type,
   }
 }
 
+// False: git is to be asked.
+bool GitMirror::read_one(const std::string& id, std::size_t index, const char* type,
+                         const OnBlob& on_content) {
+  const GitObjects* const objects = this->objects();
+  if (objects == nullptr) return false;
+  if (interrupted() != 0) {
+    throw Error(Error::Kind::Source,
+                fmt::format("cannot read the mirror of '{}': interrupted", remote_.shown));
+  }
+  return objects->read(id, [&](std::string_view is, std::string_view content) {
+    if (is != type) fail_as_other(id, is, type);
+    on_content(index, content);
+  });
+}
+
+void GitMirror::fail_as_other(const std::string& id, std::string_view is,
+                              std::string_view wanted) const {
+  throw Error(Error::Kind::Source,
+              fmt::format("{} of '{}' is a {}, not a {}", id, remote_.shown, is, wanted));
+}
+
 void GitMirror::read_some(const std::vector<std::string>& ids, std::size_t begin, std::size_t end,
                           const char* type, const OnBlob& on_content) {
   const Output output = run({"cat-file", "--batch", "--buffer"}, lines_of(ids, begin, end));
@@ -540,10 +699,7 @@ void GitMirror::read_some(const std::vector<std::string>& ids, std::size_t begin
     if (header.object.id != ids[i] || header.size >= rest.size()) {
       give_up(output.err.empty() ? "it lacks the object " + ids[i] : output.err);
     }
-    if (header.object.type != type) {
-      throw Error(Error::Kind::Source, fmt::format("{} of '{}' is a {}, not a {}", ids[i],
-                                                   remote_.shown, header.object.type, type));
-    }
+    if (header.object.type != type) fail_as_other(ids[i], header.object.type, type);
     on_content(i, rest.substr(0, header.size));
     rest.remove_prefix(header.size + 1);
   }

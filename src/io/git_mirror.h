@@ -11,11 +11,14 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "io/git_fetches.h"
+#include "io/git_objects.h"
 #include "io/git_program.h"
 
 namespace imagewright {
@@ -36,7 +39,9 @@ class GitMirror {
     std::string name;
   };
 
-  GitMirror(GitProgram& program, const std::filesystem::path& cache, GitRemote remote);
+  /// Borrows the program, and by what is fetched without it where that can be (nullptr: nothing).
+  GitMirror(GitProgram& program, const std::filesystem::path& cache, GitRemote remote,
+            const GitFetches* fetches = nullptr);
 
   const GitRemote& remote() const { return remote_; }
 
@@ -90,8 +95,14 @@ class GitMirror {
  private:
   Output run(const std::vector<std::string>& arguments, std::string_view input = {}) const;
   bool exists() const;
+  const GitObjects* objects() const;
+  std::optional<std::string> root_of(const GitObjects& objects, const std::string& id) const;
+  std::optional<std::vector<Object>> look_up(const GitObjects& objects, const std::string& root,
+                                             const std::vector<std::string>& paths) const;
   std::vector<bool> hold(const std::vector<std::string>& ids) const;
   void make(const std::string& commit);
+  std::vector<std::string> kept_commits(const GitObjects& objects) const;
+  bool fetch_news(const std::string& commit);
   Output fetch_whole(const std::vector<std::string>& ids);
   void make_places() const;
   void note_use(const std::string& id) const;
@@ -101,12 +112,19 @@ class GitMirror {
   Output fetch_ref(const std::string& commit, const std::string& ref);
   Output fetch_history(const std::string& commit, const std::string& refs);
   void read(const std::vector<std::string>& ids, const char* type, const OnBlob& on_content);
+  bool read_one(const std::string& id, std::size_t index, const char* type,
+                const OnBlob& on_content);
+  [[noreturn]] void fail_as_other(const std::string& id, std::string_view is,
+                                  std::string_view wanted) const;
   void read_some(const std::vector<std::string>& ids, std::size_t begin, std::size_t end,
                  const char* type, const OnBlob& on_content);
 
   GitProgram& program_;
+  const GitFetches* fetches_;
   GitRemote remote_;
   std::filesystem::path path_;
+  // What git is not asked for; nullptr within: everything.
+  mutable std::optional<std::unique_ptr<GitObjects>> objects_;
 };
 
 /// The mirrors of a cache directory that nothing was looked up in or fetched into since then.

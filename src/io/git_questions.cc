@@ -109,7 +109,8 @@ std::string about(const GitRemote& remote) {
   return fmt::format("cannot ask '{}' for its refs", remote.shown);
 }
 
-HttpRequest http_question(const Repository& repository, const GitLimits& limits) {
+// Without a body.
+HttpRequest http_request(const Repository& repository, const GitLimits& limits) {
   HttpRequest request;
   request.trust = repository.trust;
   const GitRemote& remote = repository.remote;
@@ -125,7 +126,6 @@ HttpRequest http_question(const Repository& repository, const GitLimits& limits)
   } else {
     request.netrc = remote.user.empty();
   }
-  request.body = ls_refs_question(repository.asking);
   request.largest = kLargestAnswer;
   // (Some hosts answer to what is called git alone.)
   request.user_agent = "git/2.0 (imagewright)";
@@ -136,6 +136,10 @@ HttpRequest http_question(const Repository& repository, const GitLimits& limits)
   request.idle_time = limits.idle_time;
   request.most_time = kMostTime;
   return request;
+}
+
+std::string key_of(const GitRemote& remote) {
+  return remote.url + '\n' + remote.authorization + '\n' + remote.user;
 }
 
 // Lines of "ID\tNAME", "ID\tNAME^{}" for what a tag peels to, and "ref: TARGET\tNAME". A pattern
@@ -266,6 +270,12 @@ class GitQuestions::Asking {
     return {};
   }
 
+  std::optional<HttpRequest> request_to(const GitRemote& remote) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = ours_.find(key_of(remote));
+    return found == ours_.end() ? std::nullopt : std::optional(found->second);
+  }
+
   int questions() const {
     const std::lock_guard lock(mutex_);
     return questions_;
@@ -374,8 +384,10 @@ class GitQuestions::Asking {
   }
 
   void send(Repository& repository, milliseconds pause) {
+    HttpRequest question = http_request(repository, limits_);
+    question.body = ls_refs_question(repository.asking);
     http_->send(
-        http_question(repository, limits_),
+        std::move(question),
         [this, &repository](const HttpResult& result) { take(repository, result); }, pause);
   }
 
@@ -400,7 +412,12 @@ class GitQuestions::Asking {
         repository.page = printable(type);
       // (An empty body is an older server's.)
       auto refs = parse_ls_refs(answer.body, repository.asking);
-      return refs ? end(repository, *std::move(refs)) : leave_to_git(repository);
+      if (!refs) return leave_to_git(repository);
+      {
+        const std::lock_guard lock(mutex_);
+        ours_.insert_or_assign(key_of(repository.remote), http_request(repository, limits_));
+      }
+      return end(repository, *std::move(refs));
     }
     if (is_passing(answer.status)) {
       std::string why = fmt::format("it answers with status {}", answer.status);
@@ -529,6 +546,7 @@ class GitQuestions::Asking {
   std::condition_variable changed_;
   // By (local, remote as written).
   std::map<std::pair<bool, std::string>, Repository> repositories_;
+  std::map<std::string, HttpRequest> ours_;  // that answered us
   int questions_ = 0;
   int by_git_ = 0;
   std::condition_variable work_changed_;
@@ -551,6 +569,9 @@ void GitQuestions::ask() {
 }
 RefAnswer GitQuestions::answer(const GitSource& source) {
   return asking_->answer(source);
+}
+std::optional<HttpRequest> GitQuestions::request_to(const GitRemote& remote) const {
+  return asking_->request_to(remote);
 }
 int GitQuestions::questions() const {
   return asking_->questions();

@@ -5,11 +5,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/source.h"
 #include "io/git_program.h"
+#include "io/http.h"
 
 namespace imagewright {
 
@@ -37,6 +39,10 @@ class GitQuestions {
   /// for its repository alone. Throws Error(Source) where it could not be asked; it is not asked
   /// again.
   RefAnswer answer(const GitSource& source);
+
+  /// For another request to a repository that has answered a question of ours: where it is sent and
+  /// by which login, as the question was, without a body. nullopt: none has, or by git alone.
+  std::optional<HttpRequest> request_to(const GitRemote& remote) const;
 
   /// How many questions were put, and how many of them by git.
   int questions() const;

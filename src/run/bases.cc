@@ -101,8 +101,9 @@ std::vector<std::string> Bases::meanings(const Link& link, const std::string& pl
 }
 
 RegistryAnswer Bases::find(const Question& question, RegistryName& at) {
-  if (remembered_ != nullptr && !ask_anew_) {
-    if (const auto known = remembered_->base(question.link.image, question.platform)) {
+  if (remembered_ != nullptr) {
+    const auto most = ask_anew_ ? Remembered::kJustNow : Remembered::kAnyAge;
+    if (const auto known = remembered_->base(question.link.image, question.platform, most)) {
       at = known->at;
       return known->answer;
     }

@@ -54,7 +54,8 @@ class Bases {
   /// Borrows all of them. `names`: the configuration's own images, which are no bases.
   Bases(Outside& outside, Engine& engine, const ImageNames& names, Stored stored, Warn warn);
   ~Bases();
-  /// What registries said lately is not asked again, or is, to be remembered (`ask_anew`).
+  /// What registries said lately is not asked again; or, with `ask_anew`, only what they said just
+  /// now (Remembered::kJustNow).
   /// Borrowed; to be called first. nullptr: every run asks.
   void remember_in(Remembered* remembered, bool ask_anew) {
     remembered_ = remembered;

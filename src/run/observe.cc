@@ -57,6 +57,11 @@ fs::path inside(const fs::path& checkout, const fs::path& path) {
   return real;
 }
 
+// Where a checkout is in its scratch directory, whose private mode is not the context's.
+fs::path directory_in(const ScratchDirectory& scratch) {
+  return scratch.path() / "tree";
+}
+
 std::string dockerfile_path(const ImageConfig& image, const std::string& context) {
   if (!image.dockerfile.empty()) {
     const fs::path path = fs::path(context) / image.dockerfile;
@@ -259,6 +264,12 @@ void Observation::drop_files() {
   named.clear();
 }
 
+void Observation::drop_files(Remembered* remembered) {
+  if (remembered != nullptr && files && files->checkout)
+    remembered->keep_checkout(files->tree, std::move(files->checkout));
+  drop_files();
+}
+
 // The images, looked at in their order; those from git by themselves, as they wait for others more
 // than they compute.
 class Observer::Ahead {
@@ -278,7 +289,7 @@ class Observer::Ahead {
     const bool keep_files = from_git_.images.size() <= kMostCheckouts;
     from_git_.look(git_jobs, [&observer, keep_files](const ImageConfig& image) {
       auto seen = observer.observe_git(image, observer.absolute(std::get<GitSource>(image.source)));
-      if (!keep_files) seen.drop_files();
+      if (!keep_files) seen.drop_files(observer.remembered_);
       return seen;
     });
   }
@@ -547,7 +558,8 @@ std::string Observer::name_of_tree(const GitSource& source, const ResolvedRef& a
 }
 
 std::optional<Remembered::Ref> Observer::known_ref(const GitSource& source) const {
-  return remembered_ != nullptr && !ask_anew_ ? remembered_->ref(source) : std::nullopt;
+  if (remembered_ == nullptr) return std::nullopt;
+  return remembered_->ref(source, ask_anew_ ? Remembered::kJustNow : Remembered::kAnyAge);
 }
 
 ResolvedRef Observer::resolve(const GitSource& source) {
@@ -780,9 +792,11 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   }
   files(image, observation);
   auto checkout = std::move(observation.files->checkout);
+  const std::string tree = observation.files->tree;
   Origin origin = std::move(observation.origin);
   observation = read_context(image, observation.files->request.root, true, &reach);
   observation.files->checkout = std::move(checkout);
+  observation.files->tree = tree;
   observation.origin = std::move(origin);
   const GitSource git = absolute(std::get<GitSource>(image.source));
   const ResolvedRef at = resolve(git);
@@ -833,9 +847,23 @@ Observation Observer::check_out(const ImageConfig& image, const GitSource& sourc
   if (fs::path(image.dockerfile).is_absolute()) {
     fail("the Dockerfile of a git source cannot be an absolute path ('" + image.dockerfile + "')");
   }
-  // Its own directory below: the scratch directory's private mode is not the context's.
-  const auto tree_in = [](const ScratchDirectory& scratch) {
-    fs::path directory = scratch.path() / "tree";
+  const std::string name = name_of_tree(source, at, tree);
+  std::unique_ptr<ScratchDirectory> checkout;
+  if (remembered_ != nullptr) checkout = remembered_->take_checkout(name);
+  if (!checkout) checkout = written_tree(source, at, tree);
+  Observation observation = read_context(image, directory_in(*checkout).string(), true, reach);
+  if (observation.files) {
+    observation.files->checkout = std::move(checkout);
+    observation.files->tree = name;
+  }
+  return observation;
+}
+
+std::unique_ptr<ScratchDirectory> Observer::written_tree(const GitSource& source,
+                                                         const ResolvedRef& at,
+                                                         const std::string& tree) {
+  const auto make_directory = [](const ScratchDirectory& scratch) {
+    fs::path directory = directory_in(scratch);
     std::error_code error;
     fs::create_directory(directory, error);
     if (error) fail(with_errno("cannot make '" + directory.string() + "'", error.value()));
@@ -850,7 +878,7 @@ Observation Observer::check_out(const ImageConfig& image, const GitSource& sourc
     if (const auto memory = scratch_memory()) {
       try {
         checkout = std::make_unique<ScratchDirectory>(memory->parent);
-        directory = tree_in(*checkout);
+        directory = make_directory(*checkout);
       } catch (const Error&) {
         checkout.reset();  // no room after all
       }
@@ -860,12 +888,10 @@ Observation Observer::check_out(const ImageConfig& image, const GitSource& sourc
   }
   if (!checkout) {
     checkout = std::make_unique<ScratchDirectory>(cache_ / "checkouts");
-    directory = tree_in(*checkout);
+    directory = make_directory(*checkout);
     git_.write_tree(source, at, tree, directory);
   }
-  Observation observation = read_context(image, directory.string(), true, reach);
-  if (observation.files) observation.files->checkout = std::move(checkout);
-  return observation;
+  return checkout;
 }
 
 std::string Observer::with_references(const ImageConfig& image, const std::string& dockerfile,

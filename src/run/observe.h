@@ -35,6 +35,7 @@ struct ContextFiles {
   Snapshot snapshot;
   std::string ignore;  ///< the rules as the text of an ignore file, our own files included
   std::unique_ptr<ScratchDirectory> checkout;  ///< owns the directory of a git source; else null
+  std::string tree = {};                       ///< of a checkout: by which name its tree is known
 
   /// What of it counts, by path. Throws as Snapshot::entries.
   std::vector<Entry> entries() const { return snapshot.entries(request); }
@@ -86,6 +87,8 @@ struct Observation {
   bool touched() const;
   /// Lets go of the files, with what they hold open.
   void drop_files();
+  /// The same, but that a checkout is kept there for a build that may follow. nullptr: it is not.
+  void drop_files(Remembered* remembered);
 };
 
 /// Looks at the images of one run. `ask_ahead`, `look_ahead` and `observe` are for one thread; the
@@ -113,7 +116,8 @@ class Observer {
   /// look. `last_reach` may be called by several threads.
   void expect(LastReach last_reach) { last_reach_ = std::move(last_reach); }
 
-  /// What repositories said lately is not asked again, or is, to be remembered (`ask_anew`).
+  /// What repositories said lately is not asked again; or, with `ask_anew`, only what they said
+  /// just now (Remembered::kJustNow).
   /// Borrowed; to be called first. nullptr: every run asks.
   void remember_in(Remembered* remembered, bool ask_anew) {
     remembered_ = remembered;
@@ -207,6 +211,8 @@ class Observer {
   Observation observe_git(const ImageConfig& image, const GitSource& source);
   Observation check_out(const ImageConfig& image, const GitSource& source, const ResolvedRef& at,
                         const std::string& tree, const std::string* reach);
+  std::unique_ptr<ScratchDirectory> written_tree(const GitSource& source, const ResolvedRef& at,
+                                                 const std::string& tree);
   GitSource absolute(GitSource source) const;
 
   const std::vector<ImageConfig>& images_;

@@ -1,10 +1,17 @@
 #include "run/remembered.h"
 
+#include <algorithm>
+#include <iterator>
 #include <random>
 
 namespace imagewright {
 
 namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kMostCheckouts = 4;
+constexpr milliseconds kCheckoutsKept{10'000};
 
 // Which question it is: the directory in the repository is none of it.
 std::string key_of(const GitSource& source) {
@@ -25,11 +32,14 @@ std::uint64_t Remembered::era() const {
   return era_;
 }
 
-std::optional<Remembered::Ref> Remembered::ref(const GitSource& source) const {
+std::optional<Remembered::Ref> Remembered::ref(const GitSource& source, milliseconds most) const {
   const std::lock_guard lock(mutex_);
   const auto known = refs_.find(key_of(source));
-  if (known == refs_.end() || known->second.second.until <= Clock::now()) return std::nullopt;
-  return known->second.second.value;
+  if (known == refs_.end()) return std::nullopt;
+  const auto& [since, until, value] = known->second.second;
+  const auto now = Clock::now();
+  if (until <= now || now - since > most) return std::nullopt;
+  return value;
 }
 
 // (One on this machine is watched, and costs no network.)
@@ -38,15 +48,20 @@ void Remembered::keep(const GitSource& source, Ref ref, std::uint64_t asked_in) 
   const auto until = next_end();
   const std::lock_guard lock(mutex_);
   if (asked_in != era_) return;
-  refs_.insert_or_assign(key_of(source), std::pair(source, Until<Ref>{until, std::move(ref)}));
+  refs_.insert_or_assign(key_of(source),
+                         std::pair(source, Until<Ref>{Clock::now(), until, std::move(ref)}));
 }
 
 std::optional<Remembered::Base> Remembered::base(const std::string& reference,
-                                                 const std::string& platform) const {
+                                                 const std::string& platform,
+                                                 milliseconds most) const {
   const std::lock_guard lock(mutex_);
   const auto known = bases_.find({reference, platform});
-  if (known == bases_.end() || known->second.until <= Clock::now()) return std::nullopt;
-  return known->second.value;
+  if (known == bases_.end()) return std::nullopt;
+  const auto& [since, until, value] = known->second;
+  const auto now = Clock::now();
+  if (until <= now || now - since > most) return std::nullopt;
+  return value;
 }
 
 void Remembered::keep(const std::string& reference, const std::string& platform, Base base,
@@ -54,7 +69,7 @@ void Remembered::keep(const std::string& reference, const std::string& platform,
   const auto until = next_end();
   const std::lock_guard lock(mutex_);
   if (asked_in != era_) return;
-  bases_.insert_or_assign({reference, platform}, Until<Base>{until, std::move(base)});
+  bases_.insert_or_assign({reference, platform}, Until<Base>{Clock::now(), until, std::move(base)});
 }
 
 std::size_t Remembered::forget(const std::function<bool(const GitSource& source)>& is_due) {
@@ -68,6 +83,38 @@ void Remembered::forget_all() {
   ++era_;
   refs_.clear();
   bases_.clear();
+}
+
+void Remembered::keep_checkout(const std::string& tree,
+                               std::unique_ptr<ScratchDirectory> checkout) {
+  drop_old_checkouts();
+  std::unique_ptr<ScratchDirectory> oldest;  // removed without the lock
+  const std::lock_guard lock(mutex_);
+  if (checkouts_.size() >= kMostCheckouts) {
+    oldest = std::move(checkouts_.front().directory);
+    checkouts_.erase(checkouts_.begin());
+  }
+  checkouts_.push_back({tree, Clock::now(), std::move(checkout)});
+}
+
+std::unique_ptr<ScratchDirectory> Remembered::take_checkout(const std::string& tree) {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find_if(checkouts_.begin(), checkouts_.end(),
+                                  [&](const Checkout& one) { return one.tree == tree; });
+  if (found == checkouts_.end()) return nullptr;
+  auto directory = std::move(found->directory);
+  checkouts_.erase(found);
+  return directory;
+}
+
+void Remembered::drop_old_checkouts() {
+  std::vector<Checkout> old;
+  const std::lock_guard lock(mutex_);
+  const auto young = std::find_if(checkouts_.begin(), checkouts_.end(), [](const Checkout& one) {
+    return Clock::now() - one.since < kCheckoutsKept;
+  });
+  old.assign(std::make_move_iterator(checkouts_.begin()), std::make_move_iterator(young));
+  checkouts_.erase(checkouts_.begin(), young);
 }
 
 }  // namespace imagewright

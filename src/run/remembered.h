@@ -6,15 +6,18 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "core/reference.h"
 #include "core/source.h"
 #include "io/git.h"
 #include "io/registry.h"
+#include "io/scratch.h"
 
 namespace imagewright {
 
@@ -39,8 +42,15 @@ class Remembered {
   /// Which one it is among the times between two calls of `forget`: whoever asks notes it before.
   std::uint64_t era() const;
 
-  std::optional<Ref> ref(const GitSource& source) const;
-  std::optional<Base> base(const std::string& reference, const std::string& platform) const;
+  /// How old an answer may be, for who asks anew: as if he had asked that much sooner. A build
+  /// follows the look that found it necessary, and need not ask what that has just asked.
+  static constexpr std::chrono::milliseconds kJustNow{2'000};
+  static constexpr std::chrono::milliseconds kAnyAge = std::chrono::hours(24 * 365);
+
+  /// nullopt: nothing is known, or nothing that young.
+  std::optional<Ref> ref(const GitSource& source, std::chrono::milliseconds most = kAnyAge) const;
+  std::optional<Base> base(const std::string& reference, const std::string& platform,
+                           std::chrono::milliseconds most = kAnyAge) const;
   /// What was asked in an earlier era is not kept: it may be older than what made it due.
   void keep(const GitSource& source, Ref ref, std::uint64_t asked_in);
   void keep(const std::string& reference, const std::string& platform, Base base,
@@ -50,12 +60,26 @@ class Remembered {
   std::size_t forget(const std::function<bool(const GitSource& source)>& is_due);
   void forget_all();
 
+  /// Keeps a git tree that a look has written out, for the build that is going to follow. Only the
+  /// last ones are kept, and not for long.
+  void keep_checkout(const std::string& tree, std::unique_ptr<ScratchDirectory> checkout);
+  /// Gives it away; nullptr: there is none.
+  std::unique_ptr<ScratchDirectory> take_checkout(const std::string& tree);
+  /// Those that nobody took for long go.
+  void drop_old_checkouts();
+
  private:
   using Clock = std::chrono::steady_clock;
   template <typename Value>
   struct Until {
+    Clock::time_point since;
     Clock::time_point until;
     Value value;
+  };
+  struct Checkout {
+    std::string tree;
+    Clock::time_point since;
+    std::unique_ptr<ScratchDirectory> directory;
   };
 
   Clock::time_point next_end() const;
@@ -65,6 +89,7 @@ class Remembered {
   std::uint64_t era_ = 0;
   std::map<std::string, std::pair<GitSource, Until<Ref>>> refs_;
   std::map<std::pair<std::string, std::string>, Until<Base>> bases_;
+  std::vector<Checkout> checkouts_;  // the oldest first
 };
 
 }  // namespace imagewright

@@ -21,6 +21,7 @@ std::vector<Reviewed> Review::look(bool keep_inputs) {
   keep_inputs_ = keep_inputs;
   const auto warn = [this](const std::string& text) { progress_.warning(text); };
   observer_.remember_in(options_.remembered, options_.ask_anew);
+  if (options_.remembered != nullptr) options_.remembered->drop_old_checkouts();
   observer_.ask_ahead(selected_);
   for (const std::string& warning : project_.warnings) warn(warning);
   for (const LeftOut& image : project_.config.left_out)
@@ -107,7 +108,7 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   all_[i].is_only_found = found.has_value();
   if (found) verdict.reasons.clear();
   progress_.image_decided(image.name, verdict);
-  observation.drop_files();
+  observation.drop_files(verdict.build() ? options_.remembered : nullptr);
   if (keep_inputs_) {
     all_[i].inputs = manifest.inputs;
     all_[i].origin = observation.origin;

@@ -43,8 +43,9 @@ struct RunOptions {
   /// The caller holds the state's lock. Several runs may go on then in this process, of which no
   /// two have an image in common.
   bool is_locked = false;
-  /// What repositories and registries said lately counts instead of asking them; or they are asked,
-  /// and that is kept there (`ask_anew`). Borrowed; nullptr: each run asks.
+  /// What repositories and registries said lately counts instead of asking them; with `ask_anew`
+  /// only what they said just now (Remembered::kJustNow). What they say is kept there. Borrowed;
+  /// nullptr: each run asks.
   Remembered* remembered = nullptr;
   bool ask_anew = false;
   /// The process ends after this: memory need not be freed.

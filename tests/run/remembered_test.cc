@@ -2,6 +2,13 @@
 #include "run/remembered.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <thread>
 
 namespace imagewright {
 namespace {
@@ -71,6 +78,42 @@ TEST(Remembered, WhatWasAskedBeforeItWasDueIsNotKept) {
   remembered.forget_all();
   remembered.keep("debian", "linux/amd64", {}, asked_in);
   EXPECT_FALSE(remembered.base("debian", "linux/amd64"));
+}
+
+TEST(Remembered, WhoAsksAnewTakesWhatWasSaidJustNow) {
+  Remembered remembered(milliseconds(600'000));
+  const GitSource main = source("https://git.example/a.git", "main");
+  remembered.keep(main, {{"c1", "refs/heads/main"}, ""}, 0);
+  remembered.keep("debian", "linux/amd64", {}, 0);
+  EXPECT_TRUE(remembered.ref(main, Remembered::kJustNow));
+  EXPECT_TRUE(remembered.base("debian", "linux/amd64", Remembered::kJustNow));
+  std::this_thread::sleep_for(milliseconds(2));
+  EXPECT_FALSE(remembered.ref(main, milliseconds(1)));
+  EXPECT_FALSE(remembered.base("debian", "linux/amd64", milliseconds(1)));
+  EXPECT_TRUE(remembered.ref(main));
+  // Who pushed or asked is not told what was said before that.
+  remembered.forget_all();
+  EXPECT_FALSE(remembered.ref(main, Remembered::kJustNow));
+}
+
+TEST(Remembered, ACheckoutIsGivenAwayOnceAndOnlyTheLastOnesAreKept) {
+  const std::filesystem::path root =
+      std::filesystem::temp_directory_path() / ("remembered-" + std::to_string(getpid()));
+  {
+    Remembered remembered(milliseconds(600'000));
+    for (const char* tree : {"one", "two", "three", "four", "five"})
+      remembered.keep_checkout(tree, std::make_unique<ScratchDirectory>(root));
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(root), {}), 4);
+    EXPECT_EQ(remembered.take_checkout("one"), nullptr);
+    auto taken = remembered.take_checkout("two");
+    ASSERT_NE(taken, nullptr);
+    EXPECT_TRUE(std::filesystem::exists(taken->path()));
+    EXPECT_EQ(remembered.take_checkout("two"), nullptr);
+    remembered.drop_old_checkouts();  // none is old
+    EXPECT_NE(remembered.take_checkout("five"), nullptr);
+  }
+  EXPECT_TRUE(std::filesystem::is_empty(root));
+  std::filesystem::remove(root);
 }
 
 TEST(Remembered, NothingIsKnownForEver) {
