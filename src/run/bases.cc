@@ -110,7 +110,7 @@ RegistryAnswer Bases::find(const Question& question, RegistryName& at) {
   }
   const RegistryAnswer answer = ask_registries(question, at);
   if (remembered_ != nullptr)
-    remembered_->keep(question.link.image, question.platform, {at, answer}, asked_in_);
+    remembered_->keep(question.link.image, question.platform, {at, answer}, asking_);
   return answer;
 }
 

@@ -60,7 +60,7 @@ class Bases {
   void remember_in(Remembered* remembered, bool ask_anew) {
     remembered_ = remembered;
     ask_anew_ = ask_anew;
-    if (remembered != nullptr) asked_in_ = remembered->era();
+    if (remembered != nullptr) asking_ = remembered->asking();
   }
   Bases(const Bases&) = delete;
   Bases& operator=(const Bases&) = delete;
@@ -126,7 +126,7 @@ class Bases {
   std::string host_;  // platform
   Remembered* remembered_ = nullptr;
   bool ask_anew_ = false;
-  std::uint64_t asked_in_ = 0;
+  Remembered::Asking asking_;
   Outside& outside_;
   std::set<std::string> warned_;
 

@@ -570,11 +570,10 @@ ResolvedRef Observer::resolve(const GitSource& source) {
   }
   try {
     ResolvedRef at = git_.resolve(source);
-    remembered_->keep(source, {at, ""}, asked_in_);
+    remembered_->keep(source, {at, ""}, asking_);
     return at;
   } catch (const Error& error) {
-    if (error.kind() == Error::Kind::Source)
-      remembered_->keep(source, {{}, error.what()}, asked_in_);
+    if (error.kind() == Error::Kind::Source) remembered_->keep(source, {{}, error.what()}, asking_);
     throw;
   }
 }

@@ -122,7 +122,7 @@ class Observer {
   void remember_in(Remembered* remembered, bool ask_anew) {
     remembered_ = remembered;
     ask_anew_ = ask_anew;
-    if (remembered != nullptr) asked_in_ = remembered->era();
+    if (remembered != nullptr) asking_ = remembered->asking();
   }
 
   /// Begins to ask the repositories of these images (numbers in the configuration), each once, in
@@ -230,7 +230,7 @@ class Observer {
   Git git_;
   Remembered* remembered_ = nullptr;
   bool ask_anew_ = false;
-  std::uint64_t asked_in_ = 0;
+  Remembered::Asking asking_;
   std::unique_ptr<Ahead> ahead_;
 };
 

@@ -4,6 +4,11 @@
 #include <iterator>
 #include <random>
 
+#include "core/digest.h"
+#include "core/image_manifest.h"
+#include "core/source.h"
+#include "run/json.h"
+
 namespace imagewright {
 
 namespace {
@@ -18,71 +23,199 @@ std::string key_of(const GitSource& source) {
   return source.remote + '\0' + source.ref + '\0' + source.checksum + '\0' + source.fetch;
 }
 
+// By which others know it.
+std::string name_of(const GitSource& source) {
+  return hex(sha256("git ref\n" + key_of(source)));
+}
+std::string name_of(const std::string& reference, const std::string& platform) {
+  return hex(sha256("base\n" + reference + '\0' + platform));
+}
+
+std::string written(const ResolvedRef& at) {
+  return dump({{"commit", at.commit}, {"ref", at.ref}, {"branch", at.branch}}, false);
+}
+
+std::string written(const Remembered::Base& base) {
+  return dump({{"registry", base.at.registry},
+               {"repository", base.at.repository},
+               {"tag", base.at.tag},
+               {"config", base.answer.image.config},
+               {"manifest", base.answer.image.manifest}},
+              false);
+}
+
+// nullopt: it is not what was written.
+std::optional<Remembered::Ref> read_ref(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  try {
+    Remembered::Ref ref{{json.at("commit"), json.at("ref"), json.at("branch")}, ""};
+    if (is_full_git_id(ref.at.commit)) return ref;
+  } catch (const Json::exception&) {
+  }
+  return std::nullopt;
+}
+
+std::optional<Remembered::Base> read_base(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  try {
+    Remembered::Base base{
+        {json.at("registry"), json.at("repository"), json.at("tag")},
+        {RegistryAnswer::Kind::Found, {json.at("config"), json.at("manifest")}, ""}};
+    if (is_sha256_digest(base.answer.image.manifest) && is_sha256_digest(base.answer.image.config))
+      return base;
+  } catch (const Json::exception&) {
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 // Not all at the same time, so that those of many are not asked at once for ever.
-Remembered::Clock::time_point Remembered::next_end() const {
+Remembered::Clock::time_point Remembered::end_of(Clock::time_point asked) const {
   thread_local std::minstd_rand random{std::random_device{}()};
   std::uniform_real_distribution<double> share(0.9, 1.0);
-  return Clock::now() + std::chrono::duration_cast<Clock::duration>(most_age_ * share(random));
+  return asked + std::chrono::duration_cast<Clock::duration>(most_age_ * share(random));
 }
 
-std::uint64_t Remembered::era() const {
+Remembered::Asking Remembered::asking() const {
   const std::lock_guard lock(mutex_);
-  return era_;
+  return {era_, Clock::now()};
 }
 
-std::optional<Remembered::Ref> Remembered::ref(const GitSource& source, milliseconds most) const {
-  const std::lock_guard lock(mutex_);
-  const auto known = refs_.find(key_of(source));
-  if (known == refs_.end()) return std::nullopt;
-  const auto& [since, until, value] = known->second.second;
+template <typename Value>
+bool Remembered::is_good(const Until<Value>& answer, milliseconds most) {
   const auto now = Clock::now();
-  if (until <= now || now - since > most) return std::nullopt;
-  return value;
+  return answer.until > now && now - answer.since <= most;
+}
+
+// With mutex_ locked.
+std::optional<Remembered::Until<std::string>> Remembered::told(const std::string& source) const {
+  const auto found = told_.find(source);
+  return found == told_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::optional<Remembered::Ref> Remembered::ref(const GitSource& source, milliseconds most) {
+  const std::lock_guard lock(mutex_);
+  auto known = refs_.find(key_of(source));
+  const auto others = source.local ? std::nullopt : told(name_of(source));
+  if (others && (known == refs_.end() || others->since > known->second.second.since)) {
+    if (auto ref = read_ref(others->value)) {
+      known = refs_
+                  .insert_or_assign(
+                      key_of(source),
+                      std::pair(source, Until<Ref>{others->since, others->until, *std::move(ref)}))
+                  .first;
+    }
+  }
+  if (known == refs_.end() || !is_good(known->second.second, most)) return std::nullopt;
+  return known->second.second.value;
 }
 
 // (One on this machine is watched, and costs no network.)
-void Remembered::keep(const GitSource& source, Ref ref, std::uint64_t asked_in) {
+void Remembered::keep(const GitSource& source, Ref ref, const Asking& asking) {
   if (source.local) return;
-  const auto until = next_end();
+  const auto until = end_of(Clock::now());
   const std::lock_guard lock(mutex_);
-  if (asked_in != era_) return;
+  if (asking.era != era_) return;
+  if (ref.failure.empty()) note_fresh(name_of(source), asking.at, written(ref.at));
   refs_.insert_or_assign(key_of(source),
-                         std::pair(source, Until<Ref>{Clock::now(), until, std::move(ref)}));
+                         std::pair(source, Until<Ref>{asking.at, until, std::move(ref)}));
+}
+
+// With mutex_ locked.
+void Remembered::note_fresh(const std::string& source, Clock::time_point asked,
+                            std::string answer) {
+  fresh_.insert_or_assign(source, Until<std::string>{asked, {}, std::move(answer)});
 }
 
 std::optional<Remembered::Base> Remembered::base(const std::string& reference,
-                                                 const std::string& platform,
-                                                 milliseconds most) const {
+                                                 const std::string& platform, milliseconds most) {
   const std::lock_guard lock(mutex_);
-  const auto known = bases_.find({reference, platform});
-  if (known == bases_.end()) return std::nullopt;
-  const auto& [since, until, value] = known->second;
-  const auto now = Clock::now();
-  if (until <= now || now - since > most) return std::nullopt;
-  return value;
+  auto known = bases_.find({reference, platform});
+  const auto others = told(name_of(reference, platform));
+  if (others && (known == bases_.end() || others->since > known->second.since)) {
+    if (auto base = read_base(others->value)) {
+      known = bases_
+                  .insert_or_assign({reference, platform},
+                                    Until<Base>{others->since, others->until, *std::move(base)})
+                  .first;
+    }
+  }
+  if (known == bases_.end() || !is_good(known->second, most)) return std::nullopt;
+  return known->second.value;
 }
 
 void Remembered::keep(const std::string& reference, const std::string& platform, Base base,
-                      std::uint64_t asked_in) {
-  const auto until = next_end();
+                      const Asking& asking) {
+  const auto until = end_of(Clock::now());
   const std::lock_guard lock(mutex_);
-  if (asked_in != era_) return;
-  bases_.insert_or_assign({reference, platform}, Until<Base>{Clock::now(), until, std::move(base)});
+  if (asking.era != era_) return;
+  if (base.answer.kind == RegistryAnswer::Kind::Found)
+    note_fresh(name_of(reference, platform), asking.at, written(base));
+  bases_.insert_or_assign({reference, platform}, Until<Base>{asking.at, until, std::move(base)});
 }
 
 std::size_t Remembered::forget(const std::function<bool(const GitSource& source)>& is_due) {
   const std::lock_guard lock(mutex_);
   ++era_;
+  forgotten_ = Clock::now();
+  std::erase_if(told_, [&](const auto& one) { return one.second.since < forgotten_; });
   return std::erase_if(refs_, [&](const auto& ref) { return is_due(ref.second.first); });
 }
 
 void Remembered::forget_all() {
   const std::lock_guard lock(mutex_);
   ++era_;
+  forgotten_ = Clock::now();
   refs_.clear();
   bases_.clear();
+  told_.clear();
+}
+
+void Remembered::take(const std::vector<Said>& all) {
+  const std::lock_guard lock(mutex_);
+  for (const Said& said : all) {
+    const auto since = Clock::now() - said.age;
+    const auto known = told_.find(said.source);
+    if (since <= forgotten_ || (known != told_.end() && known->second.since >= since)) continue;
+    told_.insert_or_assign(said.source, Until<std::string>{since, end_of(since), said.answer});
+  }
+  std::erase_if(told_, [](const auto& one) { return one.second.until <= Clock::now(); });
+}
+
+std::vector<Remembered::Said> Remembered::take_fresh() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Said> all;
+  for (auto& [source, said] : fresh_) {
+    const auto age = std::chrono::ceil<milliseconds>(Clock::now() - said.since);
+    all.push_back({source, age, std::move(said.value)});
+  }
+  fresh_.clear();
+  return all;
+}
+
+std::set<std::string> Remembered::due() const {
+  const std::lock_guard lock(mutex_);
+  std::set<std::string> all;
+  const auto now = Clock::now();
+  const auto add = [&](std::string name, Clock::time_point until) {
+    const auto others = told(name);
+    if (until <= now && (!others || others->until <= now)) all.insert(std::move(name));
+  };
+  for (const auto& [key, ref] : refs_) add(name_of(ref.first), ref.second.until);
+  for (const auto& [key, base] : bases_) add(name_of(key.first, key.second), base.until);
+  return all;
+}
+
+void Remembered::leave_to_others(const std::set<std::string>& sources, milliseconds for_time) {
+  const std::lock_guard lock(mutex_);
+  const auto until = Clock::now() + for_time;
+  for (auto& [key, ref] : refs_) {
+    if (sources.contains(name_of(ref.first))) ref.second.until = std::max(ref.second.until, until);
+  }
+  for (auto& [key, base] : bases_) {
+    if (sources.contains(name_of(key.first, key.second))) base.until = std::max(base.until, until);
+  }
 }
 
 void Remembered::keep_checkout(const std::string& tree,

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,8 +40,14 @@ class Remembered {
   /// Everything is forgotten after so long, or up to a tenth sooner.
   explicit Remembered(std::chrono::milliseconds most_age) : most_age_(most_age) {}
 
-  /// Which one it is among the times between two calls of `forget`: whoever asks notes it before.
-  std::uint64_t era() const;
+  using Clock = std::chrono::steady_clock;
+  /// When somebody began to ask, and among which of the times between two calls of `forget`:
+  /// whoever asks notes it before.
+  struct Asking {
+    std::uint64_t era = 0;
+    Clock::time_point at = Clock::now();
+  };
+  Asking asking() const;
 
   /// How old an answer may be, for who asks anew: as if he had asked that much sooner. A build
   /// follows the look that found it necessary, and need not ask what that has just asked.
@@ -48,17 +55,35 @@ class Remembered {
   static constexpr std::chrono::milliseconds kAnyAge = std::chrono::hours(24 * 365);
 
   /// nullopt: nothing is known, or nothing that young.
-  std::optional<Ref> ref(const GitSource& source, std::chrono::milliseconds most = kAnyAge) const;
+  std::optional<Ref> ref(const GitSource& source, std::chrono::milliseconds most = kAnyAge);
   std::optional<Base> base(const std::string& reference, const std::string& platform,
-                           std::chrono::milliseconds most = kAnyAge) const;
+                           std::chrono::milliseconds most = kAnyAge);
   /// What was asked in an earlier era is not kept: it may be older than what made it due.
-  void keep(const GitSource& source, Ref ref, std::uint64_t asked_in);
+  void keep(const GitSource& source, Ref ref, const Asking& asking);
   void keep(const std::string& reference, const std::string& platform, Base base,
-            std::uint64_t asked_in);
+            const Asking& asking);
 
   /// Of these sources nothing is known any more: they are due. Gives how many there were.
   std::size_t forget(const std::function<bool(const GitSource& source)>& is_due);
   void forget_all();
+
+  // --- What several who ask tell each other. What could not be found out is not told.
+
+  /// An answer as it is passed on, and how long ago it was asked for.
+  struct Said {
+    std::string source;  ///< its digest: nobody learns from it what it is
+    std::chrono::milliseconds age{0};
+    std::string answer;
+  };
+  /// What others were told counts, where it is newer than what is known here, and was asked for
+  /// after the last `forget`. What cannot be read does not.
+  void take(const std::vector<Said>& all);
+  /// What was asked here since the last call.
+  std::vector<Said> take_fresh();
+  /// Sources that were asked about once, and of which nothing is known any more.
+  std::set<std::string> due() const;
+  /// Somebody else is about to ask about these: until then what was known last counts.
+  void leave_to_others(const std::set<std::string>& sources, std::chrono::milliseconds for_time);
 
   /// Keeps a git tree that a look has written out, for the build that is going to follow. Only the
   /// last ones are kept, and not for long.
@@ -69,7 +94,6 @@ class Remembered {
   void drop_old_checkouts();
 
  private:
-  using Clock = std::chrono::steady_clock;
   template <typename Value>
   struct Until {
     Clock::time_point since;
@@ -82,14 +106,21 @@ class Remembered {
     std::unique_ptr<ScratchDirectory> directory;
   };
 
-  Clock::time_point next_end() const;
+  template <typename Value>
+  static bool is_good(const Until<Value>& answer, std::chrono::milliseconds most);
+  Clock::time_point end_of(Clock::time_point asked) const;
+  std::optional<Until<std::string>> told(const std::string& source) const;
+  void note_fresh(const std::string& source, Clock::time_point asked, std::string answer);
 
   std::chrono::milliseconds most_age_;
   mutable std::mutex mutex_;
   std::uint64_t era_ = 0;
   std::map<std::string, std::pair<GitSource, Until<Ref>>> refs_;
   std::map<std::pair<std::string, std::string>, Until<Base>> bases_;
-  std::vector<Checkout> checkouts_;  // the oldest first
+  Clock::time_point forgotten_;                     // when it was that something was forgotten last
+  std::map<std::string, Until<std::string>> told_;  // by others
+  std::map<std::string, Until<std::string>> fresh_;  // not passed on yet
+  std::vector<Checkout> checkouts_;                  // the oldest first
 };
 
 }  // namespace imagewright

@@ -63,13 +63,15 @@ std::string reasons_of(const ImageStatus& image) {
 }  // namespace
 
 Checker::Checker(LoadProject load, RunOptions options, WatchTimes times, OpenQueue open,
-                 Current& current, const Looking& looking, const ServiceLog& log)
+                 Current& current, const Looking& looking, SharedAnswers* shared,
+                 const ServiceLog& log)
     : load_(std::move(load)),
       options_(std::move(options)),
       times_(times),
       open_(std::move(open)),
       current_(current),
       looking_(looking),
+      shared_(shared),
       log_(log),
       watch_({current.get()->project.places.cache, current.get()->project.places.logs,
               current.get()->project.places.sockets},
@@ -180,7 +182,9 @@ void Checker::look_once(Queue& queue) {
   const std::int64_t began_ms = queue.now_ms();
   LookProgress progress;
   Review review(served->project, options_, progress);
+  if (shared_ != nullptr) shared_->begin_look();
   const std::vector<Reviewed> images = review.look(false);
+  if (shared_ != nullptr) shared_->end_look();
   if (is_stopped_) return;
   std::set<std::string> told;
   for (const std::string& warning : progress.warnings()) {

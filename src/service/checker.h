@@ -22,6 +22,7 @@
 #include "service/looking.h"
 #include "service/queue.h"
 #include "service/service_log.h"
+#include "service/shared_answers.h"
 
 namespace imagewright {
 
@@ -38,9 +39,9 @@ struct Looked {
 class Checker {
  public:
   /// Borrows `looking`, `current`, which it sets when the configuration was read
-  /// anew, and `log`.
+  /// anew, `shared` (nullptr: there is nobody to share with), and `log`.
   Checker(LoadProject load, RunOptions options, WatchTimes times, OpenQueue open, Current& current,
-          const Looking& looking, const ServiceLog& log);
+          const Looking& looking, SharedAnswers* shared, const ServiceLog& log);
   ~Checker();
   Checker(const Checker&) = delete;
   Checker& operator=(const Checker&) = delete;
@@ -75,6 +76,7 @@ class Checker {
   OpenQueue open_;
   Current& current_;
   const Looking& looking_;
+  SharedAnswers* shared_;
   const ServiceLog& log_;
   Watch watch_;
   mutable std::mutex mutex_;

@@ -103,6 +103,8 @@ std::optional<JobOutcome> outcome_of(const RunSummary& summary, const Unit& unit
 std::optional<JobOutcome> JobRunner::build(
     ClaimedJob& work, JobProgress& progress,
     const std::function<std::unique_ptr<Engine>()>& make_engine) {
+  // (What another server was told is no older than what this job is for.)
+  if (shared_ != nullptr && !until_done(work, [&] { shared_->learn(); })) return std::nullopt;
   RunOptions run = run_;
   run.make_engine = make_engine;
   run.jobs = work.weight;
@@ -129,6 +131,7 @@ std::optional<JobOutcome> JobRunner::build(
   } catch (const std::exception& error) {
     return JobOutcome{JobState::Failed, error.what(), ""};
   }
+  if (shared_ != nullptr) until_done(work, [&] { shared_->tell(); });
   if (!outcome && work.is_cancelled) outcome = JobOutcome{JobState::Cancelled, "cancelled", ""};
   if (outcome && !outcome->message.empty()) progress.add_line(outcome->message);
   progress.flush();

@@ -13,6 +13,7 @@
 #include "service/looking.h"
 #include "service/queue.h"
 #include "service/service_log.h"
+#include "service/shared_answers.h"
 
 namespace imagewright {
 
@@ -50,9 +51,15 @@ void tell(const Reaped& reaped, const char* requeued, const ServiceLog& log);
 
 class JobRunner {
  public:
-  /// Borrows `looking` and `log`. `run`: what all jobs have in common.
-  JobRunner(RunOptions run, OpenQueue open, Looking& looking, const ServiceLog& log)
-      : run_(std::move(run)), open_(std::move(open)), looking_(looking), log_(log) {}
+  /// Borrows `looking`, `shared` (nullptr: there is nobody to share with) and `log`. `run`: what
+  /// all jobs have in common.
+  JobRunner(RunOptions run, OpenQueue open, Looking& looking, SharedAnswers* shared,
+            const ServiceLog& log)
+      : run_(std::move(run)),
+        open_(std::move(open)),
+        looking_(looking),
+        shared_(shared),
+        log_(log) {}
 
   /// Nobody waits for what is missing any more.
   void stop_waiting() { is_draining_ = true; }
@@ -71,6 +78,7 @@ class JobRunner {
   RunOptions run_;
   OpenQueue open_;
   Looking& looking_;
+  SharedAnswers* shared_;
   const ServiceLog& log_;
   std::atomic<bool> is_draining_{false};
 };

@@ -27,7 +27,7 @@ LocalBuilder::LocalBuilder(LocalBuilderOptions options, OpenQueue open, const Cu
       looking_(looking),
       log_(log),
       ended_(std::move(ended)),
-      runner_(options_.run, open_, looking, log),
+      runner_(options_.run, open_, looking, nullptr, log),
       queue_(open_()) {}
 
 void LocalBuilder::begin() {

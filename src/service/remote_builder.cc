@@ -40,7 +40,7 @@ RemoteBuilder::RemoteBuilder(RemoteBuilderOptions options, OpenQueue open, Curre
       looking_(looking),
       log_(log),
       ended_(std::move(ended)),
-      runner_(options_.run, open_, looking, log),
+      runner_(options_.run, open_, looking, options_.shared, log),
       queue_(open_()) {
   tell_servers(*queue_, true);
 }

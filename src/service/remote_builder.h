@@ -34,7 +34,8 @@ namespace imagewright {
 struct RemoteBuilderOptions {
   RunOptions run;  ///< what all jobs have in common
   FleetPlaces places;
-  std::string server;  ///< our name, which no other server over the same store has
+  SharedAnswers* shared = nullptr;  ///< with the servers over the same database; borrowed
+  std::string server;               ///< our name, which no other server over the same store has
   /// A digest over what decides what is built, and how, here.
   std::function<std::string(const Served&)> settings;
   std::chrono::milliseconds heartbeat{10'000};

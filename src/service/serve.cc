@@ -156,6 +156,10 @@ int serve(const LoadProject& load, const ServeOptions& options) {
 
   LogStreams logs(queues, log);
   Remembered remembered(options.times.interval);
+  const std::string name = host_name() + ':' + project.state_directory.lexically_normal().string();
+  const auto shared = project.database.empty() ? nullptr
+                                               : share_answers(project.database, name, remembered,
+                                                               options.times.interval);
   KnownManifests manifests(options.times.interval);
   const FleetPlaces places{options.registry.empty() ? "" : fleet_registry(options.registry),
                            options.run.push};
@@ -170,7 +174,7 @@ int serve(const LoadProject& load, const ServeOptions& options) {
     };
   }
   Looking looking;
-  Checker checker(load, look, options.times, open, current, looking, log);
+  Checker checker(load, look, options.times, open, current, looking, shared.get(), log);
   RunOptions build = options.run;
   build.remembered = &remembered;
   build.ask_anew = true;
@@ -183,7 +187,8 @@ int serve(const LoadProject& load, const ServeOptions& options) {
     RemoteBuilderOptions remote;
     remote.run = build;
     remote.places = places;
-    remote.server = host_name() + ':' + project.state_directory.lexically_normal().string();
+    remote.shared = shared.get();
+    remote.server = name;
     remote.settings = [&](const Served& served) { return settings_of(served.project, options); };
     workers.emplace(std::move(remote), open, current, manifests, *packs, looking, log, look_again);
   } else {

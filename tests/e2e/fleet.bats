@@ -7,6 +7,7 @@
 load common
 load registry_servers
 load servers
+load git_servers
 load postgres
 
 setup_file() { own_buildah; }
@@ -23,6 +24,7 @@ teardown() {
   end_held
   end_servers
   end_postgres
+  stop_git_servers "$BATS_TEST_TMPDIR/http"
   stop_registries
 }
 
@@ -320,6 +322,48 @@ END
   equal "$(pushed "$registry/e2e/app" file.txt)" changed
   end_worker one
   end_server
+}
+
+@test "fleet: servers over one database ask a repository once, and what one was told of a push all know" {
+  exercised lighttpd
+  start_postgres
+  mkdir -p "$BATS_TEST_TMPDIR/repos/work"
+  git init -q "$BATS_TEST_TMPDIR/repos/work"
+  (cd "$BATS_TEST_TMPDIR/repos/work" && printf 'FROM scratch\nCOPY . /\n' >Dockerfile && echo one >file.txt && git add . && git commit -qm one)
+  git clone -q --bare "$BATS_TEST_TMPDIR/repos/work" "$BATS_TEST_TMPDIR/repos/app.git"
+  start_git_http "$BATS_TEST_TMPDIR/http" "$BATS_TEST_TMPDIR/repos"
+  asked() { grep -c 'POST /git/app.git/git-upload-pack' "$BATS_TEST_TMPDIR/http/access.log"; }
+  configuration imagewright.yml "$registry/e2e/app" "$git_http_url/app.git"
+  iw token --name workers --role worker --store "$postgres_url" >"$BATS_TEST_TMPDIR/worker.token"
+  echo secret >"$BATS_TEST_TMPDIR/secret"
+  local both=(--store "$postgres_url" --push --interval 1h --webhook-secret-file "$BATS_TEST_TMPDIR/secret")
+  SERVER=first start_server "${both[@]}"
+  local first_pid=$server_pid
+  start_worker one
+  until_true 40 jobs_are "$registry/e2e/app succeeded"
+  local before
+  before=$(asked)
+  # A second one finds nothing to do, and asks nobody to know that.
+  SERVER=second start_server "${both[@]}" -s second
+  until_true 40 curl -sf -o /dev/null "$url/readyz"
+  equal "$(asked)" "$before"
+  equal "$(jobs_now)" "$registry/e2e/app succeeded"
+  # One of them is told of a push: one question, one fetch, one build.
+  (cd "$BATS_TEST_TMPDIR/repos/work" && echo two >file.txt && git commit -qam two && git push -q "$BATS_TEST_TMPDIR/repos/app.git" main)
+  local body signature
+  body='{"ref":"refs/heads/main","after":"'$(git -C "$BATS_TEST_TMPDIR/repos/work" rev-parse HEAD)'","deleted":false,"repository":{"clone_url":"'$git_http_url/app.git'","ssh_url":"","git_url":"","html_url":"'$git_http_url/app'"}}'
+  signature=$(printf %s "$body" | openssl dgst -sha256 -hmac secret | sed 's/.* //')
+  equal "$(curl -s -o /dev/null -w '%{http_code}' -X POST -H 'Content-Type: application/json' -H 'X-GitHub-Event: push' -H 'X-GitHub-Delivery: one' \
+    -H "X-Hub-Signature-256: sha256=$signature" --data-binary "$body" "$url/hooks")" 202
+  until_true 40 jobs_are "$registry/e2e/app succeeded,$registry/e2e/app succeeded"
+  equal "$(pushed "$registry/e2e/app" file.txt)" two
+  # The other one looks, too: it knows what was asked, and finds nothing to do.
+  kill -HUP "$first_pid"
+  until_true 20 grep -q 'imagewright.yml: 1 image' "$BATS_TEST_TMPDIR/first.log"
+  sleep 2
+  equal "$(jobs_now)" "$registry/e2e/app succeeded,$registry/e2e/app succeeded"
+  equal "$(asked)" $((before + 2))
+  end_worker one
 }
 
 @test "fleet: of servers with other settings one counts, and the others leave the queue alone" {

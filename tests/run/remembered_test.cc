@@ -26,7 +26,7 @@ TEST(Remembered, ARefIsKnownUntilItIsDue) {
   Remembered remembered(milliseconds(600'000));
   const GitSource main = source("https://git.example/a.git", "main");
   EXPECT_FALSE(remembered.ref(main));
-  remembered.keep(main, {{"c1", "refs/heads/main"}, ""}, 0);
+  remembered.keep(main, {{"c1", "refs/heads/main"}, ""}, {});
   ASSERT_TRUE(remembered.ref(main));
   EXPECT_EQ(remembered.ref(main)->at.commit, "c1");
   EXPECT_FALSE(remembered.ref(source("https://git.example/a.git", "other")));
@@ -41,7 +41,7 @@ TEST(Remembered, ARefIsKnownUntilItIsDue) {
 TEST(Remembered, WhatDoesNotAnswerIsNotAskedAtEachLook) {
   Remembered remembered(milliseconds(600'000));
   const GitSource gone = source("https://git.example/gone.git");
-  remembered.keep(gone, {{}, "no answer"}, 0);
+  remembered.keep(gone, {{}, "no answer"}, {});
   ASSERT_TRUE(remembered.ref(gone));
   EXPECT_EQ(remembered.ref(gone)->failure, "no answer");
   remembered.forget_all();
@@ -52,7 +52,7 @@ TEST(Remembered, ARepositoryOnThisMachineIsAskedEachTime) {
   Remembered remembered(milliseconds(600'000));
   GitSource local = source("/srv/a.git");
   local.local = true;
-  remembered.keep(local, {{"c1", ""}, ""}, 0);
+  remembered.keep(local, {{"c1", ""}, ""}, {});
   EXPECT_FALSE(remembered.ref(local));
 }
 
@@ -60,7 +60,7 @@ TEST(Remembered, ABaseIsKnownByNameAndPlatform) {
   Remembered remembered(milliseconds(600'000));
   Remembered::Base base;
   base.answer.kind = RegistryAnswer::Kind::Found;
-  remembered.keep("debian", "linux/amd64", base, 0);
+  remembered.keep("debian", "linux/amd64", base, {});
   ASSERT_TRUE(remembered.base("debian", "linux/amd64"));
   EXPECT_EQ(remembered.base("debian", "linux/amd64")->answer.kind, RegistryAnswer::Kind::Found);
   EXPECT_FALSE(remembered.base("debian", "linux/arm64"));
@@ -69,11 +69,11 @@ TEST(Remembered, ABaseIsKnownByNameAndPlatform) {
 TEST(Remembered, WhatWasAskedBeforeItWasDueIsNotKept) {
   Remembered remembered(milliseconds(600'000));
   const GitSource main = source("https://git.example/a.git", "main");
-  const std::uint64_t asked_in = remembered.era();
+  const Remembered::Asking asked_in = remembered.asking();
   remembered.forget([](const GitSource&) { return true; });
   remembered.keep(main, {{"old", ""}, ""}, asked_in);
   EXPECT_FALSE(remembered.ref(main));
-  remembered.keep(main, {{"new", ""}, ""}, remembered.era());
+  remembered.keep(main, {{"new", ""}, ""}, remembered.asking());
   EXPECT_TRUE(remembered.ref(main));
   remembered.forget_all();
   remembered.keep("debian", "linux/amd64", {}, asked_in);
@@ -83,8 +83,8 @@ TEST(Remembered, WhatWasAskedBeforeItWasDueIsNotKept) {
 TEST(Remembered, WhoAsksAnewTakesWhatWasSaidJustNow) {
   Remembered remembered(milliseconds(600'000));
   const GitSource main = source("https://git.example/a.git", "main");
-  remembered.keep(main, {{"c1", "refs/heads/main"}, ""}, 0);
-  remembered.keep("debian", "linux/amd64", {}, 0);
+  remembered.keep(main, {{"c1", "refs/heads/main"}, ""}, {});
+  remembered.keep("debian", "linux/amd64", {}, remembered.asking());
   EXPECT_TRUE(remembered.ref(main, Remembered::kJustNow));
   EXPECT_TRUE(remembered.base("debian", "linux/amd64", Remembered::kJustNow));
   std::this_thread::sleep_for(milliseconds(2));
@@ -119,8 +119,8 @@ TEST(Remembered, ACheckoutIsGivenAwayOnceAndOnlyTheLastOnesAreKept) {
 TEST(Remembered, NothingIsKnownForEver) {
   Remembered remembered(milliseconds(0));
   const GitSource main = source("https://git.example/a.git", "main");
-  remembered.keep(main, {{"c1", ""}, ""}, 0);
-  remembered.keep("debian", "linux/amd64", {}, 0);
+  remembered.keep(main, {{"c1", ""}, ""}, {});
+  remembered.keep("debian", "linux/amd64", {}, remembered.asking());
   EXPECT_FALSE(remembered.ref(main));
   EXPECT_FALSE(remembered.base("debian", "linux/amd64"));
 }
