@@ -1,7 +1,6 @@
 #include "core/fetch_pack.h"
 
 #include "core/pkt_line.h"
-#include "core/source.h"
 
 namespace imagewright {
 
@@ -59,9 +58,9 @@ bool FetchAnswer::take_packets(std::string_view& rest) {
         constexpr std::string_view kShallow = "shallow ";
         if (next->kind == Packet::Kind::Delimiter) {
           state_ = State::Sections;
-        } else if (is_text && line.starts_with(kShallow) &&
-                   is_full_git_id(line.substr(kShallow.size()))) {
-          shallow_.emplace_back(line.substr(kShallow.size()));
+        } else if (is_text && !is_shallow_ && line.starts_with(kShallow) &&
+                   line.substr(kShallow.size()) == want_) {
+          is_shallow_ = true;
         } else {
           return false;
         }

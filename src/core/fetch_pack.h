@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace imagewright {
@@ -26,25 +27,28 @@ class FetchAnswer {
  public:
   /// Takes a part of the pack; false: it wants no more.
   using OnPack = std::function<bool(std::string_view part)>;
-  explicit FetchAnswer(OnPack on_pack) : on_pack_(std::move(on_pack)) {}
+  /// To a question for `want`.
+  FetchAnswer(std::string want, OnPack on_pack)
+      : want_(std::move(want)), on_pack_(std::move(on_pack)) {}
 
   /// False: there is no use in more of it.
   bool take(std::string_view part);
 
   /// The answer has come to its end, with a pack.
   bool is_complete() const { return state_ == State::Ended && rest_.empty(); }
-  /// Of which commits the parents are not in the pack.
-  const std::vector<std::string>& shallow() const { return shallow_; }
+  /// The parents of the commit that was wanted are not in the pack.
+  bool is_shallow() const { return is_shallow_; }
 
  private:
   enum class State { Sections, Shallow, Pack, Ended, Failed };
 
   bool take_packets(std::string_view& rest);
 
+  std::string want_;
   OnPack on_pack_;
   State state_ = State::Sections;
   std::string rest_;  // the beginning of a packet
-  std::vector<std::string> shallow_;
+  bool is_shallow_ = false;
 };
 
 }  // namespace imagewright

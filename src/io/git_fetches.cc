@@ -12,7 +12,7 @@ namespace imagewright {
 namespace {
 
 // It is all in memory. What is larger takes longer than git does to start.
-constexpr std::size_t kLargestPack = std::size_t{32} << 20;
+constexpr std::size_t kLargestAnswer = std::size_t{32} << 20;
 constexpr std::chrono::minutes kMostTime{5};
 
 }  // namespace
@@ -22,12 +22,16 @@ std::optional<GitFetches::Pack> GitFetches::fetch(const GitRemote& remote,
   auto request = questions_.request_to(remote);
   if (!request) return std::nullopt;
   Pack pack;
-  FetchAnswer answer([&](std::string_view part) {
+  FetchAnswer answer(question.want, [&](std::string_view part) {
     pack.bytes += part;
-    return pack.bytes.size() <= kLargestPack;
+    return true;
   });
   request->body = fetch_question(question);
-  request->on_body = [&](std::string_view part) { return answer.take(part); };
+  std::size_t taken = 0;
+  request->on_body = [&](std::string_view part) {
+    taken += part.size();
+    return taken <= kLargestAnswer && answer.take(part);
+  };
   request->most_time = kMostTime;
   static const std::atomic<bool> kNever{false};
   try {
@@ -39,7 +43,7 @@ std::optional<GitFetches::Pack> GitFetches::fetch(const GitRemote& remote,
     return std::nullopt;
   }
   if (!answer.is_complete()) return std::nullopt;
-  pack.shallow = answer.shallow();
+  pack.is_shallow = answer.is_shallow();
   return pack;
 }
 

@@ -5,7 +5,6 @@
 
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "core/fetch_pack.h"
 #include "io/git_program.h"
@@ -17,8 +16,8 @@ namespace imagewright {
 class GitFetches {
  public:
   struct Pack {
-    std::string bytes;  ///< as it came: nobody has looked at it
-    std::vector<std::string> shallow;
+    std::string bytes;        ///< as it came: nobody has looked at it
+    bool is_shallow = false;  ///< the commit's parents are not in it
   };
 
   /// Borrows the questions.

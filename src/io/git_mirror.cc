@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <set>
 #include <thread>
 
@@ -108,11 +109,12 @@ std::string without_remote_words(const std::string& text) {
 // The mirror may be at fault. Taking too much for damage costs one more fetch.
 bool looks_damaged(const Output& output) {
   return !output.exit.ok() && !output.exit.interrupted && !output.exit.timed_out &&
-         contains_any(without_remote_words(output.err),
-                      {"corrupt", "bad object", "unable to read", "unable to open",
-                       "unable to parse", "could not parse", "inflate", "missing blob",
-                       "missing tree", "bad config", "not a git repository", "bad signature",
-                       "loose object", "packfile", ".idx", "unresolved deltas", "shallow"});
+         contains_any(
+             without_remote_words(output.err),
+             {"corrupt", "bad object", "unable to read", "unable to open", "unable to parse",
+              "could not parse", "inflate", "missing blob", "missing tree", "bad config",
+              "not a git repository", "bad signature", "loose object", "packfile", ".idx",
+              "unresolved deltas", "shallow", "repository extension", "git repo version"});
 }
 
 struct Header {
@@ -280,8 +282,13 @@ std::vector<bool> GitMirror::hold(const std::vector<std::string>& ids) const {
   std::vector<bool> held(ids.size());
   if (!exists()) return held;
   if (const GitObjects* const objects = this->objects()) {
-    for (std::size_t i = 0; i < ids.size(); ++i) held[i] = root_of(*objects, ids[i]).has_value();
-    return held;
+    bool is_certain = true;
+    for (std::size_t i = 0; i < ids.size() && is_certain; ++i) {
+      held[i] = root_of(*objects, ids[i]).has_value();
+      // (A tag, or something that cannot be read.)
+      is_certain = held[i] || !objects->ref(kept_ref(ids[i]));
+    }
+    if (is_certain) return held;
   }
   std::string names;
   for (const std::string& id : ids) names += kept_ref(id) + "^{tree}\n";
@@ -315,7 +322,6 @@ std::vector<std::string> GitMirror::kept_commits(const GitObjects& objects) cons
 // With the lock held. What the commit has that those before it had not, by one request of ours.
 // False: git is to fetch it.
 bool GitMirror::fetch_news(const std::string& commit) {
-  constexpr std::size_t kMostShallow = 5'000;
   const GitObjects* const objects = fetches_ != nullptr && exists() ? this->objects() : nullptr;
   if (objects == nullptr) return false;
   FetchQuestion question;
@@ -325,22 +331,28 @@ bool GitMirror::fetch_news(const std::string& commit) {
   const fs::path shallow = path_ / "shallow";
   std::error_code error;
   std::string known = fs::exists(shallow, error) ? read_file(shallow) : "";
-  for (std::string_view rest = known; !rest.empty();)
-    question.shallow.emplace_back(take_field(rest, '\n'));
-  if (error || question.shallow.size() > kMostShallow) return false;
+  if (error) return false;
+  std::set<std::string, std::less<>> all;
+  for (std::string_view rest = known; !rest.empty();) all.emplace(take_field(rest, '\n'));
+  std::copy_if(question.have.begin(), question.have.end(), std::back_inserter(question.shallow),
+               [&](const std::string& id) { return all.contains(id); });
   const auto pack = fetches_->fetch(remote_, question);
   if (!pack) return false;
   sweep();
   try {
-    // First: then it is no fault of what comes that it lacks their parents.
-    const std::set<std::string> all(question.shallow.begin(), question.shallow.end());
-    for (const std::string& id : pack->shallow) {
-      if (all.count(id) == 0) known += id + "\n";
-    }
-    write_file(shallow, known);
-    // (It looks at all of it, and that all is there which what came leads to.)
-    if (!run({"index-pack", "--stdin", "--fix-thin", "--strict"}, pack->bytes).exit.ok())
+    if (pack->is_shallow && !all.contains(commit)) known += commit + "\n";
+    const fs::path new_shallow = path_ / "new-shallow.lock";
+    write_file(new_shallow, known);
+    // It looks at all of it, and that all is there which what came leads to; but for the parents of
+    // what is shallow.
+    if (!run({"--shallow-file", new_shallow.string(), "index-pack", "--stdin", "--fix-thin",
+              "--strict"},
+             pack->bytes)
+             .exit.ok())
       return false;
+    objects_.reset();
+    if (this->objects() == nullptr || this->objects()->type_of(commit) != "commit") return false;
+    fs::rename(new_shallow, shallow);
     // (In the making it is none yet.)
     const fs::path ref = path_ / "new-ref.lock";
     write_file(ref, commit + "\n");
@@ -461,7 +473,9 @@ void GitMirror::tidy() {
 }
 
 void GitMirror::sweep() const {
-  const auto is_lock = [](const std::string& name) { return name.ends_with(".lock"); };
+  const auto is_lock = [](const std::string& name) {
+    return name.ends_with(".lock") || name.find(".lock.") != std::string::npos;
+  };
   remove_files(path_, is_lock);
   remove_files(path_ / "refs" / "imagewright", is_lock);
   std::error_code error;

@@ -413,7 +413,8 @@ class GitQuestions::Asking {
       // (An empty body is an older server's.)
       auto refs = parse_ls_refs(answer.body, repository.asking);
       if (!refs) return leave_to_git(repository);
-      {
+      // (To those rules git holds what it fetches itself.)
+      if (!settings_->judges_objects()) {
         const std::lock_guard lock(mutex_);
         ours_.insert_or_assign(key_of(repository.remote), http_request(repository, limits_));
       }

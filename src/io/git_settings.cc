@@ -70,6 +70,8 @@ void GitSettings::read(std::string_view section, const std::string& of, std::str
                        const std::string& value) {
   if (section == "url" && name == "insteadof") {
     rewritten_.push_back(value);
+  } else if (section == "fetch" && of == "fsck") {
+    judges_objects_ = true;
   } else if (section == "protocol") {
     if (name == "allow" || (name == "version" && value != "2")) leave_all_to_git_ = true;
   } else if (section == "http") {

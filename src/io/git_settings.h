@@ -22,6 +22,9 @@ class GitSettings {
   /// 2.
   std::optional<HttpTrust> trust_for(const std::string& url) const;
 
+  /// The user has rules of his own for what objects may be like (fetch.fsck).
+  bool judges_objects() const { return judges_objects_; }
+
  private:
   // An http setting that we do not heed: the URL that it is for ("": all), and whether it is about
   // TLS.
@@ -37,6 +40,7 @@ class GitSettings {
   std::vector<std::string> rewritten_;  // what URLs begin with that are others
   std::vector<Unheeded> unheeded_;
   HttpTrust trust_;  // of what stands for all URLs
+  bool judges_objects_ = false;
   bool leave_all_to_git_ = false;
 };
 

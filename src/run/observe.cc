@@ -230,6 +230,11 @@ ContextDigests digests_of(const Observation& observation) {
   return {observation.files->snapshot.digest(), sha256(observation.dockerfile)};
 }
 
+// What was observed. (To ask again what the ref means could lead to another commit meanwhile.)
+ResolvedRef commit_of(const Origin& origin) {
+  return {origin.commit, origin.ref};
+}
+
 Platforms platforms_of(const ImageConfig& image, const std::string& host) {
   const auto& wished = image.options.platforms;
   return {wished.empty() ? host : wished.front(), host};
@@ -562,8 +567,20 @@ std::optional<Remembered::Ref> Observer::known_ref(const GitSource& source) cons
   return remembered_->ref(source, ask_anew_ ? Remembered::kJustNow : Remembered::kAnyAge);
 }
 
+// One answer for all images of a run, whatever becomes known meanwhile.
 ResolvedRef Observer::resolve(const GitSource& source) {
   if (remembered_ == nullptr) return git_.resolve(source);
+  const std::string key = source.remote + '\0' + source.ref + '\0' + source.checksum;
+  {
+    const std::lock_guard lock(resolved_mutex_);
+    if (const auto known = resolved_.find(key); known != resolved_.end()) return known->second;
+  }
+  const ResolvedRef at = resolve_now(source);
+  const std::lock_guard lock(resolved_mutex_);
+  return resolved_.emplace(key, at).first->second;
+}
+
+ResolvedRef Observer::resolve_now(const GitSource& source) {
   if (const auto known = known_ref(source)) {
     if (!known->failure.empty()) fail(known->failure);
     return known->at;
@@ -617,8 +634,8 @@ const ContextFiles& Observer::files(const ImageConfig& image, Observation& obser
   if (!observation.files) {
     const GitSource source = absolute(std::get<GitSource>(image.source));
     const std::string reach = observation.reach;
-    const ResolvedRef at = resolve(source);
-    Observation whole = check_out(image, source, at, git_.tree(source, at), &reach);
+    Observation whole =
+        check_out(image, source, commit_of(observation.origin), observation.origin.tree, &reach);
     observation.files = std::move(whole.files);
     if (observation.named.empty()) observation.named = std::move(whole.named);
   }
@@ -651,7 +668,7 @@ std::optional<Link> Observer::base_of(const ImageConfig& image,
 std::string Observer::time_of_commit(const ImageConfig& image, const Observation& observation) {
   if (observation.origin.commit.empty()) return "";
   return git_.commit_time(absolute(std::get<GitSource>(image.source)),
-                          {observation.origin.commit, observation.origin.ref});
+                          commit_of(observation.origin));
 }
 
 GitCommits Observer::commits_since(const ImageConfig& image, const Observation& observation,
@@ -798,8 +815,8 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   observation.files->tree = tree;
   observation.origin = std::move(origin);
   const GitSource git = absolute(std::get<GitSource>(image.source));
-  const ResolvedRef at = resolve(git);
-  const std::string known_tree = name_of_tree(git, at, git_.tree(git, at));
+  const std::string known_tree =
+      name_of_tree(git, commit_of(observation.origin), observation.origin.tree);
   KnownTree(cache_, known_tree, dockerfile_key(image), reach)
       .remember(known_context(image, digests_of(observation), observation));
 }

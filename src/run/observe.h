@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -208,6 +209,7 @@ class Observer {
   std::string name_of_tree(const GitSource& source, const ResolvedRef& at, const std::string& tree);
   std::optional<Remembered::Ref> known_ref(const GitSource& source) const;
   ResolvedRef resolve(const GitSource& source);
+  ResolvedRef resolve_now(const GitSource& source);
   Observation observe_git(const ImageConfig& image, const GitSource& source);
   Observation check_out(const ImageConfig& image, const GitSource& source, const ResolvedRef& at,
                         const std::string& tree, const std::string* reach);
@@ -231,6 +233,8 @@ class Observer {
   Remembered* remembered_ = nullptr;
   bool ask_anew_ = false;
   Remembered::Asking asking_;
+  std::mutex resolved_mutex_;
+  std::map<std::string, ResolvedRef> resolved_;
   std::unique_ptr<Ahead> ahead_;
 };
 

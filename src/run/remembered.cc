@@ -116,7 +116,9 @@ void Remembered::keep(const GitSource& source, Ref ref, const Asking& asking) {
   if (source.local) return;
   const auto until = end_of(Clock::now());
   const std::lock_guard lock(mutex_);
-  if (asking.era != era_) return;
+  const auto known = refs_.find(key_of(source));
+  const bool is_older = known != refs_.end() && known->second.second.since > asking.at;
+  if (asking.era != era_ || is_older) return;
   if (ref.failure.empty()) note_fresh(name_of(source), asking.at, written(ref.at));
   refs_.insert_or_assign(key_of(source),
                          std::pair(source, Until<Ref>{asking.at, until, std::move(ref)}));
@@ -149,18 +151,24 @@ void Remembered::keep(const std::string& reference, const std::string& platform,
                       const Asking& asking) {
   const auto until = end_of(Clock::now());
   const std::lock_guard lock(mutex_);
-  if (asking.era != era_) return;
+  const auto known = bases_.find({reference, platform});
+  const bool is_older = known != bases_.end() && known->second.since > asking.at;
+  if (asking.era != era_ || is_older) return;
   if (base.answer.kind == RegistryAnswer::Kind::Found)
     note_fresh(name_of(reference, platform), asking.at, written(base));
   bases_.insert_or_assign({reference, platform}, Until<Base>{asking.at, until, std::move(base)});
 }
 
-std::size_t Remembered::forget(const std::function<bool(const GitSource& source)>& is_due) {
+void Remembered::forget(const std::vector<GitSource>& sources) {
   const std::lock_guard lock(mutex_);
   ++era_;
-  forgotten_ = Clock::now();
-  std::erase_if(told_, [&](const auto& one) { return one.second.since < forgotten_; });
-  return std::erase_if(refs_, [&](const auto& ref) { return is_due(ref.second.first); });
+  const auto now = Clock::now();
+  for (const GitSource& source : sources) {
+    const std::string name = name_of(source);
+    refs_.erase(key_of(source));
+    told_.erase(name);
+    due_since_[name] = now;
+  }
 }
 
 void Remembered::forget_all() {
@@ -170,15 +178,20 @@ void Remembered::forget_all() {
   refs_.clear();
   bases_.clear();
   told_.clear();
+  due_since_.clear();
 }
 
 void Remembered::take(const std::vector<Said>& all) {
   const std::lock_guard lock(mutex_);
   for (const Said& said : all) {
-    const auto since = Clock::now() - said.age;
+    const auto due = due_since_.find(said.source);
     const auto known = told_.find(said.source);
-    if (since <= forgotten_ || (known != told_.end() && known->second.since >= since)) continue;
-    told_.insert_or_assign(said.source, Until<std::string>{since, end_of(since), said.answer});
+    if (said.asked <= forgotten_ || (due != due_since_.end() && said.asked <= due->second) ||
+        (known != told_.end() && known->second.since >= said.asked)) {
+      continue;
+    }
+    told_.insert_or_assign(said.source,
+                           Until<std::string>{said.asked, end_of(said.asked), said.answer});
   }
   std::erase_if(told_, [](const auto& one) { return one.second.until <= Clock::now(); });
 }
@@ -186,18 +199,27 @@ void Remembered::take(const std::vector<Said>& all) {
 std::vector<Remembered::Said> Remembered::take_fresh() {
   const std::lock_guard lock(mutex_);
   std::vector<Said> all;
-  for (auto& [source, said] : fresh_) {
-    const auto age = std::chrono::ceil<milliseconds>(Clock::now() - said.since);
-    all.push_back({source, age, std::move(said.value)});
-  }
+  for (auto& [source, said] : fresh_) all.push_back({source, said.since, std::move(said.value)});
   fresh_.clear();
   return all;
 }
 
-std::set<std::string> Remembered::due() const {
+void Remembered::put_back(const std::vector<Said>& all) {
   const std::lock_guard lock(mutex_);
-  std::set<std::string> all;
+  for (const Said& said : all)
+    fresh_.emplace(said.source, Until<std::string>{said.asked, {}, said.answer});
+}
+
+std::set<std::string> Remembered::due() {
+  constexpr std::chrono::minutes kLong{10};
+  const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
+  const auto is_over = [&](const auto& answer) {
+    return now - answer.until > std::max<Clock::duration>(kLong, 3 * most_age_);
+  };
+  std::erase_if(refs_, [&](const auto& one) { return is_over(one.second.second); });
+  std::erase_if(bases_, [&](const auto& one) { return is_over(one.second); });
+  std::set<std::string> all;
   const auto add = [&](std::string name, Clock::time_point until) {
     const auto others = told(name);
     if (until <= now && (!others || others->until <= now)) all.insert(std::move(name));

@@ -37,7 +37,8 @@ class Remembered {
     RegistryAnswer answer;
   };
 
-  /// Everything is forgotten after so long, or up to a tenth sooner.
+  /// Everything is forgotten after so long, or up to a tenth sooner. Nothing counts that was asked
+  /// before it was made.
   explicit Remembered(std::chrono::milliseconds most_age) : most_age_(most_age) {}
 
   using Clock = std::chrono::steady_clock;
@@ -58,30 +59,34 @@ class Remembered {
   std::optional<Ref> ref(const GitSource& source, std::chrono::milliseconds most = kAnyAge);
   std::optional<Base> base(const std::string& reference, const std::string& platform,
                            std::chrono::milliseconds most = kAnyAge);
-  /// What was asked in an earlier era is not kept: it may be older than what made it due.
+  /// What was asked in an earlier era is not kept: it may be older than what made it due. Nor is
+  /// what somebody else asked later known already.
   void keep(const GitSource& source, Ref ref, const Asking& asking);
   void keep(const std::string& reference, const std::string& platform, Base base,
             const Asking& asking);
 
-  /// Of these sources nothing is known any more: they are due. Gives how many there were.
-  std::size_t forget(const std::function<bool(const GitSource& source)>& is_due);
+  /// Of these sources nothing is known any more: they are due.
+  void forget(const std::vector<GitSource>& sources);
   void forget_all();
 
   // --- What several who ask tell each other. What could not be found out is not told.
 
-  /// An answer as it is passed on, and how long ago it was asked for.
+  /// An answer as it is passed on.
   struct Said {
     std::string source;  ///< its digest: nobody learns from it what it is
-    std::chrono::milliseconds age{0};
+    Clock::time_point asked;
     std::string answer;
   };
-  /// What others were told counts, where it is newer than what is known here, and was asked for
-  /// after the last `forget`. What cannot be read does not.
+  /// What others were told counts, where it was asked for later than what is known here, and than
+  /// the source was forgotten. What cannot be read does not.
   void take(const std::vector<Said>& all);
   /// What was asked here since the last call.
   std::vector<Said> take_fresh();
-  /// Sources that were asked about once, and of which nothing is known any more.
-  std::set<std::string> due() const;
+  /// It could not be passed on: it is fresh still.
+  void put_back(const std::vector<Said>& all);
+  /// Sources that were asked about once, and of which nothing is known any more. (Those that nobody
+  /// asked about for long are nobody's any more.)
+  std::set<std::string> due();
   /// Somebody else is about to ask about these: until then what was known last counts.
   void leave_to_others(const std::set<std::string>& sources, std::chrono::milliseconds for_time);
 
@@ -117,10 +122,11 @@ class Remembered {
   std::uint64_t era_ = 0;
   std::map<std::string, std::pair<GitSource, Until<Ref>>> refs_;
   std::map<std::pair<std::string, std::string>, Until<Base>> bases_;
-  Clock::time_point forgotten_;                     // when it was that something was forgotten last
-  std::map<std::string, Until<std::string>> told_;  // by others
-  std::map<std::string, Until<std::string>> fresh_;  // not passed on yet
-  std::vector<Checkout> checkouts_;                  // the oldest first
+  Clock::time_point forgotten_ = Clock::now();          // when that was of all
+  std::map<std::string, Clock::time_point> due_since_;  // when single ones were
+  std::map<std::string, Until<std::string>> told_;      // by others
+  std::map<std::string, Until<std::string>> fresh_;     // not passed on yet
+  std::vector<Checkout> checkouts_;                     // the oldest first
 };
 
 }  // namespace imagewright

@@ -73,6 +73,9 @@ void Review::look_at(std::size_t i) {
       status.message = error.what();
     }
   }
+  // (What a build follows, which wants them.)
+  planned.observation.drop_files(status.standing == Standing::Stale ? options_.remembered
+                                                                    : nullptr);
 }
 
 void Review::judge(std::size_t i, ImageStatus& status) {
@@ -108,7 +111,6 @@ void Review::judge(std::size_t i, ImageStatus& status) {
   all_[i].is_only_found = found.has_value();
   if (found) verdict.reasons.clear();
   progress_.image_decided(image.name, verdict);
-  observation.drop_files(verdict.build() ? options_.remembered : nullptr);
   if (keep_inputs_) {
     all_[i].inputs = manifest.inputs;
     all_[i].origin = observation.origin;

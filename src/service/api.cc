@@ -521,6 +521,8 @@ HttpReply Api::retry(const Call& call) {
   const auto id = number(call.parameters.at("id"));
   const auto queue = parts_.queues.lend();
   if (!id || !queue->find(*id)) return error_reply(404, "there is no such job");
+  // (As of trigger.)
+  parts_.remembered.forget_all();
   const std::int64_t now = queue->retry(*id);
   if (now == 0) return error_reply(409, "it runs already");
   parts_.log.info("is to be tried again", {now, 0, ""});
@@ -680,18 +682,18 @@ HttpReply Api::hook(const Call& call) {
     return json_reply({{"status", "nothing of interest"}, {"sources", 0}});
   if (!push->delivery.empty() && !parts_.queues.lend()->is_new_delivery(push->delivery))
     return json_reply({{"status", "heard before"}, {"sources", 0}});
-  std::size_t sources = 0;
+  std::vector<GitSource> sources;
   const auto served = parts_.current.get();
   for (const ImageConfig& image : served->project.config.images) {
     const auto* source = std::get_if<GitSource>(&image.source);
-    if (source != nullptr && means(*push, *source)) ++sources;
+    if (source != nullptr && means(*push, *source)) sources.push_back(*source);
   }
-  if (sources == 0) return json_reply({{"status", "no image is from there"}, {"sources", 0}});
-  parts_.remembered.forget([&](const GitSource& source) { return means(*push, source); });
+  if (sources.empty()) return json_reply({{"status", "no image is from there"}, {"sources", 0}});
+  parts_.remembered.forget(sources);
   parts_.log.info(
       fmt::format("{} told of a push to {}", word(*kind), redacted(push->repositories.front())));
   parts_.checker.look();
-  return json_reply({{"status", "is looked at"}, {"sources", sources}}, 202);
+  return json_reply({{"status", "is looked at"}, {"sources", sources.size()}}, 202);
 }
 
 HttpReply Api::reload(const Call& /*call*/) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <map>
 #include <set>
 
@@ -119,7 +120,10 @@ bool Checker::wait_for_look(milliseconds most) {
 }
 
 milliseconds Checker::interval() const {
-  return watch_.problem().empty() ? times_.interval : std::min(times_.interval, kBlindInterval);
+  milliseconds most = times_.interval;
+  if (!watch_.problem().empty()) most = std::min(most, kBlindInterval);
+  if (any_left_) most = std::min<milliseconds>(most, SharedAnswers::kClaim);
+  return most;
 }
 
 void Checker::go() {
@@ -177,14 +181,42 @@ void Checker::read_configuration(bool tell) {
   }
 }
 
+// What others know is no reason not to look, nor to throw away what was seen.
+void Checker::try_to_share(const std::function<void()>& step) {
+  try {
+    step();
+  } catch (const Error& error) {
+    log_.warning(error.what());
+  }
+}
+
+std::vector<Reviewed> Checker::look_and_share(Review& review) {
+  if (shared_ == nullptr) return review.look(false);
+  any_left_ = false;
+  try_to_share([&] {
+    shared_->learn();
+    // (Who queues nothing keeps nobody waiting.)
+    if (current_.counts()) any_left_ = shared_->claim_due();
+  });
+  std::vector<Reviewed> images;
+  std::exception_ptr failure;
+  try {
+    images = review.look(false);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  try_to_share([&] { shared_->tell(); });
+  try_to_share([&] { shared_->end_claims(); });
+  if (failure) std::rethrow_exception(failure);
+  return images;
+}
+
 void Checker::look_once(Queue& queue) {
   const auto served = current_.get();
   const std::int64_t began_ms = queue.now_ms();
   LookProgress progress;
   Review review(served->project, options_, progress);
-  if (shared_ != nullptr) shared_->begin_look();
-  const std::vector<Reviewed> images = review.look(false);
-  if (shared_ != nullptr) shared_->end_look();
+  const std::vector<Reviewed> images = look_and_share(review);
   if (is_stopped_) return;
   std::set<std::string> told;
   for (const std::string& warning : progress.warnings()) {

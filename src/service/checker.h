@@ -69,6 +69,8 @@ class Checker {
                std::int64_t look_began_ms);
   bool put_one(Queue& queue, const NewJob& job);
   std::chrono::milliseconds interval() const;
+  std::vector<Reviewed> look_and_share(Review& review);
+  void try_to_share(const std::function<void()>& step);
 
   LoadProject load_;
   RunOptions options_;
@@ -87,6 +89,7 @@ class Checker {
   std::uint64_t done_ = 0;
   std::atomic<bool> must_reload_{false};
   std::atomic<bool> is_stopped_{false};
+  bool any_left_ = false;                  // to others, who are to say soon
   std::set<std::string> told_;             // what was wrong in the last look
   std::shared_ptr<const Served> retired_;  // for which images that left went
   std::thread thread_;

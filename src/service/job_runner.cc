@@ -131,7 +131,13 @@ std::optional<JobOutcome> JobRunner::build(
   } catch (const std::exception& error) {
     return JobOutcome{JobState::Failed, error.what(), ""};
   }
-  if (shared_ != nullptr) until_done(work, [&] { shared_->tell(); });
+  if (shared_ != nullptr) {
+    try {
+      shared_->tell();
+    } catch (const Error& error) {
+      log_.warning(error.what(), {work.job.id, work.job.attempts, work.job.image});
+    }
+  }
   if (!outcome && work.is_cancelled) outcome = JobOutcome{JobState::Cancelled, "cancelled", ""};
   if (outcome && !outcome->message.empty()) progress.add_line(outcome->message);
   progress.flush();

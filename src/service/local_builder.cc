@@ -177,6 +177,7 @@ void LocalBuilder::hand_back(Queue& queue) {
 }
 
 void LocalBuilder::look_after(Queue& queue) {
+  if (options_.run.remembered != nullptr) options_.run.remembered->drop_old_checkouts();
   queue.record_worker({options_.worker, options_.labels, "", "", 0, is_draining_});
   std::vector<ClaimedJob*> works;
   {

@@ -192,6 +192,7 @@ void RemoteBuilder::join_ended(Queue& queue) {
 }
 
 void RemoteBuilder::look_after(Queue& queue) {
+  if (options_.run.remembered != nullptr) options_.run.remembered->drop_old_checkouts();
   tell_servers(queue, false);
   std::vector<Work*> works;
   {

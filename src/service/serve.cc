@@ -157,9 +157,8 @@ int serve(const LoadProject& load, const ServeOptions& options) {
   LogStreams logs(queues, log);
   Remembered remembered(options.times.interval);
   const std::string name = host_name() + ':' + project.state_directory.lexically_normal().string();
-  const auto shared = project.database.empty() ? nullptr
-                                               : share_answers(project.database, name, remembered,
-                                                               options.times.interval);
+  const auto shared =
+      project.database.empty() ? nullptr : share_answers(project.database, name, remembered);
   KnownManifests manifests(options.times.interval);
   const FleetPlaces places{options.registry.empty() ? "" : fleet_registry(options.registry),
                            options.run.push};

@@ -1,6 +1,8 @@
 #include "service/shared_answers.h"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -15,7 +17,9 @@ using Access = SqlConnection::Access;
 
 constexpr const char* kChannel = "imagewright_answers";  // nobody listens
 // What was stored by a transaction that began before another one's end may be seen later than that.
-constexpr std::int64_t kOverlapMs = 10'000;
+constexpr std::int64_t kOverlapMs = 120'000;
+// In one transaction: others may wait for its rows.
+constexpr std::ptrdiff_t kAtOnce = 200;
 constexpr std::int64_t kKeptMs = std::int64_t{7} * 24 * 3600 * 1000;
 
 // `claimed_by` asks about it since `claimed_ms`; 0: nobody does. `answer`: "" as long as there was
@@ -30,87 +34,107 @@ constexpr const char* kSchema1 = R"(
 }  // namespace
 
 SharedAnswers::SharedAnswers(std::unique_ptr<SqlConnection> sql, std::string server,
-                             Remembered& remembered, milliseconds interval)
-    : sql_(std::move(sql)),
-      server_(std::move(server)),
-      remembered_(remembered),
-      interval_(interval) {
+                             Remembered& remembered)
+    : sql_(std::move(sql)), server_(std::move(server)), remembered_(remembered) {
   static const Schema schema{"shared_answer_version", "answers", {{1, kSchema1}}};
   bring_up_to_date(*sql_, schema, "what servers share");
 }
 
+// Ages are never told too small: who is told that something was asked later than it was could take
+// it for newer than what is.
 void SharedAnswers::learn() {
   const std::lock_guard lock(mutex_);
-  sql_->transaction(Access::Read, [&] { learn_in_transaction(); });
-}
-
-void SharedAnswers::learn_in_transaction() {
-  const std::int64_t now = sql_->now_ms();
   std::vector<Remembered::Said> all;
-  for (const SqlRow& row :
-       sql_->run("SELECT source, asked_ms, answer FROM shared_answer WHERE kept_ms >= ?1 AND "
-                 "answer <> ''",
-                 {learned_ms_ - kOverlapMs})) {
-    const milliseconds age(std::max<std::int64_t>(now - row.number(1), 0));
-    all.push_back({row.text(0), age, row.text(2)});
-  }
+  std::int64_t now = 0;
+  sql_->transaction(Access::Read, [&] {
+    all.clear();
+    const auto before = Remembered::Clock::now();
+    now = sql_->now_ms();
+    for (const SqlRow& row :
+         sql_->run("SELECT source, asked_ms, answer FROM shared_answer WHERE kept_ms >= ?1 AND "
+                   "asked_ms <= ?2 AND answer <> ''",
+                   {std::min(learned_ms_, now) - kOverlapMs, now})) {
+      all.push_back({row.text(0), before - milliseconds(now - row.number(1)), row.text(2)});
+    }
+  });
   remembered_.take(all);
   learned_ms_ = now;
 }
 
-void SharedAnswers::begin_look() {
+bool SharedAnswers::claim_due() {
   const std::lock_guard lock(mutex_);
-  sql_->transaction(Access::Write, [&] {
-    learn_in_transaction();
-    const std::int64_t now = sql_->now_ms();
-    std::set<std::string> others;
-    for (const std::string& source : remembered_.due()) {
-      // (What somebody has just been told is not asked about either.)
-      const bool is_ours =
-          !sql_->run(
-                   "INSERT INTO shared_answer (source, asked_ms, kept_ms, answer, claimed_by, "
-                   "claimed_ms) VALUES (?1, 0, 0, '', ?2, ?3) ON CONFLICT (source) DO UPDATE SET "
-                   "claimed_by = ?2, claimed_ms = ?3 WHERE (shared_answer.claimed_by = ?2 OR "
-                   "shared_answer.claimed_ms + ?4 <= ?3) AND shared_answer.asked_ms <= ?5 "
-                   "RETURNING source",
-                   {source, server_, now, milliseconds(kClaim).count(),
-                    now - interval_.count() / 2})
-               .empty();
-      if (!is_ours) others.insert(source);
-    }
-    remembered_.leave_to_others(others, kClaim);
-  });
+  const std::set<std::string> due = remembered_.due();
+  std::set<std::string> others;
+  for (auto next = due.begin(); next != due.end();) {
+    const auto begin = next;
+    const auto end =
+        std::next(begin, std::min<std::ptrdiff_t>(kAtOnce, std::distance(begin, due.end())));
+    std::set<std::string> refused;
+    sql_->transaction(Access::Write, [&] {
+      refused.clear();
+      const std::int64_t now = sql_->now_ms();
+      for (auto source = begin; source != end; ++source) {
+        const SqlRows ours = sql_->run(
+            "INSERT INTO shared_answer (source, asked_ms, kept_ms, answer, claimed_by, claimed_ms) "
+            "VALUES (?1, 0, 0, '', ?2, ?3) ON CONFLICT (source) DO UPDATE SET claimed_by = ?2, "
+            "claimed_ms = ?3 WHERE shared_answer.claimed_by = ?2 OR shared_answer.claimed_ms > ?3 "
+            "OR "
+            "shared_answer.claimed_ms + ?4 <= ?3 RETURNING source",
+            {*source, server_, now, milliseconds(kClaim).count()});
+        if (ours.empty()) refused.insert(*source);
+      }
+    });
+    others.merge(refused);
+    next = end;
+  }
+  remembered_.leave_to_others(others, kClaim);
+  return !others.empty();
 }
 
 void SharedAnswers::tell() {
   const std::lock_guard lock(mutex_);
-  const std::vector<Remembered::Said> fresh = remembered_.take_fresh();
-  if (fresh.empty()) return;
-  sql_->transaction(Access::Write, [&] {
-    const std::int64_t now = sql_->now_ms();
-    for (const Remembered::Said& said : fresh) {
-      sql_->run(
-          "INSERT INTO shared_answer (source, asked_ms, kept_ms, answer, claimed_by, claimed_ms) "
-          "VALUES (?1, ?2, ?3, ?4, ?5, 0) ON CONFLICT (source) DO UPDATE SET asked_ms = ?2, "
-          "kept_ms = ?3, answer = ?4, claimed_by = ?5, claimed_ms = 0 "
-          "WHERE shared_answer.asked_ms < ?2",
-          {said.source, now - said.age.count(), now, said.answer, server_});
+  std::vector<Remembered::Said> fresh = remembered_.take_fresh();
+  // (In the order in which all lock them.)
+  try {
+    while (!fresh.empty()) {
+      const std::size_t begin = fresh.size() - std::min(fresh.size(), std::size_t{kAtOnce});
+      sql_->transaction(Access::Write, [&] {
+        const std::int64_t now = sql_->now_ms();
+        const auto later = Remembered::Clock::now();
+        for (std::size_t i = begin; i < fresh.size(); ++i) {
+          const auto age = std::chrono::ceil<milliseconds>(later - fresh[i].asked);
+          sql_->run(
+              "INSERT INTO shared_answer (source, asked_ms, kept_ms, answer, claimed_by, "
+              "claimed_ms) "
+              "VALUES (?1, ?2, ?3, ?4, ?5, 0) ON CONFLICT (source) DO UPDATE SET asked_ms = ?2, "
+              "kept_ms = ?3, answer = ?4, claimed_by = ?5, claimed_ms = 0 "
+              "WHERE shared_answer.asked_ms < ?2 OR shared_answer.asked_ms > ?3",
+              {fresh[i].source, now - age.count(), now, fresh[i].answer, server_});
+        }
+      });
+      fresh.resize(begin);
     }
-    sql_->run("DELETE FROM shared_answer WHERE kept_ms < ?1 AND claimed_ms = 0", {now - kKeptMs});
+  } catch (...) {
+    remembered_.put_back(fresh);
+    throw;
+  }
+  sql_->transaction(Access::Write, [&] {
+    sql_->run("DELETE FROM shared_answer WHERE kept_ms < ?1 AND claimed_ms = 0",
+              {sql_->now_ms() - kKeptMs});
   });
 }
 
-void SharedAnswers::end_look() {
-  tell();
+void SharedAnswers::end_claims() {
   const std::lock_guard lock(mutex_);
-  sql_->run("UPDATE shared_answer SET claimed_ms = 0 WHERE claimed_by = ?1 AND claimed_ms > 0",
-            {server_});
+  sql_->transaction(Access::Write, [&] {
+    sql_->run("UPDATE shared_answer SET claimed_ms = 0 WHERE claimed_by = ?1 AND claimed_ms > 0",
+              {server_});
+  });
 }
 
 std::unique_ptr<SharedAnswers> share_answers(const std::string& database, const std::string& server,
-                                             Remembered& remembered, milliseconds interval) {
-  return std::make_unique<SharedAnswers>(open_postgresql(database, kChannel), server, remembered,
-                                         interval);
+                                             Remembered& remembered) {
+  return std::make_unique<SharedAnswers>(open_postgresql(database, kChannel), server, remembered);
 }
 
 }  // namespace imagewright

@@ -23,35 +23,30 @@ class SharedAnswers {
   /// Who asks about a source has so long until somebody else may.
   static constexpr std::chrono::seconds kClaim{60};
 
-  /// `server` is its name, as no other one's; `interval`: after which a source is due. Borrows what
-  /// is remembered. The database is that of the queue.
-  SharedAnswers(std::unique_ptr<SqlConnection> sql, std::string server, Remembered& remembered,
-                std::chrono::milliseconds interval);
+  /// `server` is its name, as no other one's. Borrows what is remembered. The database is that of
+  /// the queue.
+  SharedAnswers(std::unique_ptr<SqlConnection> sql, std::string server, Remembered& remembered);
 
   /// Has the memory know what others were told since the last call.
   void learn();
-  /// Before a look: `learn`, and of what is due only that is asked about which nobody else has in
-  /// hand. Of the rest what was known last counts still.
-  void begin_look();
+  /// Before a look, after `learn`: of what is due only that is to be asked about which nobody else
+  /// has in hand. Of the rest what was known last counts still, for at most kClaim; true: there is
+  /// some.
+  bool claim_due();
   /// After anybody has asked: others are to know.
   void tell();
-  /// After a look: what it did not find out is anybody's.
-  void end_look();
-
- private:
-  void learn_in_transaction();
+  /// After a look, whatever became of it: what it did not find out is anybody's.
+  void end_claims();
 
   std::mutex mutex_;
   std::unique_ptr<SqlConnection> sql_;
   std::string server_;
   Remembered& remembered_;
-  std::chrono::milliseconds interval_;
   std::int64_t learned_ms_ = 0;
 };
 
 /// Over that database (postgresql://…), with tables of their own.
 std::unique_ptr<SharedAnswers> share_answers(const std::string& database, const std::string& server,
-                                             Remembered& remembered,
-                                             std::chrono::milliseconds interval);
+                                             Remembered& remembered);
 
 }  // namespace imagewright

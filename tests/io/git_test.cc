@@ -464,6 +464,18 @@ TEST_F(GitTreeTest, AMirrorDoesNotGrowForEver) {
   EXPECT_EQ(packs(), 2u);
 }
 
+TEST_F(GitTreeTest, AnAnnotatedTagNamedByItsOwnIdIsItsCommit) {
+  in_repo("tag -a v1 -m v1");
+  in_repo("tag -a v2 -m v2 v1");
+  in_repo("config uploadpack.allowAnySHA1InWant true");
+  const std::string tree = in_repo("rev-parse HEAD^{tree}");
+  for (const char* tag : {"v1", "v2"}) {
+    const std::string id = in_repo(std::string("rev-parse ") + tag);
+    EXPECT_EQ(tree_of(local(id)), tree) << tag;
+    EXPECT_EQ(tree_of(local(id)), tree) << tag;
+  }
+}
+
 TEST_F(GitTreeTest, AMirrorWithADamagedFileIsDroppedWithAClearError) {
   Git git(cache());
   const std::string tree = git.tree(local(), git.resolve(local()));
@@ -901,7 +913,7 @@ std::vector<std::string> GitServerTest::gits_of(const std::function<void()>& act
   for (const std::string& line : lines_of(read_file(root_ / "calls"))) {
     std::istringstream words(line);
     for (std::string word; words >> word;) {
-      if (word == "-c") {
+      if (word == "-c" || word == "--shallow-file") {
         words >> word;
       } else if (!word.starts_with("--git-dir=")) {
         all.push_back(word);
@@ -971,6 +983,7 @@ TEST_F(GitServerTest, WhatIsFetchedWithoutGitIsLookedAtByGit) {
   in_repo("update-ref refs/heads/main " + commit);
   EXPECT_THAT(tree_error(source), HasSubstr("hasDotgit"));
   EXPECT_FALSE(fs::exists(mirror() / "refs/imagewright" / commit));
+  EXPECT_THAT(read_file(mirror() / "shallow"), Not(HasSubstr(commit)));
   // It goes on with the next one.
   in_repo("update-ref refs/heads/main " + in_repo("commit-tree -m good " + inner));
   EXPECT_EQ(tree_of(source), inner);

@@ -33,8 +33,9 @@ TEST(Remembered, ARefIsKnownUntilItIsDue) {
   GitSource below = main;
   below.subdir = "below";  // the same question
   EXPECT_TRUE(remembered.ref(below));
-  EXPECT_EQ(remembered.forget([](const GitSource& one) { return one.remote == "x"; }), 0u);
-  EXPECT_EQ(remembered.forget([&](const GitSource& one) { return one.remote == main.remote; }), 1u);
+  remembered.forget({source("x")});
+  EXPECT_TRUE(remembered.ref(main));
+  remembered.forget({main});
   EXPECT_FALSE(remembered.ref(main));
 }
 
@@ -70,7 +71,7 @@ TEST(Remembered, WhatWasAskedBeforeItWasDueIsNotKept) {
   Remembered remembered(milliseconds(600'000));
   const GitSource main = source("https://git.example/a.git", "main");
   const Remembered::Asking asked_in = remembered.asking();
-  remembered.forget([](const GitSource&) { return true; });
+  remembered.forget({main});
   remembered.keep(main, {{"old", ""}, ""}, asked_in);
   EXPECT_FALSE(remembered.ref(main));
   remembered.keep(main, {{"new", ""}, ""}, remembered.asking());
