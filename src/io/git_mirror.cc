@@ -352,7 +352,12 @@ bool GitMirror::fetch_news(const std::string& commit) {
       return false;
     objects_.reset();
     if (this->objects() == nullptr || this->objects()->type_of(commit) != "commit") return false;
-    fs::rename(new_shallow, shallow);
+    // (A file without a line would make it shallow, too.)
+    if (pack->is_shallow) {
+      fs::rename(new_shallow, shallow);
+    } else {
+      fs::remove(new_shallow);
+    }
     // (In the making it is none yet.)
     const fs::path ref = path_ / "new-ref.lock";
     write_file(ref, commit + "\n");

@@ -97,7 +97,7 @@ std::optional<Remembered::Until<std::string>> Remembered::told(const std::string
 std::optional<Remembered::Ref> Remembered::ref(const GitSource& source, milliseconds most) {
   const std::lock_guard lock(mutex_);
   auto known = refs_.find(key_of(source));
-  const auto others = source.local ? std::nullopt : told(name_of(source));
+  const auto others = source.local || told_.empty() ? std::nullopt : told(name_of(source));
   if (others && (known == refs_.end() || others->since > known->second.second.since)) {
     if (auto ref = read_ref(others->value)) {
       known = refs_
@@ -134,7 +134,7 @@ std::optional<Remembered::Base> Remembered::base(const std::string& reference,
                                                  const std::string& platform, milliseconds most) {
   const std::lock_guard lock(mutex_);
   auto known = bases_.find({reference, platform});
-  const auto others = told(name_of(reference, platform));
+  const auto others = told_.empty() ? std::nullopt : told(name_of(reference, platform));
   if (others && (known == bases_.end() || others->since > known->second.since)) {
     if (auto base = read_base(others->value)) {
       known = bases_

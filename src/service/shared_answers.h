@@ -38,6 +38,7 @@ class SharedAnswers {
   /// After a look, whatever became of it: what it did not find out is anybody's.
   void end_claims();
 
+ private:
   std::mutex mutex_;
   std::unique_ptr<SqlConnection> sql_;
   std::string server_;

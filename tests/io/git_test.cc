@@ -968,6 +968,12 @@ TEST_F(GitServerTest, WhatIsNewIsFetchedWithoutGit) {
   EXPECT_THAT(gits_of([&] { out = written(source); }), testing::Not(testing::Contains("fetch")));
   EXPECT_FALSE(fs::exists(out / "dir/new"));
   EXPECT_EQ(read_file(out / "big/1"), "another\n");
+  // And to one without parents.
+  configure("[user]\nname = T\nemail = t@example.com\n");
+  in_repo("checkout -q --orphan alone");
+  commit("file", "alone\n");
+  EXPECT_THAT(gits_of([&] { out = written(source); }), testing::Not(testing::Contains("fetch")));
+  EXPECT_EQ(read_file(out / "file"), "alone\n");
 }
 
 TEST_F(GitServerTest, WhatIsFetchedWithoutGitIsLookedAtByGit) {
