@@ -368,7 +368,6 @@ bool GitMirror::fetch_news(const std::string& commit) {
   } catch (const fs::filesystem_error&) {
     return false;
   }
-  objects_.reset();
   return hold({commit}).front();
 }
 

@@ -814,10 +814,7 @@ void Observer::look_again(const ImageConfig& image, Observation& observation,
   observation.files->checkout = std::move(checkout);
   observation.files->tree = tree;
   observation.origin = std::move(origin);
-  const GitSource git = absolute(std::get<GitSource>(image.source));
-  const std::string known_tree =
-      name_of_tree(git, commit_of(observation.origin), observation.origin.tree);
-  KnownTree(cache_, known_tree, dockerfile_key(image), reach)
+  KnownTree(cache_, tree, dockerfile_key(image), reach)
       .remember(known_context(image, digests_of(observation), observation));
 }
 

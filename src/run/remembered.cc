@@ -82,81 +82,60 @@ Remembered::Asking Remembered::asking() const {
   return {era_, Clock::now()};
 }
 
-template <typename Value>
-bool Remembered::is_good(const Until<Value>& answer, milliseconds most) {
+// What is known of a source, with what others were told of it. With mutex_ locked.
+template <typename Value, typename Read>
+std::optional<Value> Remembered::find(Known<Value>& all, const std::string& source,
+                                      milliseconds most, const Read& read) {
+  auto known = all.find(source);
+  const auto others = told_.find(source);
+  if (others != told_.end() && (known == all.end() || others->second.since > known->second.since)) {
+    if (auto value = read(others->second.value)) {
+      const Until<Value> answer{others->second.since, others->second.until, *std::move(value)};
+      known = all.insert_or_assign(source, answer).first;
+    }
+  }
   const auto now = Clock::now();
-  return answer.until > now && now - answer.since <= most;
+  if (known == all.end() || known->second.until <= now || now - known->second.since > most)
+    return std::nullopt;
+  return known->second.value;
 }
 
-// With mutex_ locked.
-std::optional<Remembered::Until<std::string>> Remembered::told(const std::string& source) const {
-  const auto found = told_.find(source);
-  return found == told_.end() ? std::nullopt : std::optional(found->second);
+// With mutex_ locked. `told`: as others are to be told; "": they are not.
+template <typename Value>
+void Remembered::keep_in(Known<Value>& all, const std::string& source, Value value,
+                         const Asking& asking, const std::string& told) {
+  const auto known = all.find(source);
+  const bool is_older = known != all.end() && known->second.since > asking.at;
+  if (asking.era != era_ || is_older) return;
+  if (!told.empty()) fresh_.insert_or_assign(source, Until<std::string>{asking.at, {}, told});
+  all.insert_or_assign(source, Until<Value>{asking.at, end_of(Clock::now()), std::move(value)});
 }
 
 std::optional<Remembered::Ref> Remembered::ref(const GitSource& source, milliseconds most) {
+  if (source.local) return std::nullopt;
   const std::lock_guard lock(mutex_);
-  auto known = refs_.find(key_of(source));
-  const auto others = source.local || told_.empty() ? std::nullopt : told(name_of(source));
-  if (others && (known == refs_.end() || others->since > known->second.second.since)) {
-    if (auto ref = read_ref(others->value)) {
-      known = refs_
-                  .insert_or_assign(
-                      key_of(source),
-                      std::pair(source, Until<Ref>{others->since, others->until, *std::move(ref)}))
-                  .first;
-    }
-  }
-  if (known == refs_.end() || !is_good(known->second.second, most)) return std::nullopt;
-  return known->second.second.value;
-}
-
-// (One on this machine is watched, and costs no network.)
-void Remembered::keep(const GitSource& source, Ref ref, const Asking& asking) {
-  if (source.local) return;
-  const auto until = end_of(Clock::now());
-  const std::lock_guard lock(mutex_);
-  const auto known = refs_.find(key_of(source));
-  const bool is_older = known != refs_.end() && known->second.second.since > asking.at;
-  if (asking.era != era_ || is_older) return;
-  if (ref.failure.empty()) note_fresh(name_of(source), asking.at, written(ref.at));
-  refs_.insert_or_assign(key_of(source),
-                         std::pair(source, Until<Ref>{asking.at, until, std::move(ref)}));
-}
-
-// With mutex_ locked.
-void Remembered::note_fresh(const std::string& source, Clock::time_point asked,
-                            std::string answer) {
-  fresh_.insert_or_assign(source, Until<std::string>{asked, {}, std::move(answer)});
+  return find(refs_, name_of(source), most, read_ref);
 }
 
 std::optional<Remembered::Base> Remembered::base(const std::string& reference,
                                                  const std::string& platform, milliseconds most) {
   const std::lock_guard lock(mutex_);
-  auto known = bases_.find({reference, platform});
-  const auto others = told_.empty() ? std::nullopt : told(name_of(reference, platform));
-  if (others && (known == bases_.end() || others->since > known->second.since)) {
-    if (auto base = read_base(others->value)) {
-      known = bases_
-                  .insert_or_assign({reference, platform},
-                                    Until<Base>{others->since, others->until, *std::move(base)})
-                  .first;
-    }
-  }
-  if (known == bases_.end() || !is_good(known->second, most)) return std::nullopt;
-  return known->second.value;
+  return find(bases_, name_of(reference, platform), most, read_base);
+}
+
+// (One on this machine is watched, and costs no network.)
+void Remembered::keep(const GitSource& source, Ref ref, const Asking& asking) {
+  if (source.local) return;
+  const std::string told = ref.failure.empty() ? written(ref.at) : "";
+  const std::lock_guard lock(mutex_);
+  keep_in(refs_, name_of(source), std::move(ref), asking, told);
 }
 
 void Remembered::keep(const std::string& reference, const std::string& platform, Base base,
                       const Asking& asking) {
-  const auto until = end_of(Clock::now());
+  const std::string told = base.answer.kind == RegistryAnswer::Kind::Found ? written(base) : "";
   const std::lock_guard lock(mutex_);
-  const auto known = bases_.find({reference, platform});
-  const bool is_older = known != bases_.end() && known->second.since > asking.at;
-  if (asking.era != era_ || is_older) return;
-  if (base.answer.kind == RegistryAnswer::Kind::Found)
-    note_fresh(name_of(reference, platform), asking.at, written(base));
-  bases_.insert_or_assign({reference, platform}, Until<Base>{asking.at, until, std::move(base)});
+  keep_in(bases_, name_of(reference, platform), std::move(base), asking, told);
 }
 
 void Remembered::forget(const std::vector<GitSource>& sources) {
@@ -165,7 +144,7 @@ void Remembered::forget(const std::vector<GitSource>& sources) {
   const auto now = Clock::now();
   for (const GitSource& source : sources) {
     const std::string name = name_of(source);
-    refs_.erase(key_of(source));
+    refs_.erase(name);
     told_.erase(name);
     due_since_[name] = now;
   }
@@ -214,30 +193,32 @@ std::set<std::string> Remembered::due() {
   constexpr std::chrono::minutes kLong{10};
   const std::lock_guard lock(mutex_);
   const auto now = Clock::now();
-  const auto is_over = [&](const auto& answer) {
-    return now - answer.until > std::max<Clock::duration>(kLong, 3 * most_age_);
-  };
-  std::erase_if(refs_, [&](const auto& one) { return is_over(one.second.second); });
-  std::erase_if(bases_, [&](const auto& one) { return is_over(one.second); });
   std::set<std::string> all;
-  const auto add = [&](std::string name, Clock::time_point until) {
-    const auto others = told(name);
-    if (until <= now && (!others || others->until <= now)) all.insert(std::move(name));
+  const auto look_through = [&](auto& known) {
+    std::erase_if(known, [&](const auto& one) {
+      return now - one.second.until > std::max<Clock::duration>(kLong, 3 * most_age_);
+    });
+    for (const auto& [source, answer] : known) {
+      const auto others = told_.find(source);
+      if (answer.until <= now && (others == told_.end() || others->second.until <= now))
+        all.insert(source);
+    }
   };
-  for (const auto& [key, ref] : refs_) add(name_of(ref.first), ref.second.until);
-  for (const auto& [key, base] : bases_) add(name_of(key.first, key.second), base.until);
+  look_through(refs_);
+  look_through(bases_);
   return all;
 }
 
 void Remembered::leave_to_others(const std::set<std::string>& sources, milliseconds for_time) {
   const std::lock_guard lock(mutex_);
   const auto until = Clock::now() + for_time;
-  for (auto& [key, ref] : refs_) {
-    if (sources.contains(name_of(ref.first))) ref.second.until = std::max(ref.second.until, until);
-  }
-  for (auto& [key, base] : bases_) {
-    if (sources.contains(name_of(key.first, key.second))) base.until = std::max(base.until, until);
-  }
+  const auto extend = [&](auto& known) {
+    for (auto& [source, answer] : known) {
+      if (sources.contains(source)) answer.until = std::max(answer.until, until);
+    }
+  };
+  extend(refs_);
+  extend(bases_);
 }
 
 void Remembered::keep_checkout(const std::string& tree,

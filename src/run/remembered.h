@@ -112,20 +112,25 @@ class Remembered {
   };
 
   template <typename Value>
-  static bool is_good(const Until<Value>& answer, std::chrono::milliseconds most);
+  using Known = std::map<std::string, Until<Value>>;  // by the source's digest (Said)
+
   Clock::time_point end_of(Clock::time_point asked) const;
-  std::optional<Until<std::string>> told(const std::string& source) const;
-  void note_fresh(const std::string& source, Clock::time_point asked, std::string answer);
+  template <typename Value, typename Read>
+  std::optional<Value> find(Known<Value>& all, const std::string& source,
+                            std::chrono::milliseconds most, const Read& read);
+  template <typename Value>
+  void keep_in(Known<Value>& all, const std::string& source, Value value, const Asking& asking,
+               const std::string& told);
 
   std::chrono::milliseconds most_age_;
   mutable std::mutex mutex_;
   std::uint64_t era_ = 0;
-  std::map<std::string, std::pair<GitSource, Until<Ref>>> refs_;
-  std::map<std::pair<std::string, std::string>, Until<Base>> bases_;
+  Known<Ref> refs_;
+  Known<Base> bases_;
   Clock::time_point forgotten_ = Clock::now();          // when that was of all
   std::map<std::string, Clock::time_point> due_since_;  // when single ones were
-  std::map<std::string, Until<std::string>> told_;      // by others
-  std::map<std::string, Until<std::string>> fresh_;     // not passed on yet
+  Known<std::string> told_;                             // by others
+  Known<std::string> fresh_;                            // not passed on yet
   std::vector<Checkout> checkouts_;                     // the oldest first
 };
 

@@ -1,7 +1,6 @@
 #include "service/shared_answers.h"
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 #include <utility>
 #include <vector>
@@ -19,7 +18,7 @@ constexpr const char* kChannel = "imagewright_answers";  // nobody listens
 // What was stored by a transaction that began before another one's end may be seen later than that.
 constexpr std::int64_t kOverlapMs = 120'000;
 // In one transaction: others may wait for its rows.
-constexpr std::ptrdiff_t kAtOnce = 200;
+constexpr std::size_t kAtOnce = 200;
 constexpr std::int64_t kKeptMs = std::int64_t{7} * 24 * 3600 * 1000;
 
 // `claimed_by` asks about it since `claimed_ms`; 0: nobody does. `answer`: "" as long as there was
@@ -63,29 +62,26 @@ void SharedAnswers::learn() {
 
 bool SharedAnswers::claim_due() {
   const std::lock_guard lock(mutex_);
-  const std::set<std::string> due = remembered_.due();
+  const std::set<std::string> all_due = remembered_.due();
+  const std::vector<std::string> due(all_due.begin(), all_due.end());
   std::set<std::string> others;
-  for (auto next = due.begin(); next != due.end();) {
-    const auto begin = next;
-    const auto end =
-        std::next(begin, std::min<std::ptrdiff_t>(kAtOnce, std::distance(begin, due.end())));
+  for (std::size_t begin = 0; begin < due.size(); begin += kAtOnce) {
     std::set<std::string> refused;
     sql_->transaction(Access::Write, [&] {
       refused.clear();
       const std::int64_t now = sql_->now_ms();
-      for (auto source = begin; source != end; ++source) {
+      for (std::size_t i = begin; i < std::min(begin + kAtOnce, due.size()); ++i) {
         const SqlRows ours = sql_->run(
             "INSERT INTO shared_answer (source, asked_ms, kept_ms, answer, claimed_by, claimed_ms) "
             "VALUES (?1, 0, 0, '', ?2, ?3) ON CONFLICT (source) DO UPDATE SET claimed_by = ?2, "
             "claimed_ms = ?3 WHERE shared_answer.claimed_by = ?2 OR shared_answer.claimed_ms > ?3 "
             "OR "
             "shared_answer.claimed_ms + ?4 <= ?3 RETURNING source",
-            {*source, server_, now, milliseconds(kClaim).count()});
-        if (ours.empty()) refused.insert(*source);
+            {due[i], server_, now, milliseconds(kClaim).count()});
+        if (ours.empty()) refused.insert(due[i]);
       }
     });
     others.merge(refused);
-    next = end;
   }
   remembered_.leave_to_others(others, kClaim);
   return !others.empty();
@@ -94,10 +90,9 @@ bool SharedAnswers::claim_due() {
 void SharedAnswers::tell() {
   const std::lock_guard lock(mutex_);
   std::vector<Remembered::Said> fresh = remembered_.take_fresh();
-  // (In the order in which all lock them.)
   try {
     while (!fresh.empty()) {
-      const std::size_t begin = fresh.size() - std::min(fresh.size(), std::size_t{kAtOnce});
+      const std::size_t begin = fresh.size() - std::min(fresh.size(), kAtOnce);
       sql_->transaction(Access::Write, [&] {
         const std::int64_t now = sql_->now_ms();
         const auto later = Remembered::Clock::now();

@@ -29,10 +29,6 @@ teardown() {
 }
 
 is_long() { [ "${IMAGEWRIGHT_LONG:-0}" = 1 ]; }
-# What a file of a pushed image holds now.
-pushed() {
-  buildah pull -q --policy always "$1" >/dev/null && content "$1" "$2"
-}
 state_of() { iw jobs --all --json | jq -r --arg image "$registry/e2e/$1" '[.[] | select(.image == $image)][0].state'; }
 none_is_open() { [ "$(iw jobs --all --json | jq '[.[] | select(.state == "running" or .state == "queued" or .state == "blocked")] | length')" = 0 ]; }
 # Puts a server and a worker over a PostgreSQL.
@@ -112,7 +108,7 @@ start_fleet() {
 
 @test "faults: many pushes while one is built are one more build, of the last" {
   exercised lighttpd
-  local work=$BATS_TEST_TMPDIR/repos/work pushes=20 push body signature
+  local work=$BATS_TEST_TMPDIR/repos/work pushes=20 push
   ! is_long || pushes=100
   hold=600.$RANDOM$RANDOM
   mkdir -p "$work"
@@ -128,10 +124,7 @@ start_fleet() {
   until_true 60 holds
   for push in $(seq "$pushes"); do
     (cd "$work" && echo "$push" >file.txt && git commit -qam "$push" && git push -q "$BATS_TEST_TMPDIR/repos/app.git" main)
-    body='{"ref":"refs/heads/main","after":"'$(git -C "$work" rev-parse HEAD)'","deleted":false,"repository":{"clone_url":"'$git_http_url/app.git'","ssh_url":"","git_url":"","html_url":"'$git_http_url/app'"}}'
-    signature=$(printf %s "$body" | openssl dgst -sha256 -hmac secret | sed 's/.* //')
-    equal "$(curl -s -o /dev/null -w '%{http_code}' -X POST -H 'Content-Type: application/json' -H 'X-GitHub-Event: push' -H "X-GitHub-Delivery: $push" \
-      -H "X-Hub-Signature-256: sha256=$signature" --data-binary "$body" "$url/hooks")" 202
+    equal "$(tell_of_push "$git_http_url/app" "$work" "$push")" 202
   done
   let_go
   until_true 60 none_is_open

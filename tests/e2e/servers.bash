@@ -24,6 +24,21 @@ end_server() {
   server_pid=
 }
 
+# What a file of a pushed image holds now.
+pushed() {
+  buildah pull -q --policy always "$1" >/dev/null && content "$1" "$2"
+}
+
+# tell_of_push REPOSITORY CHECKOUT DELIVERY: tells the server at $url, as GitHub does, that the checkout's commit was
+# pushed to the repository's main branch; its secret is in $BATS_TEST_TMPDIR/secret. Prints the answer's status.
+tell_of_push() {
+  local body signature
+  body='{"ref":"refs/heads/main","after":"'$(git -C "$2" rev-parse HEAD)'","deleted":false,"repository":{"clone_url":"'$1'.git","ssh_url":"","git_url":"","html_url":"'$1'"}}'
+  signature=$(printf %s "$body" | openssl dgst -sha256 -hmac "$(cat "$BATS_TEST_TMPDIR/secret")" | sed 's/.* //')
+  curl -s -o /dev/null -w '%{http_code}' -X POST -H 'Content-Type: application/json' -H 'X-GitHub-Event: push' -H "X-GitHub-Delivery: $3" \
+    -H "X-Hub-Signature-256: sha256=$signature" --data-binary "$body" "$url/hooks"
+}
+
 # "IMAGE STATE" of all jobs, the oldest first.
 jobs_now() { iw jobs --all --json | jq -r 'reverse | .[] | .image + " " + .state' | paste -sd,; }
 jobs_are() { [ "$(jobs_now)" = "$1" ]; }
