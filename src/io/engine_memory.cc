@@ -19,8 +19,8 @@ EngineMemory::EngineMemory(const std::filesystem::path& cache, const std::string
   key.update_number(getuid());
   for (const std::string& file : files) {
     struct stat status = {};
+    if (stat(file.c_str(), &status) != 0) continue;  // wherever it is not
     key.update_field(file);
-    if (stat(file.c_str(), &status) != 0) continue;
     key.update_number(static_cast<std::uint64_t>(status.st_size));
     key.update_number(static_cast<std::uint64_t>(status.st_mtim.tv_sec));
     key.update_number(static_cast<std::uint64_t>(status.st_mtim.tv_nsec));

@@ -4,6 +4,7 @@
 #   own_buildah            in setup_file: Buildah with a store of its own, and no docker daemon to be found
 #   own_podman             in setup_file: the same for Podman, and neither docker nor Buildah on PATH
 #   exercised PROGRAM...   in setup: skips the test where a program is missing
+#   long_only              skips the test but with scripts/test --long
 #   start_dockerd          in setup_file: a docker daemon of its own (DOCKER_HOST); stop_dockerd in teardown_file
 #   directory_image DIR    a directory with a Dockerfile that copies all of it, and one file
 #   iw ARGUMENTS...        the real binary
@@ -83,6 +84,9 @@ end_podman() {
   podman rm --all --force >/dev/null 2>&1 || true
   umount -l "$BATS_FILE_TMPDIR/containers/graph/overlay" 2>/dev/null || true
 }
+
+# In a test, or in setup for all tests of a file: only with `scripts/test --long`.
+long_only() { [ "${IMAGEWRIGHT_LONG:-0}" = 1 ] || skip "only with --long"; }
 
 exercised() {
   local program
@@ -197,14 +201,16 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # Polls until COMMAND succeeds; fails if it has not after SECONDS.
 until_true() {
-  local deadline=$((SECONDS + $1))
+  local deadline=$((SECONDS + $1)) pauses=(0.02 0.02 0.05 0.05) pause
   shift
   until "$@"; do
     if [ "$SECONDS" -ge "$deadline" ]; then
       echo "did not come true: $*" >&2
       return 1
     fi
-    sleep 0.02
+    pause=${pauses[0]:-0.1}
+    pauses=("${pauses[@]:1}")
+    sleep "$pause"
   done
 }
 

@@ -49,6 +49,7 @@ TEST(RemoteJob, TellsTheLinesAndTheEnd) {
   RemoteJob job([&] { ++changes; });
   Building building(job, order_of("a"));
   const std::string name = wait_for_order(job);
+  while (changes == 0) std::this_thread::yield();  // told once the order can be seen
   EXPECT_EQ(changes, 1);
   EXPECT_TRUE(job.has_open_order());
   EXPECT_TRUE(job.orders_besides({name}).empty());
