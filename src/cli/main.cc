@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "io/error.h"
+#include "io/heap.h"
 #include "io/interrupt.h"
 #include "run/progress.h"
 
@@ -38,15 +39,22 @@ int status_of(imagewright::Error::Kind kind) {
   return 3;
 }
 
+bool ends_soon(imagewright::CommandName command) {
+  return command != imagewright::CommandName::Watch && command != imagewright::CommandName::Serve &&
+         command != imagewright::CommandName::Worker;
+}
+
 int run(const std::vector<std::string>& arguments) {
   const auto parsed = imagewright::parse_options(arguments);
   if (const auto* end = std::get_if<imagewright::EarlyEnd>(&parsed)) {
     fmt::print(end->status == 0 ? stdout : stderr, "{}", end->text);
     return end->status;
   }
+  const auto& options = std::get<imagewright::Options>(parsed);
+  if (ends_soon(options.command)) imagewright::take_memory_in_large_pages();
   imagewright::catch_interrupts();
   try {
-    return imagewright::run_command_line(std::get<imagewright::Options>(parsed));
+    return imagewright::run_command_line(options);
   } catch (const imagewright::Error& error) {
     if (imagewright::interrupted() != 0 && error.kind() == imagewright::Error::Kind::Source) {
       return 128 + imagewright::interrupted();
