@@ -55,7 +55,7 @@ TEST(Heap, AllThreadsHaveTheirMemoryInLargePages) {
         std::thread([&] { take_much(pieces); }).join();
         const long more = in_large_pages() - before;
         std::fprintf(stderr, "%ld kB", more);
-        std::_Exit(more > 40L * 1024 ? 0 : 1);
+        std::_Exit(more > 16L * 1024 ? 0 : 1);  // of 48: the kernel need not have all
       },
       testing::ExitedWithCode(0), "kB");
 }
