@@ -4,7 +4,7 @@
 #   own_buildah            in setup_file: Buildah with a store of its own, and no docker daemon to be found
 #   own_podman             in setup_file: the same for Podman, and neither docker nor Buildah on PATH
 #   exercised PROGRAM...   in setup: skips the test where a program is missing
-#   long_only              skips the test but with scripts/test --long
+#   is_long, long_only     whether this is scripts/test --long; skips the test where it is not
 #   start_dockerd          in setup_file: a docker daemon of its own (DOCKER_HOST); stop_dockerd in teardown_file
 #   directory_image DIR    a directory with a Dockerfile that copies all of it, and one file
 #   iw ARGUMENTS...        the real binary
@@ -85,8 +85,9 @@ end_podman() {
   umount -l "$BATS_FILE_TMPDIR/containers/graph/overlay" 2>/dev/null || true
 }
 
-# In a test, or in setup for all tests of a file: only with `scripts/test --long`.
-long_only() { [ "${IMAGEWRIGHT_LONG:-0}" = 1 ] || skip "only with --long"; }
+# Whether this is `scripts/test --long`.
+is_long() { [ "${IMAGEWRIGHT_LONG:-0}" = 1 ]; }
+long_only() { is_long || skip "only with --long"; }
 
 exercised() {
   local program

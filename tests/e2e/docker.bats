@@ -64,7 +64,7 @@ teardown() { [ -z "${ENGINE:-}" ] || teardown_engine_test; }
 @test "docker: narrowing misses no change" {
   docker_with_buildkit >/dev/null || skip "not exercised here: no docker CLI with BuildKit built in"
   local cases=6
-  [ "$IMAGEWRIGHT_LONG" -eq 0 ] || cases=300
+  ! is_long || cases=300
   PATH=$(dirname "$(docker_with_buildkit)"):$PATH \
     python3 "$BATS_TEST_DIRNAME/../differential/reach.py" "$(realpath "$IMAGEWRIGHT")" "$cases" "$RANDOM"
 }

@@ -300,7 +300,7 @@ not_built_again() {
 
 @test "kill -9 at random moments: the next run starts, no finished build is lost, and the runs converge" {
   local rounds=20 seed=${IMAGEWRIGHT_SEED:-$RANDOM} round word finished fresh now longest
-  [ "${IMAGEWRIGHT_LONG:-0}" != 1 ] || rounds=100
+  ! is_long || rounds=100
   echo "IMAGEWRIGHT_SEED=$seed" # shown where it fails
   RANDOM=$seed
   for word in one two three; do directory_image "$word"; done

@@ -28,7 +28,6 @@ teardown() {
   stop_registries
 }
 
-is_long() { [ "${IMAGEWRIGHT_LONG:-0}" = 1 ]; }
 state_of() { iw jobs --all --json | jq -r --arg image "$registry/e2e/$1" '[.[] | select(.image == $image)][0].state'; }
 none_is_open() { [ "$(iw jobs --all --json | jq '[.[] | select(.state == "running" or .state == "queued" or .state == "blocked")] | length')" = 0 ]; }
 # Puts a server and a worker over a PostgreSQL.

@@ -23,7 +23,7 @@ compare() {
   local cases=$1
   shift
   set -o pipefail
-  [ "${IMAGEWRIGHT_LONG:-0}" = 0 ] || cases=$((cases * 10))
+  ! is_long || cases=$((cases * 10))
   IMAGEWRIGHT_CASES=${IMAGEWRIGHT_CASES:-$cases} "$BATS_FILE_TMPDIR/differential" "$@" | sed 's/^/# /' >&3
 }
 

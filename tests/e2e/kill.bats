@@ -48,7 +48,7 @@ pushed_id() { ask_manifest "$1" "$2" -f | jq -r .config.digest; }
 
 @test "kill: at random moments of a run over 20 images with pushes" {
   local kills=30 round=0 version=0 before after finished=0 number id
-  [ "$IMAGEWRIGHT_LONG" -eq 0 ] || kills=300
+  ! is_long || kills=300
   twenty_images
   edit_all 0
   for ((round = 1; round <= kills; ++round)); do

@@ -225,6 +225,17 @@ TEST(EngineMemory, AnAnswerHoldsAsLongAsTheProgramsAreWhatTheyAre) {
   EXPECT_EQ(memory("a").recall(), std::nullopt) << "the program has changed";
 }
 
+TEST(EngineMemory, AnAnswerDoesNotHangOnWhereNoPluginIs) {
+  const TempDirectory directory;
+  directory.write("program", "1");
+  const auto memory = [&](const std::string& home) {
+    return EngineMemory(directory / "cache", "a",
+                        {(directory / home / "plugin").string(), (directory / "program").string()});
+  };
+  memory("one").remember("answer");
+  EXPECT_EQ(memory("other").recall(), "answer");
+}
+
 TEST(Staging, ArgumentsAreSpelledForAllEngines) {
   const TempDirectory cache;
   BuildRequest request;
