@@ -25,6 +25,12 @@ void take_memory_in_large_pages() {
   const auto end = reinterpret_cast<std::uintptr_t>(sbrk(0));
   const std::uintptr_t begin = (end - kAtOnce + kLarge - 1) / kLarge * kLarge;
   madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  // What lies before the first large page is left alone: it would come in small ones.
+  const auto next = reinterpret_cast<std::uintptr_t>(grows_it);
+  if (next < begin) {
+    void* volatile left_alone = std::malloc(begin - next);
+    (void)left_alone;
+  }
 #endif
 }
 
