@@ -111,7 +111,8 @@ std::string status_line(const ImageStatus& image, std::size_t width, bool color)
 int status(const Options& options) {
   const Project& project = until_the_end(load_project(options));
   const auto progress = make_reader_progress(options);
-  const auto images = image_status(project, looking_options(options, project), *progress);
+  const RunOptions run = looking_options(options, project);
+  const auto& images = until_the_end(image_status(project, run, *progress));
   if (const int status = interrupted_status()) return status;
   if (options.json) {
     Json list = Json::array();

@@ -86,6 +86,17 @@ std::vector<std::size_t> ImageNames::find_all(const std::string& reference) cons
   return all;
 }
 
+Graph::Graph(std::vector<std::vector<Edge>> edges) : parents_(std::move(edges)) {
+  for (std::vector<Edge>& all : parents_) {
+    // (Few: what one image stands on.)
+    for (auto edge = all.begin(); edge != all.end();) {
+      const bool is_known = std::any_of(
+          all.begin(), edge, [&](const Edge& known) { return known.parent == edge->parent; });
+      edge = is_known ? all.erase(edge) : edge + 1;
+    }
+  }
+}
+
 void Graph::add(std::size_t image, Edge edge) {
   std::vector<Edge>& edges = parents_[image];
   const bool is_known = std::any_of(edges.begin(), edges.end(),

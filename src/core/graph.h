@@ -52,6 +52,8 @@ struct Edge {
 class Graph {
  public:
   explicit Graph(std::size_t images) : parents_(images) {}
+  /// Of so many images, with the edges of each.
+  explicit Graph(std::vector<std::vector<Edge>> edges);
 
   /// A further edge to the same parent adds nothing.
   void add(std::size_t image, Edge edge);

@@ -150,16 +150,7 @@ fs::path beside(const fs::path& file, const char* suffix) {
   return file.string() + suffix;
 }
 
-/// What stands on disk, to see whether it moved meanwhile.
-struct Stamp {
-  bool exists = false;
-  std::uint64_t inode = 0;
-  std::int64_t size = 0;
-  std::int64_t changed_ns = 0;
-  bool operator==(const Stamp&) const = default;
-};
-
-Stamp stamp_of(const fs::path& path) {
+StateStamp stamp_of(const fs::path& path) {
   struct stat status = {};
   if (stat(path.c_str(), &status) != 0) {
     if (errno == ENOENT || errno == ENOTDIR) return {};
@@ -168,16 +159,6 @@ Stamp stamp_of(const fs::path& path) {
   }
   const auto& changed = status.st_ctim;
   return {true, status.st_ino, status.st_size, changed.tv_sec * 1'000'000'000 + changed.tv_nsec};
-}
-
-struct Stamps {
-  Stamp file, wal, shm, journal;
-  bool operator==(const Stamps&) const = default;
-};
-
-Stamps stamps_of(const fs::path& file) {
-  return {stamp_of(file), stamp_of(beside(file, "-wal")), stamp_of(beside(file, "-shm")),
-          stamp_of(beside(file, "-journal"))};
 }
 
 // --- Reading without leaving traces
@@ -195,7 +176,6 @@ std::string uri(const fs::path& file, const char* parameters) {
 }
 
 SQLite::Database copied_into_memory(SQLite::Database& source, const fs::path& file) {
-  check_not_cut(source, file);
   SQLite::Database copy = in_memory();
   SQLite::Backup backup(copy, source);
   const int result = backup.executeStep(-1);
@@ -204,11 +184,12 @@ SQLite::Database copied_into_memory(SQLite::Database& source, const fs::path& fi
   return copy;
 }
 
-SQLite::Database read_with(const fs::path& file, const char* parameters) {
+SQLite::Database opened_with(const fs::path& file, const char* parameters) {
   SQLite::Database source(uri(file, parameters),
                           SQLite::OPEN_READONLY | SQLite::OPEN_URI | SQLite::OPEN_NOMUTEX,
                           kBusyTimeoutMs);
-  return copied_into_memory(source, file);
+  check_not_cut(source, file);
+  return source;
 }
 
 /// A directory of its own for a moment.
@@ -246,14 +227,23 @@ SQLite::Database read_copy(const fs::path& file) {
     fs::permissions(beside(copy, suffix), fs::perms::owner_read | fs::perms::owner_write);
   }
   SQLite::Database source(copy.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_NOMUTEX);
+  check_not_cut(source, file);
   return copied_into_memory(source, file);
 }
 
-/// Reads under SQLite's locks. nullopt: SQLite could not, without writing here. Where `-wal` and
-/// `-shm` are, nothing is created.
-std::optional<SQLite::Database> read_live(const fs::path& file) {
+/// A current file as it stands, else a copy that is brought up to date.
+ReadableState readable(SQLite::Database source, const fs::path& file, const StateStamps& stamps,
+                       ReadableState::Way way) {
+  const bool under_locks = way == ReadableState::Way::Locked;
+  if (version_of(source) == kStateVersion) return {std::move(source), stamps, way, under_locks};
+  return {copied_into_memory(source, file), stamps, ReadableState::Way::Copy, under_locks};
+}
+
+/// Under SQLite's locks. nullopt: SQLite could not, without writing here. Where `-wal` and `-shm`
+/// are, nothing is created.
+std::optional<ReadableState> open_locked(const fs::path& file, const StateStamps& stamps) {
   try {
-    return read_with(file, "?mode=ro");
+    return readable(opened_with(file, "?mode=ro"), file, stamps, ReadableState::Way::Locked);
   } catch (const SQLite::Exception& exception) {
     switch (exception.getErrorCode() & 0xff) {
       case SQLITE_CANTOPEN:
@@ -266,25 +256,49 @@ std::optional<SQLite::Database> read_live(const fs::path& file) {
   }
 }
 
-struct Reading {
-  SQLite::Database database;
-  bool locked;  ///< read under SQLite's locks, so that a writer did no harm
-};
-
-/// `before`: the stamps by which the way is chosen.
-Reading read_without_traces(const fs::path& file, const Stamps& before) {
-  const bool torn = before.journal.size > 0;  // a transaction in the file itself was cut short
-  if (before.wal.exists && before.shm.exists && !torn) {
-    std::optional<SQLite::Database> database = read_live(file);
-    if (database) return {*std::move(database), true};
-    return {read_copy(file), false};
+/// `stamps`: those by which the way is chosen. What is not opened under locks, nor copied under
+/// them, is right if they still hold.
+ReadableState open_without_traces(const fs::path& file, const StateStamps& stamps) {
+  const bool torn = stamps.journal.size > 0;  // a transaction in the file itself was cut short
+  if (stamps.wal.exists && stamps.shm.exists && !torn) {
+    std::optional<ReadableState> state = open_locked(file, stamps);
+    if (state) return *std::move(state);
+    return {read_copy(file), stamps, ReadableState::Way::Copy};
   }
   // Without `-shm` nobody is writing, but to open the file as usual would create it.
-  if (before.wal.size > 0 || torn) return {read_copy(file), false};
-  return {read_with(file, "?mode=ro&immutable=1"), false};
+  if (stamps.wal.size > 0 || torn) return {read_copy(file), stamps, ReadableState::Way::Copy};
+  return readable(opened_with(file, "?mode=ro&immutable=1"), file, stamps,
+                  ReadableState::Way::Bare);
+}
+
+/// What `read` makes of the file. A writer may come or go meanwhile: it counts only if nothing
+/// moved, or if `is_safe` says that it was read under locks.
+template <typename Read, typename IsSafe>
+auto read_unmoved(const fs::path& file, Read read, IsSafe is_safe) {
+  for (int attempt = 1; attempt <= kReadAttempts; ++attempt) {
+    const StateStamps before = stamps_of_state(file);
+    const auto unmoved = [&] { return stamps_of_state(file) == before; };
+    try {
+      auto result = read(before);
+      if (is_safe(result) || unmoved()) return result;
+    } catch (const SQLite::Exception&) {
+      if (attempt == kReadAttempts || unmoved()) throw;
+    } catch (const fs::filesystem_error&) {
+      if (attempt == kReadAttempts || unmoved()) throw;
+    }
+    std::this_thread::sleep_for(kReadPause);
+  }
+  throw Error(
+      Error::Kind::Missing,
+      fmt::format("the state file '{}' is being written all the time; try again", file.string()));
 }
 
 }  // namespace
+
+StateStamps stamps_of_state(const fs::path& file) {
+  return {stamp_of(file), stamp_of(beside(file, "-wal")), stamp_of(beside(file, "-shm")),
+          stamp_of(beside(file, "-journal"))};
+}
 
 SQLite::Database open_state(const fs::path& file) {
   SQLite::Database database(fs::absolute(file).string(),
@@ -304,25 +318,27 @@ SQLite::Database open_state(const fs::path& file) {
   return database;
 }
 
+ReadableState open_state_to_read(const fs::path& file) {
+  return read_unmoved(
+      file,
+      [&](const StateStamps& stamps) -> ReadableState {
+        if (!stamps.file.exists) return {empty_state(), stamps, ReadableState::Way::Copy};
+        return open_without_traces(file, stamps);
+      },
+      [](const ReadableState& state) { return state.under_locks; });
+}
+
 SQLite::Database snapshot_state(const fs::path& file) {
-  // A writer may come or go meanwhile: what was read without locks counts only if nothing moved.
-  for (int attempt = 1; attempt <= kReadAttempts; ++attempt) {
-    const Stamps before = stamps_of(file);
-    if (!before.file.exists) return empty_state();
-    const auto unmoved = [&] { return stamps_of(file) == before; };
-    try {
-      Reading reading = read_without_traces(file, before);
-      if (reading.locked || unmoved()) return std::move(reading.database);
-    } catch (const SQLite::Exception&) {
-      if (attempt == kReadAttempts || unmoved()) throw;
-    } catch (const fs::filesystem_error&) {
-      if (attempt == kReadAttempts || unmoved()) throw;
-    }
-    std::this_thread::sleep_for(kReadPause);
-  }
-  throw Error(
-      Error::Kind::Missing,
-      fmt::format("the state file '{}' is being written all the time; try again", file.string()));
+  bool is_safe = false;
+  return read_unmoved(
+      file,
+      [&](const StateStamps&) {
+        ReadableState state = open_state_to_read(file);
+        is_safe = state.way != ReadableState::Way::Bare;
+        if (state.way == ReadableState::Way::Copy) return std::move(state.database);
+        return copied_into_memory(state.database, file);
+      },
+      [&](const SQLite::Database&) { return is_safe; });
 }
 
 SQLite::Database empty_state() {

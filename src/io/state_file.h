@@ -5,6 +5,7 @@
 #include <SQLiteCpp/Database.h>
 #include <SQLiteCpp/Exception.h>
 
+#include <cstdint>
 #include <filesystem>
 
 #include "io/error.h"
@@ -24,8 +25,42 @@ inline constexpr int kStateVersion = 5;
 /// beside the file.
 SQLite::Database open_state(const std::filesystem::path& file);
 
-/// What the file says now, as a database in memory, upgraded there if it is older; an empty one if
-/// there is no file. Creates and changes nothing beside it, so a read-only directory will do.
+/// What stands on disk, to see whether it moved meanwhile.
+struct StateStamp {
+  bool exists = false;
+  std::uint64_t inode = 0;
+  std::int64_t size = 0;
+  std::int64_t changed_ns = 0;
+  bool operator==(const StateStamp&) const = default;
+};
+
+/// Of the file and of what stands beside it.
+struct StateStamps {
+  StateStamp file, wal, shm, journal;
+  bool operator==(const StateStamps&) const = default;
+};
+
+StateStamps stamps_of_state(const std::filesystem::path& file);
+
+/// The file as it was at these stamps, to be read.
+struct ReadableState {
+  enum class Way {
+    Copy,    ///< in memory, upgraded there if the file is older
+    Locked,  ///< the file, under SQLite's locks: a transaction sees one state. For a short time: as
+             ///< long as it is open, whoever writes cannot put the file in order when he is done
+    Bare,    ///< the file, without locks: what was read is right if the stamps are still the same
+  };
+  SQLite::Database database;
+  StateStamps stamps;
+  Way way;
+  bool under_locks = false;  ///< it is right, whatever moved
+};
+
+/// No file: an empty state. Creates and changes nothing beside it, so a read-only directory will
+/// do.
+ReadableState open_state_to_read(const std::filesystem::path& file);
+
+/// All that the file says now, as a database in memory, otherwise as above.
 SQLite::Database snapshot_state(const std::filesystem::path& file);
 
 /// A new, empty state in memory.
@@ -36,7 +71,7 @@ Error state_error(const std::filesystem::path& file, const SQLite::Exception& ex
 Error state_error(const std::filesystem::path& file,
                   const std::filesystem::filesystem_error& error);
 
-/// open_state and snapshot_state, and what is done with their databases, throw Error,
+/// All of these, and what is done with their databases, throw Error,
 /// SQLite::Exception and std::filesystem::filesystem_error. This makes Error(Missing) of all.
 template <typename Work>
 auto in_state(const std::filesystem::path& file, Work work) {

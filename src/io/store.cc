@@ -18,6 +18,7 @@
 #include "io/backoff.h"
 #include "io/interrupt.h"
 #include "io/sql_sqlite.h"
+#include "io/state_connection.h"
 #include "io/state_database.h"
 #include "io/state_file.h"
 
@@ -321,7 +322,10 @@ const char* word(BuildResult result) {
 struct Store::Database {
   Database(const std::string& state, std::unique_ptr<SqlConnection> connection)
       : sql(std::move(connection)), uses(uses_of(state)) {}
+  Database(const std::string& state, std::unique_ptr<StateConnection> connection)
+      : file(connection.get()), sql(std::move(connection)), uses(uses_of(state)) {}
 
+  StateConnection* file = nullptr;  // the one of `sql`, where it is a file's that is opened late
   Sql sql;
   std::shared_ptr<ContextUses> uses;
 };
@@ -366,11 +370,28 @@ Store Store::open(const fs::path& state_directory) {
   });
 }
 
-Store Store::open_read_only(const fs::path& state_directory) {
+Store Store::open_late(const fs::path& state_directory) {
   const fs::path file = state_directory / kFileName;
-  return in_state(file, [&] {
-    return Store(std::make_unique<Database>("", adopted(file, snapshot_state(file))));
-  });
+  std::error_code ignored;
+  return opened(std::make_unique<Database>(
+      fs::weakly_canonical(file, ignored).string(),
+      std::make_unique<StateConnection>(file, StateConnection::Writes::ToTheFile)));
+}
+
+Store Store::open_read_only(const fs::path& state_directory) {
+  return opened(std::make_unique<Database>(
+      "", std::make_unique<StateConnection>(state_directory / kFileName,
+                                            StateConnection::Writes::ToBeForgotten)));
+}
+
+// (What is wrong with the file is told when it is opened, not by what is read first.)
+Store Store::opened(std::unique_ptr<Database> database) {
+  database->sql.look([] {});
+  return Store(std::move(database));
+}
+
+void Store::ready_to_write() {
+  if (database_->file != nullptr) database_->file->open_to_write();
 }
 
 Store Store::open_shared(const std::string& url) {
@@ -405,12 +426,31 @@ std::optional<ImageRow> Store::find(const std::string& name) {
   });
 }
 
+namespace {
+
+template <typename Take>
+void each_image(Sql& sql, Take take) {
+  sql.each("SELECT " IMAGE_COLUMNS " FROM image_state WHERE name IS NOT NULL ORDER BY id", {},
+           [&](const Sql::Row& row) { take(read_image(row)); });
+}
+
+}  // namespace
+
 std::vector<ImageRow> Store::rows() {
-  Sql& sql = database_->sql;
-  return sql.look([&] {
+  return database_->sql.look([&] {
     std::vector<ImageRow> rows;
-    sql.each("SELECT " IMAGE_COLUMNS " FROM image_state WHERE name IS NOT NULL ORDER BY id", {},
-             [&](const Sql::Row& row) { rows.push_back(read_image(row)); });
+    each_image(database_->sql, [&](ImageRow row) { rows.push_back(std::move(row)); });
+    return rows;
+  });
+}
+
+std::unordered_map<std::string, ImageRow> Store::rows_by_name() {
+  return database_->sql.look([&] {
+    std::unordered_map<std::string, ImageRow> rows;
+    each_image(database_->sql, [&](ImageRow row) {
+      std::string name = row.name;
+      rows.try_emplace(std::move(name), std::move(row));
+    });
     return rows;
   });
 }

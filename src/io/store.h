@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "io/sql.h"
@@ -108,9 +109,15 @@ class Store {
   /// to date in place. The caller holds the StateLock. While it is open, `-wal` and `-shm` exist.
   static Store open(const std::filesystem::path& state_directory);
 
+  /// The same, but that what is only read is read as by `open_read_only`, and the file is opened
+  /// when something is to be written, or by `ready_to_write`, which throws what opening it does.
+  static Store open_late(const std::filesystem::path& state_directory);
+  void ready_to_write();
+
   /// Opens the state to read it: no lock, nothing is created or written, a read-only directory is
   /// fine. No file: an empty state. A file of an older version is read as if it had been brought up
-  /// to date.
+  /// to date. What others write meanwhile is seen by the next call. Whatever is written by this is
+  /// forgotten, and from then on it sees no change of others.
   static Store open_read_only(const std::filesystem::path& state_directory);
 
   /// The one in a database of PostgreSQL, to write and to read; nobody has a lock on it. `url`: as
@@ -134,6 +141,8 @@ class Store {
   std::optional<ImageRow> find(const std::string& name);
   /// The first first, without their inputs: `find` brings them.
   std::vector<ImageRow> rows();
+  /// The same, by name. Of several of one name, which the original's file can have, the first.
+  std::unordered_map<std::string, ImageRow> rows_by_name();
   /// Of the image that was built last; "": there is none.
   std::string last_engine();
   /// Does a row have an input of this digest?
@@ -205,6 +214,7 @@ class Store {
  private:
   struct Database;
   explicit Store(std::unique_ptr<Database> database);
+  static Store opened(std::unique_ptr<Database> database);
   std::unique_ptr<Database> database_;
 };
 

@@ -22,9 +22,7 @@ Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& image
   for (const ImageConfig& image : images) {
     if (image.max_age.count() != 0) max_ages_.emplace(image.name, image.max_age);
   }
-  std::vector<ImageRow> rows = store.rows();
-  rows_.reserve(rows.size());
-  for (ImageRow& row : rows) rows_.emplace(row.name, std::move(row));
+  rows_ = store.rows_by_name();
   const bool any = std::any_of(images.begin(), images.end(), [&](const ImageConfig& image) {
     return rows_.count(image.name) != 0;
   });

@@ -73,8 +73,8 @@ std::vector<Link> links_in(std::string_view bytes) {
 
 // What both kinds depend on beside their names.
 std::string about(std::string_view what) {
-  // (2: with the Dockerfile. 3: by reach. 4: with the links. 5: with witnesses.)
-  return std::string(what) + " 5\n" + std::to_string(kFingerprintFormat) + '\n';
+  // (2: with the Dockerfile. 3: by reach. 4: with the links. 5: with witnesses. 6: how many.)
+  return std::string(what) + " 6\n" + std::to_string(kFingerprintFormat) + '\n';
 }
 
 }  // namespace
@@ -111,13 +111,16 @@ void KnownTree::remember(const KnownContext& context) const {
 KnownDirectories::KnownDirectories(fs::path file, const std::string& condition)
     : about_(about("directories") + condition), file_(std::move(file)) {}
 
-// Of each: its path, the stamp, whether links are followed (8 bytes), the digests, the Dockerfile,
-// its links; texts with their length before them.
+// How many (8 bytes). Of each: its path, the stamp, whether links are followed (8 bytes), the
+// digests, the Dockerfile, its links; texts with their length before them.
 void KnownDirectories::load() {
   if (loaded_) return;
   loaded_ = true;
   saved_ = MemoFile(file_, about_).recall().value_or("");
   std::string_view rest = saved_;
+  std::uint64_t count = 0;
+  take(rest, count);
+  entries_.reserve(std::min<std::uint64_t>(count, kMostDirectories));
   Entry entry;
   while (take_text(rest, entry.path) && take(rest, entry.stamp) &&
          take(rest, entry.follows_links) && take(rest, entry.digests) &&
@@ -183,6 +186,7 @@ void KnownDirectories::save() {
     }
   }
   std::string bytes;
+  add(bytes, std::uint64_t{all.size()});
   for (const auto& [path, known] : all) {
     add_text(bytes, path);
     add(bytes, known.stamp);

@@ -532,6 +532,17 @@ Observation Observer::look_at_directory(const ImageConfig& image, const Director
   return observation;
 }
 
+bool Observer::is_seen(const fs::path& directory, const ImageConfig& image) const {
+  const auto* source = std::get_if<DirectorySource>(&image.source);
+  if (source == nullptr) return false;
+  std::error_code ignored;
+  const fs::path context = fs::weakly_canonical(path_of(*source), ignored);
+  const fs::path below = fs::weakly_canonical(directory, ignored);
+  const auto [end, rest] =
+      std::mismatch(context.begin(), context.end(), below.begin(), below.end());
+  return end == context.end() && rest != below.end();
+}
+
 void Observer::observe_again(const ImageConfig& image, Observation& observation,
                              std::chrono::steady_clock::time_point since) {
   const auto* source = std::get_if<DirectorySource>(&image.source);

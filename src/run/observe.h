@@ -136,6 +136,10 @@ class Observer {
   /// Adds what a change of which may change an image's inputs. Reads no more than its ignore file.
   void add_watched(const ImageConfig& image, WatchedPaths& all) const;
 
+  /// Is `directory` somewhere below the one that is the image's context, so that its own times are
+  /// part of what is looked at?
+  bool is_seen(const std::filesystem::path& directory, const ImageConfig& image) const;
+
   /// Throws Error(Source) that names what is wrong with the image's source or its Dockerfile.
   Observation observe(const ImageConfig& image);
 

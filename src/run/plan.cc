@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <utility>
 
 #include "io/error.h"
@@ -94,7 +93,13 @@ Plan make_plan(const Project& project, Observer& observer, const ImageNames& nam
                const std::vector<std::size_t>& selected,
                const std::function<void(const PlannedImage& image)>& seen, Parents rest) {
   const auto& configs = project.config.images;
-  std::vector<std::optional<PlannedImage>> planned(configs.size());
+  Plan plan;
+  plan.images.reserve(configs.size());
+  std::vector<bool> is_planned(configs.size());
+  const auto add = [&](PlannedImage image) -> PlannedImage& {
+    is_planned[static_cast<std::size_t>(image.config - configs.data())] = true;
+    return plan.images.emplace_back(std::move(image));
+  };
   std::vector<std::vector<Edge>> edges(configs.size());
   Kept kept;
   // One generation after the other: whom an image stands on is known once it was looked at.
@@ -105,40 +110,44 @@ Plan make_plan(const Project& project, Observer& observer, const ImageNames& nam
     }
     std::vector<std::size_t> parents;
     for (const std::size_t number : next) {
-      planned[number] = look_at(configs[number], observer, kept);
-      check_platforms(*planned[number], names);
-      if (seen) seen(*planned[number]);
-      edges[number] = edges_of(configs[number], planned[number]->observation.links, names);
+      PlannedImage& image = add(look_at(configs[number], observer, kept));
+      check_platforms(image, names);
+      if (seen) seen(image);
+      edges[number] = edges_of(configs[number], image.observation.links, names);
       for (const Edge& edge : edges[number]) parents.push_back(edge.parent);
     }
     std::sort(parents.begin(), parents.end());
     parents.erase(std::unique(parents.begin(), parents.end()), parents.end());
-    std::erase_if(parents, [&](std::size_t parent) { return planned[parent].has_value(); });
+    std::erase_if(parents, [&](std::size_t parent) { return is_planned[parent]; });
     if (rest == Parents::AsTheyAre) {
       for (const std::size_t parent : parents) {
-        planned[parent].emplace().config = &configs[parent];
-        planned[parent]->is_taken = true;
+        PlannedImage taken;
+        taken.config = &configs[parent];
+        taken.is_taken = true;
+        add(std::move(taken));
       }
       break;
     }
     next = std::move(parents);
   }
 
+  // (In the file's order they are already, unless some were left out.)
+  const auto in_order = [](const PlannedImage& a, const PlannedImage& b) {
+    return a.config < b.config;
+  };
+  if (!std::is_sorted(plan.images.begin(), plan.images.end(), in_order))
+    std::sort(plan.images.begin(), plan.images.end(), in_order);
   std::vector<std::size_t> places(configs.size());
-  Plan plan;
-  plan.images.reserve(configs.size());
-  for (std::size_t i = 0; i < configs.size(); ++i) {
-    if (!planned[i]) continue;
-    places[i] = plan.images.size();
-    plan.images.push_back(std::move(*planned[i]));
+  std::vector<std::vector<Edge>> of_places(plan.images.size());
+  for (std::size_t place = 0; place < plan.images.size(); ++place) {
+    const auto number = static_cast<std::size_t>(plan.images[place].config - configs.data());
+    places[number] = place;
+    of_places[place] = std::move(edges[number]);
   }
-  plan.graph = Graph(plan.images.size());
-  for (std::size_t i = 0; i < configs.size(); ++i) {
-    for (Edge& edge : edges[i]) {
-      edge.parent = places[edge.parent];
-      plan.graph.add(places[i], std::move(edge));
-    }
+  for (std::vector<Edge>& all : of_places) {
+    for (Edge& edge : all) edge.parent = places[edge.parent];
   }
+  plan.graph = Graph(std::move(of_places));
   if (const auto cycle = plan.graph.find_cycle(); !cycle.empty()) {
     std::vector<std::string> all;
     for (const PlannedImage& image : plan.images) all.push_back(image.config->name);

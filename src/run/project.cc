@@ -13,6 +13,11 @@ Store open_store(const Project& project) {
                                   : Store::open_shared(project.database);
 }
 
+Store run_store(const Project& project) {
+  return project.database.empty() ? Store::open_late(project.state_directory)
+                                  : Store::open_shared(project.database);
+}
+
 Store read_store(const Project& project) {
   return project.database.empty() ? Store::open_read_only(project.state_directory)
                                   : Store::read_shared(project.database);

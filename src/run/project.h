@@ -24,6 +24,7 @@ struct Project {
 
 /// The project's state. Throw as those of Store do.
 Store open_store(const Project& project);
+Store run_store(const Project& project);  ///< as Store::open_late, where it is a file
 Store read_store(const Project& project);
 /// By which contents of secrets are digested there. Throws Error(Missing).
 std::string secret_key(const Project& project);

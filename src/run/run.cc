@@ -11,6 +11,7 @@
 #include <string_view>
 #include <thread>
 #include <unordered_set>
+#include <utility>
 
 #include "core/abandon.h"
 #include "core/context.h"
@@ -151,7 +152,7 @@ class Run {
       store_ = options_.clean ? Store::in_memory() : read_store(project_);
       return;
     }
-    store_ = open_store(project_);
+    store_ = run_store(project_);
     if (options_.guard) store_->write_only_while(*options_.guard);
     progress_.step("State prepared in " + state_place(project_));
     if (options_.clean) {
@@ -447,10 +448,19 @@ class Run {
 
   // --- Building
 
+  // Before the first build, so that none is lost for a state that cannot be written. That makes
+  // files beside it: where these stand in a context, it is not any more as it was looked at.
+  void ready_to_write(const ImageConfig& image) {
+    if (std::exchange(is_ready_to_write_, true)) return;
+    store_->ready_to_write();
+    if (observer_.is_seen(project_.state_directory, image)) last_change_ = Clock::now();
+  }
+
   void start(std::size_t i) {
     began_[i] = Clock::now();
     start_telling(i);
     if (options_.dry_run) return would_build(i);
+    ready_to_write(config(i));
     auto job = std::make_shared<Job>();
     job->image = i;
     job->since = last_change_;
@@ -1145,6 +1155,7 @@ class Run {
   bool may_put_indexes_ = false;
   bool prepared_ = false;
   bool takes_directories_ = true;  // the engine, once it is prepared
+  bool is_ready_to_write_ = false;
   Clock::time_point last_change_;  // when a build began or ended; none did: long ago
   std::exception_ptr fatal_;       // what ends the run
   bool expected_ = false;

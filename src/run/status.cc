@@ -23,6 +23,7 @@ const char* word(Standing standing) {
 std::vector<ImageStatus> image_status(const Project& project, const RunOptions& options,
                                       Progress& progress) {
   std::vector<ImageStatus> all;
+  all.reserve(project.config.images.size());
   for (Reviewed& image : Review(project, options, progress).look(false))
     all.push_back(std::move(image.status));
   return all;

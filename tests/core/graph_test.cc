@@ -92,6 +92,15 @@ TEST(Graph, AParentThatIsUsedTwiceIsOneEdge) {
   EXPECT_EQ(graph.parents(0).front().link.line, 3);
 }
 
+TEST(Graph, EdgesGivenAtOnceAreThoseThatAreAdded) {
+  const Graph graph({{from(1, 3), {1, {LinkKind::Copy, "", "", "", 7}}, from(2), from(1)}, {}, {}});
+  ASSERT_EQ(graph.size(), 3U);
+  ASSERT_EQ(graph.parents(0).size(), 2U);
+  EXPECT_EQ(graph.parents(0)[0].parent, 1U);
+  EXPECT_EQ(graph.parents(0)[0].link.line, 3);
+  EXPECT_EQ(graph.parents(0)[1].parent, 2U);
+}
+
 TEST(Graph, ACycleIsNamedWithWhatMakesIt) {
   Graph graph(4);
   graph.add(0, from(1));

@@ -350,3 +350,26 @@ reads_while() {
   lacks "$output" "passwd/" "out/" "self/"
   equal "$(changes '[.files[].path]')" '["absolute","nowhere","out","self"]'
 }
+
+@test "a state below the context: making the files beside it is no change of the context, whenever that is" {
+  mkdir -p app/ops
+  cat >app/ops/two.yml <<'END'
+builder:
+  images:
+  - {name: test/content, from: ..}
+  - {name: test/content2, from: ../src, dockerfile_inline: "FROM scratch\nCOPY . /\n"}
+END
+  expect 0 build app/ops/two.yml -q
+  expect 0 status app/ops/two.yml
+  equal "$output" "test/content   up-to-date
+test/content2  up-to-date"
+  # The state's files come when the first of the two is built, which is then looked at already (and not again, as it
+  # would be if something had been written just now).
+  echo again >app/src/a.cc
+  sleep 0.3
+  expect 0 build app/ops/two.yml -q
+  lacks "$output$stderr" "changed while"
+  expect 0 status app/ops/two.yml
+  equal "$output" "test/content   up-to-date
+test/content2  up-to-date"
+}

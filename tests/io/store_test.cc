@@ -408,10 +408,9 @@ TEST_F(StoreTest, ReadsBesideAWriter) {
   Store writer = Store::open(directory_);
   writer.record_success(image("a"), attempt("a"));
   Store reader = Store::open_read_only(directory_);
-  writer.record_success(image("b"), attempt("b"));
   EXPECT_THAT(names(reader), ElementsAre("a"));
-  Store later = Store::open_read_only(directory_);
-  EXPECT_THAT(names(later), ElementsAre("a", "b"));
+  writer.record_success(image("b"), attempt("b"));
+  EXPECT_THAT(names(reader), ElementsAre("a", "b"));
   // In the middle of a change, too.
   SQLite::Database other(file_.string(), SQLite::OPEN_READWRITE);
   SQLite::Transaction change(other, SQLite::TransactionBehavior::IMMEDIATE);
@@ -433,6 +432,111 @@ TEST_F(StoreTest, ReadsWhileAnotherProcessOpensAndCloses) {
     Store store = Store::open_read_only(directory_);
     EXPECT_EQ(store.find("a"), image("a"));
   }
+}
+
+TEST_F(StoreTest, AReaderSeesWholeStatesWhileAnotherProcessOpensAndCloses) {
+  // Of two images, which always are of one build: what a reader without locks sees is of one state.
+  const auto write_both = [&](int build) {
+    Store store = Store::open(directory_);
+    for (const char* name : {"a", "b"}) {
+      ImageRow row = image(name);
+      row.image_id = std::to_string(build);
+      // (Rows that move what is behind them.)
+      row.reach = std::string(static_cast<std::size_t>(build % 7) * 3000, 'x');
+      store.record_success(row, attempt(name));
+    }
+  };
+  write_both(0);
+  const pid_t child = fork();
+  if (child == 0) {
+    for (int i = 1; i <= 60; ++i) write_both(i);
+    _exit(0);
+  }
+  Store store = Store::open_read_only(directory_);
+  int seen = 0;
+  while (waitpid(child, nullptr, WNOHANG) == 0) {
+    const auto rows = store.rows_by_name();
+    ASSERT_EQ(rows.size(), 2U);
+    const int a = std::stoi(rows.at("a").image_id);
+    const int b = std::stoi(rows.at("b").image_id);
+    // (Two transactions: the one of `b` may be still to come.)
+    ASSERT_TRUE(b == a || b == a - 1) << a << ' ' << b;
+    ASSERT_GE(b, seen);
+    seen = b;
+  }
+  EXPECT_EQ(store.find("b")->image_id, "60");
+}
+
+TEST_F(StoreTest, WhatIsWrittenToAReadersCopyIsForgotten) {
+  Store::open(directory_).record_success(image("a"), attempt("a"));
+  const std::string before = bytes_of(file_);
+  Store store = Store::open_read_only(directory_);
+  store.record_success(image("b"), attempt("b"));
+  EXPECT_THAT(names(store), ElementsAre("a", "b"));
+  EXPECT_EQ(files(), Names{".builder.state.db"});
+  EXPECT_EQ(bytes_of(file_), before);
+}
+
+// --- Opened to write when something is written
+
+TEST_F(StoreTest, ALateStoreThatOnlyReadsLeavesNoTrace) {
+  {
+    Store none = Store::open_late(directory_);
+    EXPECT_THAT(none.rows(), IsEmpty());
+    EXPECT_THAT(files(), IsEmpty());
+  }
+  Store::open(directory_).record_success(image("a"), attempt("a"));
+  const std::string before = bytes_of(file_);
+  const auto written = fs::last_write_time(directory_);
+  Store store = Store::open_late(directory_);
+  EXPECT_EQ(store.find("a"), image("a"));
+  EXPECT_EQ(store.builds("a").size(), 1U);
+  EXPECT_EQ(files(), Names{".builder.state.db"});
+  EXPECT_EQ(bytes_of(file_), before);
+  EXPECT_EQ(fs::last_write_time(directory_), written);
+}
+
+TEST_F(StoreTest, ALateStoreWritesToTheFile) {
+  const Names open_files = {".builder.state.db", ".builder.state.db-shm", ".builder.state.db-wal"};
+  {
+    Store store = Store::open_late(directory_);
+    store.record_success(image("a"), attempt("a"));
+    EXPECT_EQ(files(), open_files);
+    EXPECT_THAT(names(store), ElementsAre("a"));
+  }
+  EXPECT_EQ(files(), Names{".builder.state.db"});
+  {
+    Store store = Store::open_late(directory_);
+    EXPECT_THAT(names(store), ElementsAre("a"));
+    store.ready_to_write();
+    EXPECT_EQ(files(), open_files);
+    EXPECT_THAT(names(store), ElementsAre("a"));
+  }
+  Store store = Store::open_late(directory_);
+  EXPECT_THAT(names(store), ElementsAre("a"));
+  Store::open(directory_).record_success(image("b"), attempt("b"));
+  EXPECT_THAT(names(store), ElementsAre("a", "b")) << "as another one wrote it";
+  store.record_success(image("c"), attempt("c"));
+  EXPECT_THAT(names(store), ElementsAre("a", "b", "c"));
+}
+
+TEST_F(StoreTest, ALateStoreUpgradesWhenItWrites) {
+  write_original();
+  const std::string before = bytes_of(file_);
+  Store store = Store::open_late(directory_);
+  EXPECT_EQ(store.find("test/busybox")->image_id, "769b9341d937");
+  EXPECT_EQ(bytes_of(file_), before);
+  store.record_success(image("test/busybox"), attempt("test/busybox"));
+  EXPECT_EQ(Store::open_read_only(directory_).find("test/busybox"), image("test/busybox"));
+  EXPECT_THAT(names(store), ElementsAre("test/busybox", "test/tmp"));
+}
+
+TEST_F(StoreTest, ALateStoreSaysWhatIsWrongWhenItIsOpened) {
+  sql("PRAGMA user_version = 99");
+  EXPECT_NE(error_of(Store::open), "");
+  EXPECT_EQ(error_of(Store::open_late), error_of(Store::open));
+  std::ofstream(file_) << std::string(20'000, 'g');
+  EXPECT_THAT(error_of(Store::open_late), HasSubstr("move it away"));
 }
 
 class ReadOnlyDirectory : public StoreTest {
@@ -539,7 +643,14 @@ TEST_F(ReadOnlyDirectory, CannotBeOpenedToWrite) {
   Store::open(directory_).record_success(image("a"), attempt("a"));
   const int status = in_child([&] {
     if (setgid(65534) != 0 || setuid(65534) != 0) _exit(kSkipped);
-    return error_of(Store::open).find("cannot be written") != std::string::npos;
+    const auto open_to_write = [](const fs::path& directory) {
+      Store store = Store::open_late(directory);
+      store.ready_to_write();
+      return store;
+    };
+    const std::string said = error_of(Store::open);
+    return said.find("cannot be written") != std::string::npos && error_of(open_to_write) == said &&
+           error_of(Store::open_late).empty();
   });
   if (status == kSkipped) GTEST_SKIP() << "needs the right to change the user";
   EXPECT_EQ(status, 0);

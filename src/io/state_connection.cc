@@ -1,0 +1,103 @@
+#include "io/state_connection.h"
+
+#include <utility>
+
+#include "io/sql_sqlite.h"
+#include "io/wall_clock.h"
+
+namespace imagewright {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// How long a file is kept open under locks, between transactions.
+constexpr std::chrono::milliseconds kLockedFor{100};
+
+}  // namespace
+
+StateConnection::StateConnection(fs::path file, Writes writes)
+    : file_(std::move(file)), writes_(writes) {}
+
+StateConnection::~StateConnection() = default;
+
+void StateConnection::each(const std::string& sql, const std::vector<SqlValue>& parameters,
+                           const std::function<void(const SqlFields& row)>& take) {
+  try {
+    database_->each(sql, parameters, take);
+  } catch (const SqlAgain&) {
+    throw;
+  } catch (const Error& error) {
+    // (A file that is written while it is read without locks can look like a damaged one.)
+    if (is_as_read()) throw;
+    throw SqlAgain(error.what());
+  }
+}
+
+void StateConnection::script(const std::string& sql) {
+  database_->script(sql);
+}
+
+std::int64_t StateConnection::now_ms() {
+  return imagewright::now_ms();
+}
+
+void StateConnection::open_to_write() {
+  if (writable_) return;
+  use(in_state(file_, [&] {
+    return writes_ == Writes::ToTheFile ? open_state(file_) : snapshot_state(file_);
+  }));
+  writable_ = true;
+}
+
+void StateConnection::use(SQLite::Database database) {
+  database_ = adopt_sqlite(std::move(database), [file = file_](const SQLite::Exception& exception) {
+    return state_error(file, exception);
+  });
+}
+
+void StateConnection::open_to_read() {
+  using std::chrono::steady_clock;
+  const bool is_open =
+      database_ && (way_ == ReadableState::Way::Locked ? steady_clock::now() - opened_ < kLockedFor
+                                                       : stamps_of_state(file_) == stamps_);
+  if (is_open) return;
+  database_.reset();
+  ReadableState state = in_state(file_, [&] { return open_state_to_read(file_); });
+  stamps_ = state.stamps;
+  way_ = state.way;
+  opened_ = steady_clock::now();
+  use(std::move(state.database));
+}
+
+bool StateConnection::is_as_read() const {
+  return writable_ || way_ != ReadableState::Way::Bare || stamps_of_state(file_) == stamps_;
+}
+
+void StateConnection::begin(Access access) {
+  if (access == Access::Write) open_to_write();
+  if (!writable_) open_to_read();
+  // Taking the write lock at once keeps two writers from waiting for each other in the middle.
+  database_->script(access == Access::Write ? "BEGIN IMMEDIATE" : "BEGIN");
+  in_transaction_ = true;
+}
+
+void StateConnection::commit() {
+  database_->script("COMMIT");
+  in_transaction_ = false;
+  if (is_as_read()) return;
+  database_.reset();
+  throw SqlAgain("the state file '" + file_.string() +
+                 "' is being written all the time; try again");
+}
+
+void StateConnection::rollback() noexcept {
+  if (!std::exchange(in_transaction_, false) || !database_) return;
+  try {
+    database_->script("ROLLBACK");
+  } catch (const Error&) {
+    // Then SQLite has done so itself.
+  }
+}
+
+}  // namespace imagewright
