@@ -3,8 +3,10 @@
 #include "io/store.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <limits>
 #include <map>
@@ -373,9 +375,12 @@ Store Store::open(const fs::path& state_directory) {
 Store Store::open_late(const fs::path& state_directory) {
   const fs::path file = state_directory / kFileName;
   std::error_code ignored;
-  return opened(std::make_unique<Database>(
+  Store store = opened(std::make_unique<Database>(
       fs::weakly_canonical(file, ignored).string(),
       std::make_unique<StateConnection>(file, StateConnection::Writes::ToTheFile)));
+  // (Not only when the first image is to be built.)
+  if (access(file.c_str(), W_OK) != 0 && errno != ENOENT) store.ready_to_write();
+  return store;
 }
 
 Store Store::open_read_only(const fs::path& state_directory) {

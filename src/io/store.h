@@ -110,7 +110,8 @@ class Store {
   static Store open(const std::filesystem::path& state_directory);
 
   /// The same, but that what is only read is read as by `open_read_only`, and the file is opened
-  /// when something is to be written, or by `ready_to_write`, which throws what opening it does.
+  /// when something is to be written, or by `ready_to_write`, which throws what opening it does. A
+  /// file that may not be written is refused at once.
   static Store open_late(const std::filesystem::path& state_directory);
   void ready_to_write();
 
