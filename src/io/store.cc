@@ -81,48 +81,25 @@ class Sql {
   template <typename Work>
   auto change(Work work) {
     return in_transaction(SqlConnection::Access::Write, [&] {
-      begin_change();
+      connection_->lock();
+      if (guard_ && connection_->run(guard_->sql, guard_->parameters).empty())
+        throw Error(Error::Kind::Missing, "what that was for is not ours any more");
       return work();
     });
   }
 
-  /// A statement that is to come before the next change, in its transaction: what need not be on
-  /// disk at once costs nothing that way.
-  void before_next_change(const char* sql, std::vector<SqlValue> parameters) {
-    late_.push_back({sql, std::move(parameters)});
-  }
-  /// Where there is such a one and no change came.
-  void flush();
-
   void guard(StoreGuard guard) { guard_ = std::move(guard); }
 
  private:
-  struct Statement {
-    const char* sql;
-    std::vector<SqlValue> parameters;
-  };
-
-  void begin_change() {
-    connection_->lock();
-    if (guard_ && connection_->run(guard_->sql, guard_->parameters).empty())
-      throw Error(Error::Kind::Missing, "what that was for is not ours any more");
-    for (const Statement& statement : late_) run(statement.sql, statement.parameters);
-  }
-
   // (`work` can come anew.)
   template <typename Work>
   auto in_transaction(SqlConnection::Access access, Work work) {
     using Result = decltype(work());
-    const auto done = [&] {
-      if (access == SqlConnection::Access::Write) late_.clear();
-    };
     if constexpr (std::is_void_v<Result>) {
       patiently([&] { connection_->transaction(access, work); });
-      done();
     } else {
       std::optional<Result> result;
       patiently([&] { connection_->transaction(access, [&] { result.emplace(work()); }); });
-      done();
       return *std::move(result);
     }
   }
@@ -143,12 +120,7 @@ class Sql {
   std::unique_ptr<SqlConnection> connection_;
   bool is_shared_;  // by several processes, which write at the same time
   std::optional<StoreGuard> guard_;
-  std::vector<Statement> late_;
 };
-
-void Sql::flush() {
-  if (!late_.empty()) change([] {});
-}
 
 // --- Rows
 
@@ -354,16 +326,6 @@ struct Store::Database {
       : sql(std::move(connection)), uses(uses_of(state)) {}
   Database(const std::string& state, std::unique_ptr<StateConnection> connection)
       : file(connection.get()), sql(std::move(connection)), uses(uses_of(state)) {}
-
-  ~Database() {
-    try {
-      sql.flush();
-    } catch (const Error&) {
-      // A name whose use did not end, then.
-    }
-  }
-  Database(const Database&) = delete;
-  Database& operator=(const Database&) = delete;
 
   StateConnection* file = nullptr;  // the one of `sql`, where it is a file's that is opened late
   Sql sql;
@@ -722,10 +684,12 @@ void Store::close_context_name(const std::string& digest, bool verified) {
   const ContextUse last = use;
   uses.erase(found);
   if (last.spoiled) return;  // the row stays open
-  sql.before_next_change(last.name == digest
-                             ? "DELETE FROM context_name WHERE digest = ?1 AND name = ?2"
-                             : "UPDATE context_name SET open = 0 WHERE digest = ?1 AND name = ?2",
-                         {digest, last.name});
+  sql.change([&] {
+    sql.run(last.name == digest
+                ? "DELETE FROM context_name WHERE digest = ?1 AND name = ?2"
+                : "UPDATE context_name SET open = 0 WHERE digest = ?1 AND name = ?2",
+            {digest, last.name});
+  });
 }
 
 }  // namespace imagewright

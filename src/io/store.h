@@ -209,8 +209,7 @@ class Store {
   /// Store of the same state. The use is open from now on, on disk.
   std::string open_context_name(const std::string& digest);
   /// Ends the use. Verified: what the engine got was looked at again afterwards and is what the
-  /// digest says. That is on disk with the next change, or when this is destroyed: who loses it, or
-  /// is another Store until then, finds a use that did not end, which costs it a new name.
+  /// digest says.
   void close_context_name(const std::string& digest, bool verified);
 
  private:

@@ -339,26 +339,6 @@ TEST_F(StoreTest, AKilledRunLosesNoFinishedBuild) {
   }
 }
 
-TEST_F(StoreTest, TheEndOfANamesUseComesWithTheNextChangeOrTheLastOfAll) {
-  const std::string digest(64, 'd');
-  const auto use = [&](bool then_recorded, bool then_killed) {
-    return in_child([&] {
-      Store store = Store::open(directory_);
-      const bool is_itself = store.open_context_name(digest) == digest;
-      store.close_context_name(digest, true);
-      if (then_recorded) store.record_success(image("a"), attempt("a"));
-      if (then_killed) raise(SIGKILL);
-      return is_itself && store.open_context_name(digest) == digest &&
-             (store.close_context_name(digest, true), true);
-    });
-  };
-  EXPECT_EQ(use(true, true), 128 + SIGKILL);
-  EXPECT_EQ(use(false, false), 0) << "the end was recorded with the success";
-  EXPECT_EQ(use(false, true), 128 + SIGKILL) << "the end was recorded when the store was closed";
-  // The end of that use is lost: nobody knows how it ended.
-  EXPECT_NE(Store::open(directory_).open_context_name(digest), digest);
-}
-
 // --- The files beside it
 
 TEST_F(StoreTest, WalAndShmStandWhileItIsOpen) {
