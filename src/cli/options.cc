@@ -20,6 +20,7 @@ const std::vector<std::string> kWithValue = {
     "--grace", "--platform",  "--constraint", "--name",   "--interval",   "--listen",
     "--host",  "--tls-cert",  "--tls-key",    "--server", "--token-file", "--webhook-secret-file",
     "--role",  "--remove",    "--registry",   "--label",  "--store"};
+
 bool among(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }

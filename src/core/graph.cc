@@ -97,13 +97,6 @@ Graph::Graph(std::vector<std::vector<Edge>> edges) : parents_(std::move(edges)) 
   }
 }
 
-void Graph::add(std::size_t image, Edge edge) {
-  std::vector<Edge>& edges = parents_[image];
-  const bool is_known = std::any_of(edges.begin(), edges.end(),
-                                    [&](const Edge& known) { return known.parent == edge.parent; });
-  if (!is_known) edges.push_back(std::move(edge));
-}
-
 namespace {
 
 // Goes down to what everything stands on. Where it finds a cycle, `cycle` has it; else `order` has

@@ -51,12 +51,10 @@ struct Edge {
 
 class Graph {
  public:
-  explicit Graph(std::size_t images) : parents_(images) {}
-  /// Of so many images, with the edges of each.
+  /// Without images.
+  Graph() = default;
+  /// Of so many images, with the edges of each. A further edge to the same parent adds nothing.
   explicit Graph(std::vector<std::vector<Edge>> edges);
-
-  /// A further edge to the same parent adds nothing.
-  void add(std::size_t image, Edge edge);
 
   /// What an image stands on; each parent once.
   const std::vector<Edge>& parents(std::size_t image) const { return parents_[image]; }

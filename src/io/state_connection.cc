@@ -9,13 +9,6 @@ namespace imagewright {
 
 namespace fs = std::filesystem;
 
-namespace {
-
-/// How long a file is kept open under locks, between transactions.
-constexpr std::chrono::milliseconds kLockedFor{100};
-
-}  // namespace
-
 StateConnection::StateConnection(fs::path file, Writes writes)
     : file_(std::move(file)), writes_(writes) {}
 
@@ -27,10 +20,10 @@ void StateConnection::each(const std::string& sql, const std::vector<SqlValue>& 
     database_->each(sql, parameters, take);
   } catch (const SqlAgain&) {
     throw;
-  } catch (const Error& error) {
+  } catch (const Error&) {
     // (A file that is written while it is read without locks can look like a damaged one.)
     if (is_as_read()) throw;
-    throw SqlAgain(error.what());
+    throw SqlAgain(busy_state_error(file_).what());
   }
 }
 
@@ -57,16 +50,16 @@ void StateConnection::use(SQLite::Database database) {
 }
 
 void StateConnection::open_to_read() {
-  using std::chrono::steady_clock;
-  const bool is_open =
-      database_ && (way_ == ReadableState::Way::Locked ? steady_clock::now() - opened_ < kLockedFor
-                                                       : stamps_of_state(file_) == stamps_);
-  if (is_open) return;
+  if (database_) {
+    // (Who only looks may stay with what he saw.)
+    if (way_ == ReadableState::Way::Copy && writes_ == Writes::ToBeForgotten) return;
+    if (!is_young_ && stamps_of_state(file_) == stamps_) return;
+  }
   database_.reset();
   ReadableState state = in_state(file_, [&] { return open_state_to_read(file_); });
   stamps_ = state.stamps;
   way_ = state.way;
-  opened_ = steady_clock::now();
+  is_young_ = state.is_young;
   use(std::move(state.database));
 }
 

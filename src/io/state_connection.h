@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,10 +15,11 @@
 
 namespace imagewright {
 
-/// Reads the file where it stands, without a trace beside it and no more of it than is asked for,
-/// until something is to be written. Each transaction sees one state of the file; what others write
-/// meanwhile is seen by the next one. Statements come in transactions only. Opens the file with the
-/// first transaction, or with `open_to_write`; throws what io/state_file does as Error(Missing).
+/// Reads the file where it stands if nobody has it open, else a copy; without a trace beside it,
+/// until something is to be written. Each transaction sees one state of the file. What others write
+/// meanwhile may be seen by the next one; where it is written to the file, it is. Statements come
+/// in transactions only. Opens the file with the first transaction, or with `open_to_write`; throws
+/// what io/state_file does as Error(Missing).
 class StateConnection final : public SqlConnection {
  public:
   enum class Writes {
@@ -60,7 +60,7 @@ class StateConnection final : public SqlConnection {
   std::unique_ptr<SqlConnection> database_;
   StateStamps stamps_;
   ReadableState::Way way_ = ReadableState::Way::Copy;
-  std::chrono::steady_clock::time_point opened_;
+  bool is_young_ = false;
   bool in_transaction_ = false;
 };
 

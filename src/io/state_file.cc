@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <cerrno>
 #include <chrono>
@@ -161,6 +162,20 @@ StateStamp stamp_of(const fs::path& path) {
   return {true, status.st_ino, status.st_size, changed.tv_sec * 1'000'000'000 + changed.tv_nsec};
 }
 
+/// A file system's clock ticks that seldom, or more often.
+constexpr std::int64_t kLongestTickNs = 20'000'000;
+
+bool is_written_now(const StateStamps& stamps) {
+  timespec now = {};
+  clock_gettime(CLOCK_REALTIME, &now);
+  const std::int64_t now_ns = now.tv_sec * 1'000'000'000 + now.tv_nsec;
+  // (What is of the future is, too: the clock was set back.)
+  const auto is_new = [&](const StateStamp& stamp) {
+    return stamp.exists && now_ns - stamp.changed_ns < kLongestTickNs;
+  };
+  return is_new(stamps.file) || is_new(stamps.wal) || is_new(stamps.shm) || is_new(stamps.journal);
+}
+
 // --- Reading without leaving traces
 
 std::string uri(const fs::path& file, const char* parameters) {
@@ -231,19 +246,13 @@ SQLite::Database read_copy(const fs::path& file) {
   return copied_into_memory(source, file);
 }
 
-/// A current file as it stands, else a copy that is brought up to date.
-ReadableState readable(SQLite::Database source, const fs::path& file, const StateStamps& stamps,
-                       ReadableState::Way way) {
-  const bool under_locks = way == ReadableState::Way::Locked;
-  if (version_of(source) == kStateVersion) return {std::move(source), stamps, way, under_locks};
-  return {copied_into_memory(source, file), stamps, ReadableState::Way::Copy, under_locks};
-}
-
-/// Under SQLite's locks. nullopt: SQLite could not, without writing here. Where `-wal` and `-shm`
-/// are, nothing is created.
-std::optional<ReadableState> open_locked(const fs::path& file, const StateStamps& stamps) {
+/// Under SQLite's locks, copied there, so that they are held for a moment only: as long as a file
+/// is open, whoever writes cannot put it in order when he is done. nullopt: SQLite could not,
+/// without writing here. Where `-wal` and `-shm` are, nothing is created.
+std::optional<SQLite::Database> copied_under_locks(const fs::path& file) {
   try {
-    return readable(opened_with(file, "?mode=ro"), file, stamps, ReadableState::Way::Locked);
+    SQLite::Database source = opened_with(file, "?mode=ro");
+    return copied_into_memory(source, file);
   } catch (const SQLite::Exception& exception) {
     switch (exception.getErrorCode() & 0xff) {
       case SQLITE_CANTOPEN:
@@ -256,19 +265,27 @@ std::optional<ReadableState> open_locked(const fs::path& file, const StateStamps
   }
 }
 
-/// `stamps`: those by which the way is chosen. What is not opened under locks, nor copied under
-/// them, is right if they still hold.
-ReadableState open_without_traces(const fs::path& file, const StateStamps& stamps) {
+struct Reading {
+  ReadableState state;
+  bool under_locks = false;  // it is right, whatever moved meanwhile
+};
+
+/// `stamps`: those by which the way is chosen.
+Reading read_without_traces(const fs::path& file, const StateStamps& stamps) {
+  using Way = ReadableState::Way;
+  const bool is_young = is_written_now(stamps);
   const bool torn = stamps.journal.size > 0;  // a transaction in the file itself was cut short
   if (stamps.wal.exists && stamps.shm.exists && !torn) {
-    std::optional<ReadableState> state = open_locked(file, stamps);
-    if (state) return *std::move(state);
-    return {read_copy(file), stamps, ReadableState::Way::Copy};
+    if (auto copy = copied_under_locks(file))
+      return {{*std::move(copy), stamps, Way::Copy, is_young}, true};
+    return {{read_copy(file), stamps, Way::Copy, is_young}};
   }
   // Without `-shm` nobody is writing, but to open the file as usual would create it.
-  if (stamps.wal.size > 0 || torn) return {read_copy(file), stamps, ReadableState::Way::Copy};
-  return readable(opened_with(file, "?mode=ro&immutable=1"), file, stamps,
-                  ReadableState::Way::Bare);
+  if (stamps.wal.size > 0 || torn) return {{read_copy(file), stamps, Way::Copy, is_young}};
+  SQLite::Database source = opened_with(file, "?mode=ro&immutable=1");
+  if (is_young || version_of(source) != kStateVersion)
+    return {{copied_into_memory(source, file), stamps, Way::Copy, is_young}};
+  return {{std::move(source), stamps, Way::Bare}};
 }
 
 /// What `read` makes of the file. A writer may come or go meanwhile: it counts only if nothing
@@ -288,9 +305,7 @@ auto read_unmoved(const fs::path& file, Read read, IsSafe is_safe) {
     }
     std::this_thread::sleep_for(kReadPause);
   }
-  throw Error(
-      Error::Kind::Missing,
-      fmt::format("the state file '{}' is being written all the time; try again", file.string()));
+  throw busy_state_error(file);
 }
 
 }  // namespace
@@ -320,25 +335,31 @@ SQLite::Database open_state(const fs::path& file) {
 
 ReadableState open_state_to_read(const fs::path& file) {
   return read_unmoved(
-      file,
-      [&](const StateStamps& stamps) -> ReadableState {
-        if (!stamps.file.exists) return {empty_state(), stamps, ReadableState::Way::Copy};
-        return open_without_traces(file, stamps);
-      },
-      [](const ReadableState& state) { return state.under_locks; });
+             file,
+             [&](const StateStamps& stamps) -> Reading {
+               if (!stamps.file.exists) return {{empty_state(), stamps, ReadableState::Way::Copy}};
+               return read_without_traces(file, stamps);
+             },
+             [](const Reading& reading) { return reading.under_locks; })
+      .state;
 }
 
 SQLite::Database snapshot_state(const fs::path& file) {
-  bool is_safe = false;
+  bool is_copy = false;
   return read_unmoved(
       file,
       [&](const StateStamps&) {
         ReadableState state = open_state_to_read(file);
-        is_safe = state.way != ReadableState::Way::Bare;
-        if (state.way == ReadableState::Way::Copy) return std::move(state.database);
-        return copied_into_memory(state.database, file);
+        is_copy = state.way == ReadableState::Way::Copy;
+        return is_copy ? std::move(state.database) : copied_into_memory(state.database, file);
       },
-      [&](const SQLite::Database&) { return is_safe; });
+      [&](const SQLite::Database&) { return is_copy; });
+}
+
+Error busy_state_error(const fs::path& file) {
+  return Error(
+      Error::Kind::Missing,
+      fmt::format("the state file '{}' is being written all the time; try again", file.string()));
 }
 
 SQLite::Database empty_state() {

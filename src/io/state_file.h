@@ -42,23 +42,25 @@ struct StateStamps {
 
 StateStamps stamps_of_state(const std::filesystem::path& file);
 
-/// The file as it was at these stamps, to be read.
+/// The file as it is now, to be read.
 struct ReadableState {
   enum class Way {
-    Copy,    ///< in memory, upgraded there if the file is older
-    Locked,  ///< the file, under SQLite's locks: a transaction sees one state. For a short time: as
-             ///< long as it is open, whoever writes cannot put the file in order when he is done
-    Bare,    ///< the file, without locks: what was read is right if the stamps are still the same
+    Copy,  ///< in memory, upgraded there if the file is older; right whatever moves
+    Bare,  ///< the file, without locks: what is read is right if the stamps are still the same then
   };
   SQLite::Database database;
-  StateStamps stamps;
+  StateStamps stamps;  ///< it was read, or opened, at these
   Way way;
-  bool under_locks = false;  ///< it is right, whatever moved
+  /// Written so shortly before that a further write may leave the stamps as they are. Never `Bare`.
+  bool is_young = false;
 };
 
 /// No file: an empty state. Creates and changes nothing beside it, so a read-only directory will
 /// do.
 ReadableState open_state_to_read(const std::filesystem::path& file);
+
+/// What is told where no moment can be found at which nobody writes.
+Error busy_state_error(const std::filesystem::path& file);
 
 /// All that the file says now, as a database in memory, otherwise as above.
 SQLite::Database snapshot_state(const std::filesystem::path& file);

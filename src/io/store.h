@@ -105,11 +105,12 @@ class Store {
   /// service/queue.h); and last `.lock`. Never part of a context.
   static const std::vector<std::string>& file_names();
 
-  /// Opens the state for a run, creating the file or bringing an older one (the original's too) up
+  /// Opens the state to write, creating the file or bringing an older one (the original's too) up
   /// to date in place. The caller holds the StateLock. While it is open, `-wal` and `-shm` exist.
   static Store open(const std::filesystem::path& state_directory);
 
-  /// The same, but that what is only read is read as by `open_read_only`, and the file is opened
+  /// The same for a run, but that as long as nothing is written it is read as by `open_read_only`
+  /// (each call sees what was written before it, by whomever), and the file is opened
   /// when something is to be written, or by `ready_to_write`, which throws what opening it does. A
   /// file that may not be written is refused at once.
   static Store open_late(const std::filesystem::path& state_directory);
@@ -117,8 +118,8 @@ class Store {
 
   /// Opens the state to read it: no lock, nothing is created or written, a read-only directory is
   /// fine. No file: an empty state. A file of an older version is read as if it had been brought up
-  /// to date. What others write meanwhile is seen by the next call. Whatever is written by this is
-  /// forgotten, and from then on it sees no change of others.
+  /// to date. Each call sees one state; what others write meanwhile may be seen by the next one, or
+  /// not. Whatever is written by this is forgotten, and from then on it sees no change of others.
   static Store open_read_only(const std::filesystem::path& state_directory);
 
   /// The one in a database of PostgreSQL, to write and to read; nobody has a lock on it. `url`: as

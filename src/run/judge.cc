@@ -31,7 +31,7 @@ Judge::Judge(Store& store, Engine& engine, const std::vector<ImageConfig>& image
 
 void Judge::abandon_rows() {
   abandon(rows_);
-  abandon(inputs_);
+  abandon(whole_rows_);
 }
 
 const ImageRow* Judge::last(const std::string& image) const {
@@ -52,14 +52,18 @@ Bases::Stored Judge::bases() {
   };
 }
 
-const std::vector<StoredInput>& Judge::inputs(const std::string& image) {
-  static const std::vector<StoredInput> kNone;
+const ImageRow& Judge::whole_row(const std::string& image) {
+  static const ImageRow kNone;
   if (rows_.count(image) == 0) return kNone;
-  const auto [place, is_new] = inputs_.try_emplace(image);
+  const auto [place, is_new] = whole_rows_.try_emplace(image);
   if (is_new) {
-    if (auto row = store_.find(image)) place->second = std::move(row->inputs);
+    if (auto row = store_.find(image)) place->second = *std::move(row);
   }
   return place->second;
+}
+
+const std::vector<StoredInput>& Judge::inputs(const std::string& image) {
+  return whole_row(image).inputs;
 }
 
 std::string Judge::last_context(const std::string& image) {
@@ -99,14 +103,24 @@ Verdict Judge::decide(const std::string& image, const Manifest& now) {
   std::optional<LastSuccess> last;
   bool has_image = true;
   if (const ImageRow* row = this->last(image)) {
+    has_image = engine_has(row->image_id);
     last.emplace();
+    // (What changed is of interest only where something did.)
+    if (row->digest != now.digest) {
+      const ImageRow& whole = whole_row(image);
+      last->inputs = inputs_of(whole.inputs);
+      // By another run, since the rows were read: then by what that one stored, all of it. It has
+      // the image just built or found.
+      if (whole.digest != row->digest) {
+        row = &whole;
+        has_image = true;
+      }
+    }
     last->digest = row->digest;
     last->format = row->format;
     last->verified = row->verified;
     last->too_old_for = too_old_for(*row);
-    // (What changed is of interest only where something did.)
-    if (row->digest != now.digest) last->inputs = inputs_of(inputs(image));
-    has_image = engine_has(row->image_id);
+    if (row->name.empty()) last.reset();  // it was taken out
   }
   return imagewright::decide(now, last, has_image, engine_.name(), force_);
 }

@@ -75,8 +75,8 @@ class Judge {
   /// All of them, by name.
   const std::unordered_map<std::string, ImageRow>& rows() const { return rows_; }
 
-  /// The inputs of the last success, as they were when this was asked first for the image. Empty:
-  /// not known.
+  /// The inputs of the last success, as they were when this was asked first for the image: of a
+  /// later one than `last`, if there was another meanwhile. Empty: not known.
   const std::vector<StoredInput>& inputs(const std::string& image);
   /// Of those, the digest of the context; "": not known.
   std::string last_context(const std::string& image);
@@ -86,11 +86,12 @@ class Judge {
  private:
   Verdict decide(const std::string& image, const Manifest& now);
   std::string too_old_for(const ImageRow& row) const;
+  const ImageRow& whole_row(const std::string& image);
   bool engine_has(const std::string& image_id);
 
   Store& store_;
   std::unordered_map<std::string, ImageRow> rows_;
-  std::unordered_map<std::string, std::vector<StoredInput>> inputs_;  // of those that were asked
+  std::unordered_map<std::string, ImageRow> whole_rows_;  // of those whose inputs were asked for
   Engine& engine_;
   bool force_;
   std::unordered_map<std::string, std::chrono::milliseconds> max_ages_;  // of those that have one

@@ -23,7 +23,7 @@ struct PlannedImage {
 
 struct Plan {
   std::vector<PlannedImage> images;  ///< in the file's order
-  Graph graph{0};                    ///< over them
+  Graph graph;                       ///< over them
 };
 
 /// Which of the images are parents of one with these links, by their numbers in the configuration.

@@ -15,6 +15,10 @@ Edge from(std::size_t parent, int line = 1) {
   return {parent, {LinkKind::Base, "", "", "", line}};
 }
 
+Edge copy(std::size_t parent, int line) {
+  return {parent, {LinkKind::Copy, "", "", "", line}};
+}
+
 TEST(ImageNames, WhateverTheSpelling) {
   const ImageNames names(images({"team/a", "registry.example:5000/b:1", "busybox"}), false,
                          "linux/amd64");
@@ -76,24 +80,13 @@ TEST(ImageNames, PodmanAndBuildahCallAnImageWithoutARegistryLocalhosts) {
 }
 
 TEST(Graph, ParentsComeFirstElseByNumber) {
-  Graph graph(5);
-  graph.add(0, from(3));
-  graph.add(3, from(4));
-  graph.add(1, from(4));
+  const Graph graph({{from(3)}, {from(4)}, {}, {from(4)}, {}});
   EXPECT_EQ(graph.order(), (std::vector<std::size_t>{4, 3, 0, 1, 2}));
   EXPECT_TRUE(graph.find_cycle().empty());
 }
 
 TEST(Graph, AParentThatIsUsedTwiceIsOneEdge) {
-  Graph graph(2);
-  graph.add(0, from(1, 3));
-  graph.add(0, {1, {LinkKind::Copy, "", "", "", 7}});
-  ASSERT_EQ(graph.parents(0).size(), 1U);
-  EXPECT_EQ(graph.parents(0).front().link.line, 3);
-}
-
-TEST(Graph, EdgesGivenAtOnceAreThoseThatAreAdded) {
-  const Graph graph({{from(1, 3), {1, {LinkKind::Copy, "", "", "", 7}}, from(2), from(1)}, {}, {}});
+  const Graph graph({{from(1, 3), copy(1, 7), from(2), from(1, 9), from(2)}, {}, {}});
   ASSERT_EQ(graph.size(), 3U);
   ASSERT_EQ(graph.parents(0).size(), 2U);
   EXPECT_EQ(graph.parents(0)[0].parent, 1U);
@@ -102,11 +95,10 @@ TEST(Graph, EdgesGivenAtOnceAreThoseThatAreAdded) {
 }
 
 TEST(Graph, ACycleIsNamedWithWhatMakesIt) {
-  Graph graph(4);
-  graph.add(0, from(1));
-  graph.add(1, {2, {LinkKind::Copy, "", "", "", 7}});
-  graph.add(2, {3, {LinkKind::Mount, "", "", "", 9}});
-  graph.add(3, {1, {LinkKind::DependsOn, "", "", "", 0}});
+  const Graph graph({{from(1)},
+                     {copy(2, 7)},
+                     {{3, {LinkKind::Mount, "", "", "", 9}}},
+                     {{1, {LinkKind::DependsOn, "", "", "", 0}}}});
   const auto cycle = graph.find_cycle();
   EXPECT_EQ(describe_cycle(graph, cycle, {"a", "b", "c", "d"}),
             "b stands on c (COPY --from, line 7), c on d (RUN --mount, line 9), d on b "
@@ -114,23 +106,19 @@ TEST(Graph, ACycleIsNamedWithWhatMakesIt) {
 }
 
 TEST(Graph, AnImageThatStandsOnItselfIsACycle) {
-  Graph graph(2);
-  graph.add(0, from(1));
-  graph.add(1, from(0, 2));
-  graph.add(1, from(1, 4));
-  Graph self(1);
-  self.add(0, from(0, 4));
-  EXPECT_EQ(describe_cycle(self, self.find_cycle(), {"a"}), "a stands on itself (FROM, line 4)");
+  const Graph graph({{from(1)}, {from(0, 2), from(1, 4)}});
   EXPECT_FALSE(graph.find_cycle().empty());
+  const Graph self({{from(0, 4)}});
+  EXPECT_EQ(describe_cycle(self, self.find_cycle(), {"a"}), "a stands on itself (FROM, line 4)");
 }
 
 TEST(Graph, ALongChainTakesNoStack) {
   constexpr std::size_t kMany = 200'000;
-  Graph graph(kMany);
-  for (std::size_t i = 1; i < kMany; ++i) graph.add(i - 1, from(i));
-  EXPECT_EQ(graph.order().front(), kMany - 1);
-  graph.add(kMany - 1, from(0));
-  EXPECT_EQ(graph.find_cycle().size(), kMany);
+  std::vector<std::vector<Edge>> edges(kMany);
+  for (std::size_t i = 1; i < kMany; ++i) edges[i - 1] = {from(i)};
+  EXPECT_EQ(Graph(edges).order().front(), kMany - 1);
+  edges[kMany - 1] = {from(0)};
+  EXPECT_EQ(Graph(edges).find_cycle().size(), kMany);
 }
 
 }  // namespace
