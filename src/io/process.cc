@@ -248,7 +248,10 @@ class Child {
       ending_ = true;
       ending_since_ = next_step_ = now;
     }
-    const bool at_once = exit_.interrupted && interrupt_count() > 1 && !killed_;
+    // (Who cleans up has that long, however often he is told.)
+    const bool may_clean =
+        command_.ending == Ending::DescendantsFirst && now - ending_since_ < kCleaning;
+    const bool at_once = exit_.interrupted && interrupt_count() > 1 && !killed_ && !may_clean;
     if (at_once) step_ = Step::Kill;
     if (now >= next_step_ || at_once) end(now);
   }

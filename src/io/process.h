@@ -18,10 +18,9 @@ enum class Ending {
   /// TERM to the process group, KILL after 3 s, then what it left behind.
   Group,
   /// KILL the descendants (a build's RUN processes, and what copies for it), whenever there are
-  /// some
-  /// and a while for cleaning up has passed, so that the program itself fails the step and cleans
-  /// up; if that has not ended it after 3 s,
-  /// as Group. (Buildah and Podman, which after a TERM leave the RUN alive or a container behind.)
+  /// some and a while for cleaning up has passed, so that the program itself fails the step and
+  /// cleans up; if that has not ended it after 3 s, or after 1 s of which it was told twice, as
+  /// Group. (Buildah and Podman, which after a TERM leave the RUN alive or a container behind.)
   DescendantsFirst,
 };
 
