@@ -28,6 +28,11 @@ std::string cut(std::string text) {
   return text.empty() ? "''" : text;
 }
 
+// A parent without an id.
+bool is_not_built(const Input& input) {
+  return input.kind == InputKind::Parent && input.digest == hex(sha256(""));
+}
+
 // What is shown of an input: its text, or the beginning of its digest.
 std::string shown_value(const Input& input) {
   const auto& [kind, name, digest, value] = input;
@@ -41,6 +46,7 @@ std::string shown_value(const Input& input) {
     case InputKind::Base:
       return value.empty() ? "unknown" : short_digest(read_base_value(value).config);
     case InputKind::Parent:
+      if (is_not_built(input)) return "not built yet";
       return short_digest(value.empty() ? digest : value);
     case InputKind::Context:
     case InputKind::Dockerfile:
@@ -172,7 +178,7 @@ Json json_of(const Explanation& why) {
     return input != nullptr ? text_or_null(redacted(input->value)) : Json(nullptr);
   };
   const auto digest = [](const Input* input) {
-    return input != nullptr ? Json(input->digest) : Json(nullptr);
+    return input != nullptr && !is_not_built(*input) ? Json(input->digest) : Json(nullptr);
   };
   for (const ComparedInput& input : why.inputs()) {
     inputs.push_back({{"kind", word(input.either().kind)},

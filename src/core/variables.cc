@@ -45,7 +45,7 @@ class Expansion {
         stop(
             fmt::format("in {} a '$' is followed by neither '{{' nor '$'; a variable is written "
                         "${{NAME}}, a dollar sign $$",
-                        shown(text_)));
+                        this_line()));
       }
       if (result.size() > limit_) stop("with its variables expanded, the text is too long");
     }
@@ -55,6 +55,17 @@ class Expansion {
   std::string problem;
 
  private:
+  // Where it is, for people: of a long text the line alone.
+  std::string this_line() const {
+    const std::size_t before = text_.rfind('\n', at_);
+    if (text_.find('\n') == std::string_view::npos) return shown(text_);
+    const std::size_t begin = before == std::string_view::npos ? 0 : before + 1;
+    const std::size_t end = std::min(text_.find('\n', at_), text_.size());
+    const auto number =
+        1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at_), '\n');
+    return fmt::format("{} (line {} of the text)", shown(text_.substr(begin, end - begin)), number);
+  }
+
   void stop(std::string message) {
     if (problem.empty()) problem = std::move(message);
   }

@@ -45,13 +45,14 @@ void take_isolation(BuildahProgram& program, std::vector<std::string> arguments)
 
 BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
                       const BuildRequest& request, const OnLine& on_line) {
-  const std::string problem = unsupported(
-      program.capabilities, fs::path(program.program).filename().string(), request.options);
+  const std::string name = fs::path(program.program).filename().string();
+  std::string problem = unsupported(program.capabilities, name, request.options);
+  if (problem.empty())
+    problem = unsupported_instruction(program.capabilities, name, request.dockerfile);
   if (!problem.empty()) throw Error(Error::Kind::Source, problem);
   if (!request.named_contexts.empty() && !program.capabilities.named_contexts) {
-    throw Error(Error::Kind::Source,
-                cannot_do(program.capabilities, fs::path(program.program).filename().string(),
-                          "additional_contexts", "of directories; Buildah 1.27 and later can"));
+    throw Error(Error::Kind::Source, cannot_do(program.capabilities, name, "additional_contexts",
+                                               "of directories; Buildah 1.27 and later can"));
   }
   const Staging staging(cache, request, context_for(program.capabilities, request));
   Command command;

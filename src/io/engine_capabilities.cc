@@ -9,6 +9,9 @@
 #include <sstream>
 #include <tuple>
 
+#include "core/dockerfile.h"
+#include "io/host_platform.h"
+
 namespace imagewright {
 
 namespace {
@@ -95,6 +98,7 @@ EngineCapabilities of_buildah(const std::string& buildah_version) {
   engine.named_contexts = version.from(1, 27);
   // 1.33 and 1.34 have them, too, but not as distributions build them (containers/buildah#5474).
   engine.heredocs = version.from(1, 35);
+  engine.maybe_heredocs = version.from(1, 33);
   engine.pull_policies = true;
   engine.takes_ignore_file = true;
   // The next four were seen on 1.28. That a newer one does better could not be established, in its
@@ -257,6 +261,23 @@ std::string unsupported(const EngineCapabilities& engine, const std::string& nam
   return "";
 }
 
+std::string unsupported_instruction(const EngineCapabilities& engine, const std::string& name,
+                                    const std::string& dockerfile) {
+  if (engine.heredocs || engine.maybe_heredocs || engine.version.empty()) return "";
+  if (dockerfile.find("<<") == std::string::npos) return "";
+  const auto file = parse_dockerfile(dockerfile);
+  const bool has_frontends =
+      engine.builder == Builder::BuiltInBuildKit || engine.builder == Builder::Buildx;
+  if (!file || (has_frontends && !file->syntax.empty())) return "";
+  for (const Instruction& instruction : file->instructions) {
+    if (instruction.heredocs.empty()) continue;
+    return fmt::format(
+        "{} {} cannot do heredocs (Dockerfile:{}){}", name, engine.version, instruction.line,
+        has_frontends ? "; with a first line '# syntax=docker/dockerfile:1' it can" : "");
+  }
+  return "";
+}
+
 std::vector<std::string> option_arguments(const EngineCapabilities& engine,
                                           const BuildRequest& request, const Staging& staging) {
   const BuildOptions& options = request.options;
@@ -265,7 +286,12 @@ std::vector<std::string> option_arguments(const EngineCapabilities& engine,
     argv.emplace_back(name);
     argv.push_back(std::move(value));
   };
-  for (const std::string& platform : options.platforms) add("--platform", platform);
+  for (std::string platform : options.platforms) {
+    // An operating system alone: Buildah's code does not fill in the rest, as BuildKit does.
+    if (engine.builder == Builder::Buildah && platform.find('/') == std::string::npos)
+      platform += host_platform().substr(host_platform().find('/'));
+    add("--platform", platform);
+  }
   for (std::size_t i = 0; i < options.secrets.size(); ++i) {
     const Secret& secret = options.secrets[i];
     add("--secret", "id=" + secret.id +

@@ -30,6 +30,7 @@ struct EngineCapabilities {
   bool metadata_file = false;   ///< --metadata-file tells the image's digests
   bool named_contexts = false;  ///< --build-context
   bool heredocs = false;        ///< without a `# syntax` line, which wants the network
+  bool maybe_heredocs = false;  ///< it depends on how it was built
   bool pull_policies = false;   ///< --pull takes always, missing or never; else it is only a yes
   /// Of a context that comes as a tar on stdin: the Dockerfile is one in it (else `-f` is a path
   /// outside).
@@ -95,6 +96,11 @@ std::string cannot_do(const EngineCapabilities& engine, const std::string& name,
 /// them; "": it can do all. `name` is the engine's.
 std::string unsupported(const EngineCapabilities& engine, const std::string& name,
                         const BuildOptions& options);
+
+/// What of a Dockerfile it cannot do: "buildah 1.28.2 cannot do heredocs (Dockerfile:8)"; "": as
+/// far as is known here, it can do all.
+std::string unsupported_instruction(const EngineCapabilities& engine, const std::string& name,
+                                    const std::string& dockerfile);
 
 /// The options as arguments of the engine's program. Of a secret there is where it is to be had,
 /// never what it is.

@@ -367,7 +367,9 @@ Observation Observer::make_observation(const ImageConfig& image, const ContextDi
                                        std::string dockerfile) {
   auto links = find_links(dockerfile, image, platforms_of(image, host_));
   if (!links) {
-    fail(describe(links.error(), image.dockerfile.empty() ? "Dockerfile" : image.dockerfile));
+    fail(describe(links.error(), !image.dockerfile_inline.empty() ? "dockerfile_inline"
+                                 : image.dockerfile.empty()       ? "Dockerfile"
+                                                                  : image.dockerfile));
   }
   return make_observation(image, digests, std::move(dockerfile), std::move(*links));
 }

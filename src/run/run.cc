@@ -453,7 +453,8 @@ class Run {
   void ready_to_write(const ImageConfig& image) {
     if (std::exchange(is_ready_to_write_, true)) return;
     store_->ready_to_write();
-    if (observer_.is_seen(project_.state_directory, image)) last_change_ = Clock::now();
+    if (project_.database.empty() && observer_.is_seen(project_.state_directory, image))
+      last_change_ = Clock::now();
   }
 
   void start(std::size_t i) {
@@ -1055,6 +1056,7 @@ class Run {
 
   void end(std::size_t i, ImageState state) {
     schedule_->move(i, state);
+    if (state == ImageState::Failed && !first_failed_) first_failed_ = i;
     result(i).state = state;
     result(i).duration = duration_cast<milliseconds>(Clock::now() - began_[i]);
     told_[i] = true;
@@ -1100,11 +1102,13 @@ class Run {
     for (std::size_t i = 0; i < plan_.images.size(); ++i) {
       if (told_[i]) continue;
       result(i).state = schedule_->state(i);
-      if (const auto failed = schedule_->because(i)) {
+      auto failed = schedule_->because(i);
+      if (!failed && !is_stopped()) failed = first_failed_;  // --fail-fast
+      if (failed) {
         result(i).because = result(*failed).name;
         result(i).message = result(i).because + " failed";
       } else {
-        result(i).message = is_stopped() ? "interrupted" : "an earlier image failed";
+        result(i).message = "interrupted";
       }
       progress_.image_finished(result(i));
     }
@@ -1157,7 +1161,8 @@ class Run {
   bool takes_directories_ = true;  // the engine, once it is prepared
   bool is_ready_to_write_ = false;
   Clock::time_point last_change_;  // when a build began or ended; none did: long ago
-  std::exception_ptr fatal_;       // what ends the run
+  std::optional<std::size_t> first_failed_;
+  std::exception_ptr fatal_;  // what ends the run
   bool expected_ = false;
   Estimate estimate_;
   Inbox inbox_;

@@ -506,6 +506,7 @@ TEST(Config, RefusesWhatNoEngineTakes) {
        "5:17: 'linux/' is no platform; one is OS/ARCH or OS/ARCH/VARIANT, like linux/arm64"},
       {"platforms: [a/b/c/d]",
        "5:17: 'a/b/c/d' is no platform; one is OS/ARCH or OS/ARCH/VARIANT, like linux/arm64"},
+      {"platforms: [x86_64]", "5:17: 'x86_64' is no operating system; did you mean linux/amd64?"},
       {"platforms: [a/b, a/b]", "5:22: the platform 'a/b' is given twice"},
       {"platforms: a/b", "5:16: 'platforms' must be a list"},
       {"secrets: [a]",

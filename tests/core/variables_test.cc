@@ -47,6 +47,12 @@ TEST(Variables, MustBeSet) {
             "give a default: ${NONE:-default}");
 }
 
+TEST(Variables, OfALongTextTheLineAloneIsTold) {
+  EXPECT_EQ(expanded("FROM scratch\nCOPY a /\nENV P=$HOME/x\nRUN y"),
+            "error: in 'ENV P=$HOME/x' (line 3 of the text) a '$' is followed by neither '{' nor "
+            "'$'; a variable is written ${NAME}, a dollar sign $$");
+}
+
 TEST(Variables, RefuseOtherForms) {
   for (const char* text : {"$A", "a$", "$ ", "$(A)"}) {
     EXPECT_EQ(expanded(text), "error: in '" + std::string(text) +

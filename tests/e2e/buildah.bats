@@ -42,6 +42,7 @@ teardown() {
 @test "buildah: what it took meanwhile does not stay" { there_and_back_where_the_engine_took_the_other; }
 @test "buildah: a file changed during the build is built next time" { change_during_the_build_is_built_next_time; }
 @test "buildah: Ctrl-C ends it and keeps what is finished" { interrupt_ends_the_engine INT 130; }
+@test "buildah: Ctrl-C again at once does not keep it from cleaning up" { interrupt_ends_the_engine INT 130 again; }
 @test "buildah: TERM does the same" { interrupt_ends_the_engine TERM 143; }
 @test "buildah: runs leave nothing in the caches" { runs_leave_nothing_in_the_caches; }
 @test "buildah: a build by hand before ours does no harm" { build_by_hand_before_ours; }
@@ -158,4 +159,40 @@ teardown() {
 @test "buildah: state: what changed during its build is found by nobody" { what_changed_during_its_build_is_found_by_nobody; }
 @test "buildah: state: what is built on a base that nobody knows is not found by it" {
   what_is_built_on_a_base_that_nobody_knows_is_not_found_by_it
+}
+
+@test "buildah: BUILDAH_ISOLATION=chroot is known for what it is, and not taken for what is without it" {
+  directory_image test
+  cp /bin/busybox test/
+  printf 'FROM scratch\nCOPY busybox /\nRUN ["/busybox", "true"]\n' >test/Dockerfile
+  configuration imagewright.yml "$image" test
+  export XDG_CACHE_HOME=$PWD/fresh
+  BUILDAH_ISOLATION=chroot expect 0 build -q
+  expect 0 build -q --force
+  one_image test 'network: none'
+  BUILDAH_ISOLATION=chroot expect 1 build
+  has "$stderr" "cannot do 'network': with chroot isolation there is the host's alone"
+  one_image test 'shm_size: 7m'
+  BUILDAH_ISOLATION=chroot expect 1 build
+  has "$stderr" "cannot do 'shm_size'"
+}
+
+@test "buildah: heredocs are refused by name where there are none" {
+  directory_image test
+  printf 'FROM scratch\nCOPY <<EOF /h.txt\nhi\nEOF\n' >test/Dockerfile
+  configuration imagewright.yml "$image" test
+  if buildah --version | grep -qE ' 1\.(2[0-9]|3[0-2])\.'; then
+    expect 1 build
+    has "$stderr" "cannot do heredocs (Dockerfile:2)"
+  else
+    expect 0 build
+  fi
+}
+
+@test "buildah: an operating system alone is a platform, this machine's" {
+  directory_image test
+  one_image test 'platforms: [linux]'
+  expect 0 build -q
+  expect 0 status
+  has "$output" "up-to-date"
 }

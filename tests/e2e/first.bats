@@ -429,7 +429,7 @@ story_in() {
 @test "first: with --fail-fast nothing more is started after a failure" {
   configuration dingen.yml test/missing missing test/tmp test
   expect 1 dingen.yml --fail-fast
-  has "$stderr" "failed test/missing"
+  has "$stderr" "failed test/missing" "skipped test/tmp: test/missing failed"
   equal "$output" ""
   equal "$(row_names)" ""
 }

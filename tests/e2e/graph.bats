@@ -322,6 +322,8 @@ $image: buildah build ended with status 1; trying again (1 left)"
   equal "$(images_with built)" test/slow
   equal "$(images_with failed)" test/bad
   equal "$(images_with skipped)" test/later
+  # Though it does not stand on it.
+  equal "$(jq -r 'select(.result == "skipped").because' "$run_out")" test/bad
 }
 
 @test "order: what much stands on and takes long comes first, by earlier durations" {

@@ -120,6 +120,18 @@ changed option extra_hosts h=10.0.0.1, h=10.0.0.2,"
 # The manifest that the state has of the base.
 stored_manifest() { state "SELECT value FROM image_input WHERE kind = 'base'" | sed 's/.*@//'; }
 
+@test "why: a parent that was never built has no digest" {
+  directory_image parent
+  echo 'COPY nothing /' >>parent/Dockerfile
+  mkdir test
+  printf 'FROM %s\n' "$image-parent" >test/Dockerfile
+  configuration imagewright.yml "$image" test "$image-parent" parent
+  expect 0 why "$image"
+  has "$output" "parent $image-parent" "not built yet"
+  lacks "$output" e3b0c44298fc
+  equal "$(why | jq -c '.inputs[] | select(.kind == "parent") | [.now, .digest_now]')" '[null,null]'
+}
+
 @test "why: an image that is gone, --force and max_age" {
   directory_image test
   one_image test 'max_age: 1h'

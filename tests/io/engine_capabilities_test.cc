@@ -1,6 +1,7 @@
 // Decisions on recorded answers, also of engines that are newer than those at hand.
 #include "io/engine_capabilities.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -434,6 +435,25 @@ TEST(BuiltImageId, IsTheDigestByWhichTheStoreKnowsTheImage) {
     write_file(staging.metadata_file(), odd);
     EXPECT_EQ(built_image_id(containerd, staging), config) << odd;
   }
+}
+
+TEST(UnsupportedInstruction, HeredocsOfAnEngineThatHasNone) {
+  const EngineCapabilities old = buildah_capabilities("buildah version 1.28.2");
+  const std::string file = "FROM scratch\nCOPY a /\nCOPY <<EOF /h\nhi\nEOF\n";
+  EXPECT_EQ(unsupported_instruction(old, "buildah", file),
+            "buildah 1.28.2 cannot do heredocs (Dockerfile:3)");
+  EXPECT_EQ(unsupported_instruction(old, "buildah", "# syntax=docker/dockerfile:1\n" + file),
+            "buildah 1.28.2 cannot do heredocs (Dockerfile:4)");
+  EXPECT_EQ(
+      unsupported_instruction(buildah_capabilities("buildah version 1.35.0"), "buildah", file), "");
+  // What only looks like one.
+  EXPECT_EQ(unsupported_instruction(old, "buildah", "FROM scratch\nENV A=\"<<EOF\"\n"), "");
+  EXPECT_EQ(unsupported_instruction(old, "buildah", "FROM scratch\n# <<EOF\nCOPY a /\n"), "");
+  const EngineCapabilities docker = docker_capabilities(kDebian12);
+  EXPECT_THAT(unsupported_instruction(docker, "docker", file),
+              testing::EndsWith("cannot do heredocs (Dockerfile:3); with a first line '# "
+                                "syntax=docker/dockerfile:1' it can"));
+  EXPECT_EQ(unsupported_instruction(docker, "docker", "# syntax=docker/dockerfile:1\n" + file), "");
 }
 
 }  // namespace
