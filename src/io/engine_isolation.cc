@@ -62,26 +62,11 @@ std::string probe_program() {
   return program + code;
 }
 
-constexpr const char* kChosen = "BUILDAH_ISOLATION";
-
-// (What the environment says already is said once more: what an isolation cannot do is known by the
-// arguments.)
+// What may work. `chosen`: by the environment; it is said once more, as what an isolation cannot do
+// is known by the arguments.
 std::vector<std::vector<std::string>> candidates(const std::string& chosen) {
   if (chosen == "chroot") return {{"--isolation", "chroot"}};
   return {{}, {"--runtime", "runc"}, {"--runtime", "crun"}, {"--isolation", "chroot"}};
-}
-
-// What the answer depends on: the programs, and where it is said which of them are used and how.
-std::vector<std::string> files_of(const std::string& program) {
-  std::vector<std::string> files = {find_program(program),
-                                    find_program("runc"),
-                                    find_program("crun"),
-                                    "/usr/share/containers/containers.conf",
-                                    "/etc/containers/containers.conf",
-                                    variable("CONTAINERS_CONF")};
-  if (const std::string home = variable("HOME"); !home.empty())
-    files.push_back(home + "/.config/containers/containers.conf");
-  return files;
 }
 
 // Does a RUN work with these arguments?
@@ -108,11 +93,11 @@ std::string name_of(const std::vector<std::string>& isolation) {
 
 std::vector<std::string> find_isolation(const fs::path& cache, const std::string& program) {
   if (probe_program().empty()) return {};
-  const std::string chosen = variable(kChosen);
-  const EngineMemory memory(
-      cache,
-      fs::path(program).filename().string() + " isolation" + (chosen.empty() ? "" : " " + chosen),
-      files_of(program));
+  const std::string chosen = variable("BUILDAH_ISOLATION");
+  std::vector<std::string> files = containers_settings();
+  files.insert(files.end(), {find_program(program), find_program("runc"), find_program("crun")});
+  const EngineMemory memory(cache, fs::path(program).filename().string() + " isolation " + chosen,
+                            files);
   const auto remembered = memory.recall();
   for (const auto& isolation : candidates(chosen)) {
     if (remembered == name_of(isolation)) return isolation;

@@ -7,10 +7,23 @@
 #include <system_error>
 
 #include "core/digest.h"
+#include "io/environment.h"
 #include "io/error.h"
 #include "io/scratch.h"
 
 namespace imagewright {
+
+std::vector<std::string> containers_settings() {
+  std::vector<std::string> files = {variable("CONTAINERS_STORAGE_CONF"),
+                                    variable("CONTAINERS_CONF")};
+  for (const std::string& directory :
+       {std::string("/usr/share/containers"), std::string("/etc/containers"),
+        config_home() + "/containers"}) {
+    files.push_back(directory + "/storage.conf");
+    files.push_back(directory + "/containers.conf");
+  }
+  return files;
+}
 
 EngineMemory::EngineMemory(const std::filesystem::path& cache, const std::string& question,
                            const std::vector<std::string>& files) {

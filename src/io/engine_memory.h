@@ -10,6 +10,9 @@
 
 namespace imagewright {
 
+/// The files in which Podman and Buildah may find their settings, whether they are there or not.
+std::vector<std::string> containers_settings();
+
 /// Answers that hold as long as these programs are what they are.
 class EngineMemory {
  public:

@@ -18,4 +18,11 @@ inline std::string variable(const std::string& name) {
   return variable_if_set(name).value_or("");
 }
 
+/// Where a user's settings are: $XDG_CONFIG_HOME, else $HOME/.config; "": neither is known.
+inline std::string config_home() {
+  if (std::string own = variable("XDG_CONFIG_HOME"); !own.empty()) return own;
+  const std::string home = variable("HOME");
+  return home.empty() ? "" : home + "/.config";
+}
+
 }  // namespace imagewright

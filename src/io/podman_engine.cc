@@ -27,15 +27,7 @@ EngineMemory memory_of(const fs::path& cache, const std::string& question,
     asked += '\n' + variable(name);
   }
   std::vector<std::string> files = std::move(programs);
-  const std::string own = variable("XDG_CONFIG_HOME");
-  for (const std::string& directory :
-       {std::string("/usr/share/containers"), std::string("/etc/containers"),
-        (own.empty() ? variable("HOME") + "/.config" : own) + "/containers"}) {
-    files.push_back(directory + "/storage.conf");
-    files.push_back(directory + "/containers.conf");
-  }
-  files.push_back(variable("CONTAINERS_STORAGE_CONF"));
-  files.push_back(variable("CONTAINERS_CONF"));
+  for (std::string& file : containers_settings()) files.push_back(std::move(file));
   return EngineMemory(cache, asked, files);
 }
 

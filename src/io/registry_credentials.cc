@@ -148,9 +148,8 @@ std::vector<std::string> files() {
   if (const std::string runtime = variable("XDG_RUNTIME_DIR"); !runtime.empty())
     all.push_back(runtime + "/containers/auth.json");
   all.push_back(fmt::format("/run/containers/{}/auth.json", getuid()));
-  const std::string config = variable("XDG_CONFIG_HOME");
-  if (!config.empty() || !home.empty())
-    all.push_back((config.empty() ? home + "/.config" : config) + "/containers/auth.json");
+  if (const std::string config = config_home(); !config.empty())
+    all.push_back(config + "/containers/auth.json");
   return all;
 }
 

@@ -69,9 +69,7 @@ void ShortNames::read(const std::string& path) {
 ShortNames ShortNames::load() {
   ShortNames names;
   const std::string home = variable("HOME");
-  const std::string own = variable("XDG_CONFIG_HOME");
-  const std::string config =
-      (own.empty() ? home + "/.config" : own) + "/containers/registries.conf";
+  const std::string config = config_home() + "/containers/registries.conf";
   const std::string given = variable("CONTAINERS_REGISTRIES_CONF");
   std::error_code error;
   if (!given.empty()) {
