@@ -78,7 +78,7 @@ class CommandLine {
 
   std::variant<Options, EarlyEnd> parse(std::vector<std::string> arguments) {
     const std::size_t word = first_word(arguments);
-    std::string only = "build";
+    std::string only;  // "": none is named
     if (word < arguments.size()) {
       const std::string name = arguments[word];
       if (name == "help" || name == "version") return parse({"--" + name});
@@ -87,11 +87,10 @@ class CommandLine {
         std::rotate(arguments.begin(), arguments.begin() + static_cast<std::ptrdiff_t>(word),
                     arguments.begin() + static_cast<std::ptrdiff_t>(word) + 1);
       } else {
+        only = "build";
         options_.original_form = true;
-        arguments.insert(arguments.begin(), "build");
+        arguments.insert(arguments.begin(), only);
       }
-    } else {
-      only = "";
     }
     add_commands(only);
     if (arguments.empty()) return EarlyEnd{2, app_.help()};

@@ -38,9 +38,7 @@ Texts platforms(ConfigReader& reader, const YamlEntry& entry) {
                                               "ppc64le", "riscv64", "x86_64", "aarch64"};
     if (std::find(std::begin(kMachines), std::end(kMachines), text) != std::end(kMachines)) {
       fail(place, fmt::format("{} is no operating system; did you mean linux/{}?", shown(text),
-                              text == "x86_64"    ? "amd64"
-                              : text == "aarch64" ? "arm64"
-                                                  : text));
+                              parse_platform("linux/" + text).architecture));
     }
     const Platform platform = parse_platform(text);
     const bool is_there = std::any_of(result.begin(), result.end(), [&](const std::string& other) {

@@ -57,13 +57,12 @@ class Expansion {
  private:
   // Where it is, for people: of a long text the line alone.
   std::string this_line() const {
-    const std::size_t before = text_.rfind('\n', at_);
     if (text_.find('\n') == std::string_view::npos) return shown(text_);
-    const std::size_t begin = before == std::string_view::npos ? 0 : before + 1;
+    const std::string_view before = text_.substr(0, at_);
+    const std::size_t begin = before.rfind('\n') + 1;  // (0 where there is none)
     const std::size_t end = std::min(text_.find('\n', at_), text_.size());
-    const auto number =
-        1 + std::count(text_.begin(), text_.begin() + static_cast<std::ptrdiff_t>(at_), '\n');
-    return fmt::format("{} (line {} of the text)", shown(text_.substr(begin, end - begin)), number);
+    return fmt::format("{} (line {} of the text)", shown(text_.substr(begin, end - begin)),
+                       1 + std::count(before.begin(), before.end(), '\n'));
   }
 
   void stop(std::string message) {

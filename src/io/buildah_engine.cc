@@ -46,9 +46,7 @@ void take_isolation(BuildahProgram& program, std::vector<std::string> arguments)
 BuildOutcome build_by(const BuildahProgram& program, const fs::path& cache,
                       const BuildRequest& request, const OnLine& on_line) {
   const std::string name = fs::path(program.program).filename().string();
-  std::string problem = unsupported(program.capabilities, name, request.options);
-  if (problem.empty())
-    problem = unsupported_instruction(program.capabilities, name, request.dockerfile);
+  const std::string problem = unsupported_of(program.capabilities, name, request);
   if (!problem.empty()) throw Error(Error::Kind::Source, problem);
   if (!request.named_contexts.empty() && !program.capabilities.named_contexts) {
     throw Error(Error::Kind::Source, cannot_do(program.capabilities, name, "additional_contexts",

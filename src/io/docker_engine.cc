@@ -180,8 +180,7 @@ std::optional<EngineImage> DockerEngine::find_image(const std::string& image,
 
 BuildOutcome DockerEngine::build(const BuildRequest& request, const OnLine& on_line) {
   prepare();
-  std::string problem = unsupported(capabilities_, name(), request.options);
-  if (problem.empty()) problem = unsupported_instruction(capabilities_, name(), request.dockerfile);
+  const std::string problem = unsupported_of(capabilities_, name(), request);
   if (!problem.empty()) throw Error(Error::Kind::Source, problem);
   assert(request.named_contexts.empty());
   const bool classic = capabilities_.builder == Builder::Classic;

@@ -278,6 +278,13 @@ std::string unsupported_instruction(const EngineCapabilities& engine, const std:
   return "";
 }
 
+std::string unsupported_of(const EngineCapabilities& engine, const std::string& name,
+                           const BuildRequest& request) {
+  std::string problem = unsupported(engine, name, request.options);
+  if (problem.empty()) problem = unsupported_instruction(engine, name, request.dockerfile);
+  return problem;
+}
+
 std::vector<std::string> option_arguments(const EngineCapabilities& engine,
                                           const BuildRequest& request, const Staging& staging) {
   const BuildOptions& options = request.options;

@@ -1,5 +1,5 @@
 // What an engine can do, worked out from its own answers, and what follows from it for a build.
-// Runs no program: values in, values out.
+// Runs no program: values in, values out (and of this machine, its platform).
 #pragma once
 
 #include <string>
@@ -97,10 +97,13 @@ std::string cannot_do(const EngineCapabilities& engine, const std::string& name,
 std::string unsupported(const EngineCapabilities& engine, const std::string& name,
                         const BuildOptions& options);
 
-/// What of a Dockerfile it cannot do: "buildah 1.28.2 cannot do heredocs (Dockerfile:8)"; "": as
-/// far as is known here, it can do all.
+/// The same of the Dockerfile: "buildah 1.28.2 cannot do heredocs (Dockerfile:8)"; "": as far as is
+/// known here, it can do all.
 std::string unsupported_instruction(const EngineCapabilities& engine, const std::string& name,
                                     const std::string& dockerfile);
+/// Of both.
+std::string unsupported_of(const EngineCapabilities& engine, const std::string& name,
+                           const BuildRequest& request);
 
 /// The options as arguments of the engine's program. Of a secret there is where it is to be had,
 /// never what it is.

@@ -37,9 +37,8 @@ std::int64_t StateConnection::now_ms() {
 
 void StateConnection::open_to_write() {
   if (writable_) return;
-  use(in_state(file_, [&] {
-    return writes_ == Writes::ToTheFile ? open_state(file_) : snapshot_state(file_);
-  }));
+  use(in_state(
+      file_, [&] { return writes_ == Writes::ToTheFile ? open_state(file_) : copy_state(file_); }));
   writable_ = true;
 }
 
@@ -80,8 +79,7 @@ void StateConnection::commit() {
   in_transaction_ = false;
   if (is_as_read()) return;
   database_.reset();
-  throw SqlAgain("the state file '" + file_.string() +
-                 "' is being written all the time; try again");
+  throw SqlAgain(busy_state_error(file_).what());
 }
 
 void StateConnection::rollback() noexcept {

@@ -271,8 +271,9 @@ struct Reading {
 };
 
 /// `stamps`: those by which the way is chosen.
-Reading read_without_traces(const fs::path& file, const StateStamps& stamps) {
+Reading read_without_traces(const fs::path& file, const StateStamps& stamps, bool may_be_bare) {
   using Way = ReadableState::Way;
+  if (!stamps.file.exists) return {{empty_state(), stamps, Way::Copy}};
   const bool is_young = is_written_now(stamps);
   const bool torn = stamps.journal.size > 0;  // a transaction in the file itself was cut short
   if (stamps.wal.exists && stamps.shm.exists && !torn) {
@@ -283,21 +284,19 @@ Reading read_without_traces(const fs::path& file, const StateStamps& stamps) {
   // Without `-shm` nobody is writing, but to open the file as usual would create it.
   if (stamps.wal.size > 0 || torn) return {{read_copy(file), stamps, Way::Copy, is_young}};
   SQLite::Database source = opened_with(file, "?mode=ro&immutable=1");
-  if (is_young || version_of(source) != kStateVersion)
+  if (!may_be_bare || is_young || version_of(source) != kStateVersion)
     return {{copied_into_memory(source, file), stamps, Way::Copy, is_young}};
   return {{std::move(source), stamps, Way::Bare}};
 }
 
-/// What `read` makes of the file. A writer may come or go meanwhile: it counts only if nothing
-/// moved, or if `is_safe` says that it was read under locks.
-template <typename Read, typename IsSafe>
-auto read_unmoved(const fs::path& file, Read read, IsSafe is_safe) {
+ReadableState read_unmoved(const fs::path& file, bool may_be_bare) {
+  // A writer may come or go meanwhile: what was read without locks counts only if nothing moved.
   for (int attempt = 1; attempt <= kReadAttempts; ++attempt) {
     const StateStamps before = stamps_of_state(file);
     const auto unmoved = [&] { return stamps_of_state(file) == before; };
     try {
-      auto result = read(before);
-      if (is_safe(result) || unmoved()) return result;
+      Reading reading = read_without_traces(file, before, may_be_bare);
+      if (reading.under_locks || unmoved()) return std::move(reading.state);
     } catch (const SQLite::Exception&) {
       if (attempt == kReadAttempts || unmoved()) throw;
     } catch (const fs::filesystem_error&) {
@@ -334,26 +333,11 @@ SQLite::Database open_state(const fs::path& file) {
 }
 
 ReadableState open_state_to_read(const fs::path& file) {
-  return read_unmoved(
-             file,
-             [&](const StateStamps& stamps) -> Reading {
-               if (!stamps.file.exists) return {{empty_state(), stamps, ReadableState::Way::Copy}};
-               return read_without_traces(file, stamps);
-             },
-             [](const Reading& reading) { return reading.under_locks; })
-      .state;
+  return read_unmoved(file, true);
 }
 
-SQLite::Database snapshot_state(const fs::path& file) {
-  bool is_copy = false;
-  return read_unmoved(
-      file,
-      [&](const StateStamps&) {
-        ReadableState state = open_state_to_read(file);
-        is_copy = state.way == ReadableState::Way::Copy;
-        return is_copy ? std::move(state.database) : copied_into_memory(state.database, file);
-      },
-      [&](const SQLite::Database&) { return is_copy; });
+SQLite::Database copy_state(const fs::path& file) {
+  return read_unmoved(file, false).database;
 }
 
 Error busy_state_error(const fs::path& file) {

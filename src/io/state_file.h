@@ -62,8 +62,8 @@ ReadableState open_state_to_read(const std::filesystem::path& file);
 /// What is told where no moment can be found at which nobody writes.
 Error busy_state_error(const std::filesystem::path& file);
 
-/// All that the file says now, as a database in memory, otherwise as above.
-SQLite::Database snapshot_state(const std::filesystem::path& file);
+/// The same, always as a copy.
+SQLite::Database copy_state(const std::filesystem::path& file);
 
 /// A new, empty state in memory.
 SQLite::Database empty_state();

@@ -110,9 +110,9 @@ class Store {
   static Store open(const std::filesystem::path& state_directory);
 
   /// The same for a run, but that as long as nothing is written it is read as by `open_read_only`
-  /// (each call sees what was written before it, by whomever), and the file is opened
-  /// when something is to be written, or by `ready_to_write`, which throws what opening it does. A
-  /// file that may not be written is refused at once.
+  /// (each call sees what was written before it, by whomever). The file is opened when something is
+  /// to be written, or by `ready_to_write`, which throws what opening it does. One that may not be
+  /// written is refused at once.
   static Store open_late(const std::filesystem::path& state_directory);
   void ready_to_write();
 

@@ -44,13 +44,19 @@ bool is_there(const std::string& path) {
   return false;
 }
 
+// Is it this directory, or below it? Of canonical paths.
+bool is_within(const fs::path& directory, const fs::path& path) {
+  const auto [end, ignored] =
+      std::mismatch(directory.begin(), directory.end(), path.begin(), path.end());
+  return end == directory.end();
+}
+
 // A path from a repository, with all symlinks followed, must still be inside what was checked out.
 fs::path inside(const fs::path& checkout, const fs::path& path) {
   std::error_code error;
   const fs::path root = fs::canonical(checkout, error);
   const fs::path real = fs::weakly_canonical(path, error);
-  const auto [end, ignored] = std::mismatch(root.begin(), root.end(), real.begin(), real.end());
-  if (error || end != root.end()) {
+  if (error || !is_within(root, real)) {
     fail("'" + path.lexically_relative(checkout).string() +
          "' leads out of the repository's directory");
   }
@@ -540,9 +546,7 @@ bool Observer::is_seen(const fs::path& directory, const ImageConfig& image) cons
   std::error_code ignored;
   const fs::path context = fs::weakly_canonical(path_of(*source), ignored);
   const fs::path below = fs::weakly_canonical(directory, ignored);
-  const auto [end, rest] =
-      std::mismatch(context.begin(), context.end(), below.begin(), below.end());
-  return end == context.end() && rest != below.end();
+  return below != context && is_within(context, below);
 }
 
 void Observer::observe_again(const ImageConfig& image, Observation& observation,
